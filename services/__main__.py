@@ -204,5 +204,5 @@ async def _wait_for_output(output: StdoutWriter, stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    process_setup.settle_streams()
+    process_setup.make_streams_usable()
     sys.exit(lifecycle.run(lambda: environment_of(dict(os.environ)), main))

@@ -54,7 +54,7 @@ class Volumes:
         """Return the messages of a client, in the order in which they were logged."""
         return [message for block in self.blocks(client, run) for message in block.messages]
 
-    def heard(self, client: str, run: str | None = None) -> list[blocklog.ExternalBlock]:
+    def external_blocks(self, client: str, run: str | None = None) -> list[blocklog.ExternalBlock]:
         """Return the blocks of a client of an external feed."""
         lines = [line for path in self.files(client, run) for line in lines_of(path)]
         return [entry for _, entry in map(blocklog.codec.decode, lines) if isinstance(entry, blocklog.ExternalBlock)]

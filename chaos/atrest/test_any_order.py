@@ -80,7 +80,10 @@ def _with_counts() -> Volume:
 
 def _external(*clients: Sequence[int | None], key: str | None = None) -> Volume:
     """Return the logs of clients of an external feed that received these sequence numbers."""
-    logs = [external_runs.log(f"client-{at}", external_runs.heard(seqs, key=key)) for at, seqs in enumerate(clients, 1)]
+    logs = [
+        external_runs.log(f"client-{at}", external_runs.numbered_messages(seqs, key=key))
+        for at, seqs in enumerate(clients, 1)
+    ]
     return {source: b"".join(lines) for one in logs for source, lines in one.items()}
 
 
@@ -89,7 +92,7 @@ def _external_sessions() -> Volume:
     logs = [
         external_runs.log(
             client,
-            external_runs.heard(range(first, first + 9)),
+            external_runs.numbered_messages(range(first, first + 9)),
             session=session,
             until_us=external_runs.UNTIL_US - 1_000_000 * session,
             silence_s=60 * session,

@@ -113,13 +113,7 @@ def _fleet(seed: int) -> StackPlan:
     sequences: list[FaultSequence] = [(_planned(kind, SERVER, rng),) for kind in SERVER_KINDS for _ in range(4)]
     sequences += [(PlannedFault("recreate-clients", clients),)] * 10
     sequences += [_scale_sequence(5, (1, 5, most, 5)) for most in (20, 7, 7, 7, 7)]
-    rng.shuffle(sequences)
-    lanes = (
-        Lane("server", tuple(sequences), SERVER_GAP_SECONDS),
-        *_client_lanes(clients, rng, 3, (5.0, 60.0)),
-        _collector_lane(rng, 3),
-    )
-    return StackPlan("fleet", 5, 40, 900, lanes)
+    return _server_stack("fleet", rng, clients, sequences, (5.0, 60.0))
 
 
 def _storm(seed: int) -> StackPlan:
@@ -127,13 +121,32 @@ def _storm(seed: int) -> StackPlan:
     rng, clients = random.Random(f"{seed} storm"), client_targets(2)
     sequences: list[FaultSequence] = [(_planned(kind, SERVER, rng),) for kind in SERVER_KINDS for _ in range(6)]
     sequences += [(PlannedFault("kill-all", (SERVER, COLLECTOR, *clients)),)] * 10
+    return _server_stack("storm", rng, clients, sequences, (5.0, 40.0))
+
+
+def _server_stack(
+    name: str,
+    rng: random.Random,
+    clients: tuple[Target, ...],
+    sequences: list[FaultSequence],
+    gap_seconds: tuple[float, float],
+) -> StackPlan:
+    """Return a stack whose server lane has these sequences in random order, next to lanes of clients and collector.
+
+    Args:
+        name: of the stack.
+        rng: source of randomness.
+        clients: of the stack.
+        sequences: of the server lane; shuffled in place.
+        gap_seconds: bounds of the pause between two faults of a client.
+    """
     rng.shuffle(sequences)
     lanes = (
         Lane("server", tuple(sequences), SERVER_GAP_SECONDS),
-        *_client_lanes(clients, rng, 3, (5.0, 40.0)),
+        *_client_lanes(clients, rng, 3, gap_seconds),
         _collector_lane(rng, 3),
     )
-    return StackPlan("storm", 2, 40, 900, lanes)
+    return StackPlan(name, len(clients), 40, 900, lanes)
 
 
 def _steady(seed: int) -> StackPlan:

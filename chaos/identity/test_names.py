@@ -36,7 +36,7 @@ def test_no_name_has_two_writers(tmp_path: Path, seed: int, tally: Tally) -> Non
         system.start("collector")
         server = system.server()
         client_settings = {"SERVER_URL": system.url, "VOLUMES": system.volumes.root, "BLOCK_SECONDS": 1}
-        with ClientForker(tmp_path / "said", **client_settings) as forker:
+        with ClientForker(tmp_path / "reported", **client_settings) as forker:
             claimants = [
                 Claimants(
                     forker,

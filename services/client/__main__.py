@@ -28,7 +28,7 @@ EXAMPLES = {
 
 def main(arguments: Sequence[str]) -> int:
     """Run what the command line asks for; return the exit code."""
-    process_setup.settle_streams()
+    process_setup.make_streams_usable()
     parser, commands = cli.parser(PROGRAM, "Receives the feed and logs it in blocks.", EXITS, SOFTWARE, _serve)
     does = "control or watch the current run: a prompt, or commands as arguments or lines of standard input"
     console.add_arguments(commands.add("console", does, _console, EXAMPLES, console.EXITS))

@@ -99,7 +99,9 @@ async def main(settings: ClientSettings, stop: asyncio.Event) -> int:
     await _stop(clients)
     for task in tasks:
         task.cancel()
-    failures = [it for it in await asyncio.gather(*tasks, return_exceptions=True) if isinstance(it, Exception)]
+    failures = [
+        outcome for outcome in await asyncio.gather(*tasks, return_exceptions=True) if isinstance(outcome, Exception)
+    ]
     log.info("stopped")
     if failures:
         # End the process, so that it is restarted: a client that only looks alive would be worse.

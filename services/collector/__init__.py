@@ -1,1 +1,1 @@
-"""Scan, reconcile, publish: reads both sides of the books, trusts neither, and says what became of every record."""
+"""The collector: reads ledger and block logs, trusts neither, and publishes a verdict: scan → reconcile → publish."""

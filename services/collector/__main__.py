@@ -29,7 +29,7 @@ EXITS = (
 def main(arguments: Sequence[str]) -> int:
     """Run what the command line asks for; return the exit code."""
     process_setup.keep_freed_memory()
-    process_setup.settle_streams()
+    process_setup.make_streams_usable()
     parser, commands = cli.parser(
         PROGRAM, "Reconciles the records that were sent with those that were logged.", EXITS, SOFTWARE, _serve
     )

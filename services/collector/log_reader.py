@@ -1,6 +1,6 @@
 """Reads the files of block logs line by line, good lines and damaged ones, also while they are written.
 
-`read_lines` classifies each line of a file: where it is, whether its bytes are intact, what it says or why it cannot be
+`read_lines` classifies each line of a file: where it is, whether its bytes are intact, its content or why it cannot be
 read, and to which run and client it belongs. `messages` and the commands that need block logs are built on it.
 """
 
@@ -183,7 +183,7 @@ class _MessageReader:
 
     def read(self) -> Iterator[LoggedMessage]:
         wanted = self._wanted
-        # The name of a file proves nothing, but tells where a block of a given session most likely is.
+        # The name of a file proves nothing, but shows in which file a block of a given session most likely is.
         for source in sorted(log_sources(self._volumes, self._run, self._client), key=self._rank):
             for block in self._blocks(source):
                 for message in block.messages:

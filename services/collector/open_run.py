@@ -117,7 +117,7 @@ class OpenRun:
         ``restart`` at the beginning. Return whether everything has been compared.
         """
         if restart or self._recheck is None:
-            self._recheck = self._files.hold()
+            self._recheck = self._files.recheck()
         try:
             for _ in self._recheck:
                 if must_stop():

@@ -70,7 +70,7 @@ class FileTail:
 
 
 @dataclass(slots=True)
-class _Mark:
+class _ReadPosition:
     """How far a file has been read.
 
     Attributes:
@@ -79,7 +79,7 @@ class _Mark:
         crc: checksum of the yielded bytes.
         refused: why the file could not be read.
         sample: last bytes of a long unfinished line.
-        hole: whether a hole was reached, after which nothing is read.
+        has_hole: whether a hole was reached, after which nothing is read.
     """
 
     offset: int = 0
@@ -87,7 +87,7 @@ class _Mark:
     crc: int = 0
     refused: str | None = None
     sample: bytes = b""
-    hole: bool = False
+    has_hole: bool = False
 
 
 def find_runs(volumes: Path) -> list[str]:
@@ -139,14 +139,14 @@ class RunFiles:
     Args:
         volumes: the volumes folder.
         run: the run.
-        rechecked: keep a checksum of the yielded bytes for `hold`; not needed to read a run once.
+        rechecked: keep a checksum of the yielded bytes for `recheck`; not needed to read a run once.
     """
 
     def __init__(self, volumes: Path, run: str, *, rechecked: bool = True) -> None:
         self.volumes = volumes
         self.run = run
         self._rechecked = rechecked
-        self._marks: dict[Source, _Mark] = {}
+        self._positions: dict[Source, _ReadPosition] = {}
         self._refused: dict[Source, str] = {}
         self._turn: str | None = None
 
@@ -160,32 +160,34 @@ class RunFiles:
         Raises:
             FileRewritten: bytes that were yielded before are no longer there.
         """
-        gone = set(self._marks)
+        gone = set(self._positions)
         for source, size in self._in_turn():
             gone.discard(source)
-            mark = self._marks.setdefault(source, _Mark())
+            position = self._positions.setdefault(source, _ReadPosition())
             # After a hole nothing is read, so there only the size of the file can show that it was rewritten.
-            if size < (mark.size if mark.hole else mark.offset):
+            if size < (position.size if position.has_hole else position.offset):
                 raise FileRewritten(source.path)
             # A file whose size is as before has no new line: most files of a poll are not even opened.
-            if size != mark.size and not mark.hole:
+            if size != position.size and not position.has_hole:
                 # If the reader stops here, the next iteration begins with the client after this one.
                 self._turn = source.client
-                yield from self._read(source, mark)
+                yield from self._read(source, position)
         self._turn = None
         if gone:
             raise FileRewritten(min(source.path for source in gone))
 
-    def hold(self) -> Iterator[None]:
+    def recheck(self) -> Iterator[None]:
         """Read the yielded bytes again, a piece in each step, and compare their checksum.
 
-        Bytes that are yielded between the steps are checked by the next `hold`.
+        Bytes that are yielded between the steps are checked by the next `recheck`.
 
         Raises:
             FileRewritten: the bytes have changed.
         """
-        # The marks as they are now, since bytes that are yielded between the steps change them.
-        for source, size, crc in [(source, mark.offset, mark.crc) for source, mark in self._marks.items()]:
+        # A copy of the positions, since bytes that are yielded between the steps change them.
+        for source, size, crc in [
+            (source, position.offset, position.crc) for source, position in self._positions.items()
+        ]:
             if size and (yield from self._digest(source, size)) != crc:
                 raise FileRewritten(source.path)
 
@@ -203,15 +205,15 @@ class RunFiles:
 
     def tails(self) -> Iterator[FileTail]:
         """Yield the rests of the files, for a run that is not written any more."""
-        for source, mark in self._marks.items():
-            if (mark.size > mark.offset and not mark.hole) or mark.refused:
-                yield FileTail(source, mark.size - mark.offset, mark.refused)
+        for source, position in self._positions.items():
+            if (position.size > position.offset and not position.has_hole) or position.refused:
+                yield FileTail(source, position.size - position.offset, position.refused)
         for source, why in self._refused.items():
             yield FileTail(source, 0, why)
 
     def sources(self) -> list[Source]:
         """Return the files found so far, including empty ones."""
-        return list(self._marks)
+        return list(self._positions)
 
     def _files(self) -> Iterator[tuple[Source, int]]:
         for name, size in _regular(self.volumes / "ledger" / self.run):
@@ -231,58 +233,58 @@ class RunFiles:
         files, after = list(self._files()), self._turn or ""
         return sorted(files, key=lambda item: (item[0].client is not None, (item[0].client or "") <= after))
 
-    def _read(self, source: Source, mark: _Mark) -> Iterator[tuple[Source, bytes]]:
+    def _read(self, source: Source, position: _ReadPosition) -> Iterator[tuple[Source, bytes]]:
         try:
             descriptor = os.open(self.volumes / source.place, _FLAGS)
         except OSError as problem:
-            mark.refused = os.strerror(problem.errno or 0)
+            position.refused = os.strerror(problem.errno or 0)
             return
         with open(descriptor, "rb", buffering=0) as file:
-            mark.refused = None
+            position.refused = None
             # A pipe may have taken the file's place since the folder was listed; opening it did not block
             # (`O_NONBLOCK`).
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return
-            if self._is_unfinished(file, mark):
+            if self._is_unfinished(file, position):
                 return
-            mark.sample = b""
-            end, tail = _hole(file, mark.offset), b""
-            file.seek(mark.offset)
+            position.sample = b""
+            end, tail = _hole(file, position.offset), b""
+            file.seek(position.offset)
             for line in _cut(_reader(file, end)):
                 # A line that is longer than allowed is yielded in pieces, which no decoder takes for a line.
                 if not line.endswith(b"\n") and len(line) < MAX_LINE:
                     tail = line
                     break
-                yield source, self._passed(mark, line)
+                yield source, self._passed(position, line)
             if end is not None:
                 # No client leaves a hole: the bytes after it are no lines of a log, and the line before it is damaged.
-                mark.hole, mark.size = True, os.fstat(descriptor).st_size
-                yield source, self._passed(mark, tail)
+                position.has_hole, position.size = True, os.fstat(descriptor).st_size
+                yield source, self._passed(position, tail)
                 return
             # Not before the end of the file, so that an iteration that is stopped reads the rest in the next poll.
-            mark.size = mark.offset + len(tail)
-            mark.sample = tail[-SAMPLE:] if len(tail) > LONG_TAIL else b""
+            position.size = position.offset + len(tail)
+            position.sample = tail[-SAMPLE:] if len(tail) > LONG_TAIL else b""
 
-    def _passed(self, mark: _Mark, line: bytes) -> bytes:
+    def _passed(self, position: _ReadPosition, line: bytes) -> bytes:
         """Count a line as yielded, and return it."""
-        mark.offset += len(line)
+        position.offset += len(line)
         if self._rechecked:
-            mark.crc = zlib.crc32(line, mark.crc)
+            position.crc = zlib.crc32(line, position.crc)
         return line
 
-    def _is_unfinished(self, file: FileIO, mark: _Mark) -> bool:
+    def _is_unfinished(self, file: FileIO, position: _ReadPosition) -> bool:
         """Return whether a long unfinished line has only grown; reads no more than the added bytes."""
-        if not mark.sample:
+        if not position.sample:
             return False
-        file.seek(mark.size - len(mark.sample))
-        if file.read(len(mark.sample)) != mark.sample:
+        file.seek(position.size - len(position.sample))
+        if file.read(len(position.sample)) != position.sample:
             # It was truncated, and another line was written in its place.
             return False
         while piece := file.read(min(PIECE, MAX_LINE)):
-            if b"\n" in piece or mark.size + len(piece) - mark.offset >= MAX_LINE:
+            if b"\n" in piece or position.size + len(piece) - position.offset >= MAX_LINE:
                 return False
-            mark.size += len(piece)
-            mark.sample = (mark.sample + piece)[-SAMPLE:]
+            position.size += len(piece)
+            position.sample = (position.sample + piece)[-SAMPLE:]
         return True
 
 

@@ -21,7 +21,7 @@ class Clock:
         before = time.monotonic_ns()
         wall = time.time_ns()
         after = time.monotonic_ns()
-        self.tie_ns = wall - (before + after) // 2
+        self.offset_ns = wall - (before + after) // 2
 
     def not_before(self, epoch_us: int) -> int:
         """Move the clock forward to a time that was recorded before, if it is behind that time.
@@ -35,16 +35,16 @@ class Clock:
             By how many microseconds the clock was moved; 0 if it was not behind.
         """
         behind_us = max(epoch_us - self.now_us(), 0)
-        self.tie_ns += behind_us * 1000
+        self.offset_ns += behind_us * 1000
         return behind_us
 
     def now_ns(self) -> int:
         """Return epoch nanoseconds."""
-        return time.monotonic_ns() + self.tie_ns
+        return time.monotonic_ns() + self.offset_ns
 
     def now_us(self) -> int:
         """Return epoch microseconds."""
-        return (time.monotonic_ns() + self.tie_ns) // 1000
+        return (time.monotonic_ns() + self.offset_ns) // 1000
 
     def step_ns(self) -> int:
         """Return by how much the wall clock was set since the start; 0 for a divergence within `STEP_NS`."""

@@ -17,7 +17,7 @@ from pathlib import Path
 MAX_AGE_SECONDS = 5.0
 
 
-def place() -> Path | None:
+def path_from_environment() -> Path | None:
     """Return the file, which the images name in ``HEARTBEAT``; None outside of containers."""
     named = os.environ.get("HEARTBEAT", "")
     return Path(named) if named else None
@@ -31,7 +31,7 @@ async def beat(path: Path | None = None, alive: Callable[[], bool] = lambda: Tru
     # Imported here because the probe, which runs every few seconds in every container, does not need it.
     import asyncio  # noqa: PLC0415
 
-    path = place() if path is None else path
+    path = path_from_environment() if path is None else path
     while path is not None:
         try:
             if alive():
@@ -45,7 +45,7 @@ async def beat(path: Path | None = None, alive: Callable[[], bool] = lambda: Tru
 
 def age_seconds(path: Path | None = None) -> float | None:
     """Return the age of the file in seconds; None if there is none."""
-    path = place() if path is None else path
+    path = path_from_environment() if path is None else path
     try:
         return time.time() - path.stat().st_mtime if path is not None else None
     except OSError:

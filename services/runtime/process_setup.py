@@ -9,7 +9,7 @@ import sys
 _THRESHOLD_BYTES = 8 * 1024 * 1024
 
 
-def settle_streams() -> None:
+def make_streams_usable() -> None:
     """Make the standard streams usable in every environment.
 
     A character that the locale cannot print is replaced by a question mark. A stream that is closed is connected to the

@@ -59,19 +59,19 @@ def open_regular(path: str | Path) -> BinaryIO:
     return open(descriptor, "rb", buffering=_PIECE)
 
 
-def lines(file: BinaryIO, most: int, limit: int) -> Iterator[FileLine]:
+def lines(file: BinaryIO, max_line_bytes: int, max_bytes: int) -> Iterator[FileLine]:
     """Yield the lines of a file from its current position.
 
     Args:
         file: open for reading, buffered.
-        most: longest line in bytes that is returned; of a longer line only offset and size are.
-        limit: number of bytes to read; a line that extends beyond is cut there.
+        max_line_bytes: longest line that is returned; of a longer line only offset and size are.
+        max_bytes: number of bytes to read; a line that extends beyond is cut there.
     """
     at = file.tell()
-    end = at + limit
-    while at < end and (data := file.readline(min(most, end - at))):
+    end = at + max_bytes
+    while at < end and (data := file.readline(min(max_line_bytes, end - at))):
         line = FileLine(at, len(data), data, ended=data.endswith(b"\n"))
-        if not line.ended and len(data) == most:
+        if not line.ended and len(data) == max_line_bytes:
             # Released before the rest is read, since a line may be as long as the memory that is allowed for it.
             del data
             line = _skipped(file, line, end)

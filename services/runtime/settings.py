@@ -28,7 +28,7 @@ class Setting(NamedTuple):
 
     name: str
     default: str
-    of: str
+    services: str
     read: Callable[[str], Any]
     meaning: str
 
@@ -85,10 +85,10 @@ def _client_id(text: str) -> str:
 def _url(text: str) -> str:
     try:
         parts = urlsplit(text)
-        good = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+        is_valid = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # an unclosed bracket, or a port that is not a number
-        good = False
-    if not good:
+        is_valid = False
+    if not is_valid:
         raise ValueError("a WebSocket address like ws://server:8765")
     return _text(text)
 

@@ -18,7 +18,7 @@ EXITS = "exit codes: 0 stopped, 104 bad configuration; settings come from the en
 
 def main(arguments: Sequence[str]) -> int:
     """Run the service or a command; return the exit code."""
-    process_setup.settle_streams()
+    process_setup.make_streams_usable()
     does = "Makes records and streams them to its clients."
     parser, commands = cli.parser(preview.PROGRAM, does, EXITS, SOFTWARE, _serve)
     preview.add(commands)

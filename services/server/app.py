@@ -50,7 +50,7 @@ class ServerIntervals:
         stall_check: between two looks for clients that do not read; with thousands a look takes milliseconds.
         keep_alive: between two looks for quiet peers.
         quiet: after which a quiet peer is sent a ping.
-        count: between two questions for the number of client containers, while a run waits for clients.
+        count: between two counts of the client containers, while a run waits for clients.
         between_runs: from the end of a run to the next, for clients to seal their logs and the collector to close.
         remove_old: between two removals of old runs.
     """

@@ -112,11 +112,11 @@ def measure_speed(
 
     It begins behind the sample, so that no chunk comes from the cache.
     """
-    made, size, number, began = 0, 0, SAMPLE // CHUNK, clock()
+    records, size, number, began = 0, 0, SAMPLE // CHUNK, clock()
     while (took := clock() - began) < seconds:
         size += len(feed.lines(number * CHUNK + 1, (number + 1) * CHUNK))
-        made, number = made + CHUNK, number + 1
-    return Speed(made / took, size / took)
+        records, number = records + CHUNK, number + 1
+    return Speed(records / took, size / took)
 
 
 def as_json(feed: FeedGenerator, records: Sequence[bytes], sizes: Sizes, speed: Speed) -> str:

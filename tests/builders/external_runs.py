@@ -115,12 +115,12 @@ def _connection(client: str, session: int, number: int, step: Happened, *, conne
     )  # fmt: skip
 
 
-def heard(seqs: Iterable[int | None], *, key: str | None = None) -> list[blocklog.ExternalMessage]:
+def numbered_messages(seqs: Iterable[int | None], *, key: str | None = None) -> list[blocklog.ExternalMessage]:
     """Return messages of these numbers, one after the other."""
     return [message(seq, place, key=key) for place, seq in enumerate(seqs)]
 
 
-def books(*logs: dict[Source, list[bytes]]) -> RunEvidence:
+def evidence_of(*logs: dict[Source, list[bytes]]) -> RunEvidence:
     """Return the evidence of a run, read from the logs of its clients."""
     made = RunEvidence(RUN)
     for one in logs:

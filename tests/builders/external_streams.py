@@ -86,5 +86,5 @@ def shared(
 
 
 def without(messages: Iterable[ExternalMessage], *seqs: int) -> list[ExternalMessage]:
-    """Return the messages but for some numbers."""
+    """Return the messages without those of some numbers."""
     return [one for one in messages if one.seq not in seqs]

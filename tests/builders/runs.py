@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -223,12 +224,37 @@ def log_source(client: str, session: int = 1, segment: int = 1) -> Source:
 
 def fold(files: Mapping[Source, Iterable[bytes]]) -> RunEvidence:
     """Return the evidence of these files, read in their order."""
-    books = RunEvidence(RUN)
-    books.add_sources(files)
+    evidence = RunEvidence(RUN)
+    evidence.add_sources(files)
     for source, lines in files.items():
         for line in lines:
-            books.add_line(source, line)
-    return books
+            evidence.add_line(source, line)
+    return evidence
+
+
+def fold_in_turns(
+    files: Mapping[Source, Iterable[bytes]], dice: Random, query: Callable[[RunEvidence], object], share: float
+) -> RunEvidence:
+    """Return the evidence of these files, read line by line in random turns.
+
+    Args:
+        files: the lines of each file.
+        dice: selects the file of each turn.
+        query: called with the evidence after a ``share`` of the lines.
+        share: from 0 to 1.
+    """
+    evidence = RunEvidence(RUN)
+    waiting = {source: list(lines) for source, lines in files.items()}
+    evidence.add_sources(source for source, lines in waiting.items() if not lines)
+    waiting = {source: lines for source, lines in waiting.items() if lines}
+    while waiting:
+        source = dice.choice(list(waiting))
+        evidence.add_line(source, waiting[source].pop(0))
+        if dice.random() < share:
+            query(evidence)
+        if not waiting[source]:
+            del waiting[source]
+    return evidence
 
 
 def judged(files: Mapping[Source, Iterable[bytes]], limits: tuple[ThresholdLimit, ...] = ()) -> Summary:

@@ -18,12 +18,12 @@ RUN = "20261122T073000Z"
 SERVER = "5e7f00d1c0de"
 BOOT = "049380bc-8f0a-4ef7-b2f5-5f490d9426cb"
 STEP_US = 1000
-"""Most things are a millisecond apart."""
+"""Most events are a millisecond apart."""
 
 Files = dict[str, list[bytes]]
 """The lines of every file, by its path in the volumes folder."""
 Changes = dict[str, Any]
-"""Fields of a line that are to be different."""
+"""Fields of a line that differ from the default."""
 Feed = Callable[[int], bytes]
 
 _NAMES = ("Ada", "Björn", "Chloé", "Dániel", "Eva", "Frédéric", "Gül")
@@ -63,7 +63,7 @@ class Books:
         return utc_text(self.at_us(ms))
 
     def enter(self, ms: float, entry: ledger.Entry) -> None:
-        """Enter a line into the ledger of the server that is there then; its ``at`` is set."""
+        """Append a line to the ledger of the server that runs at this time; set its ``at``."""
         self._entries.append((self.at_us(ms), msgspec.structs.replace(entry, at=self.text(ms))))
 
     def serve(self, ms: int, instance: str = SERVER) -> None:
@@ -77,7 +77,7 @@ class Books:
         self.enter(ms, opening)
 
     def crash(self, tail: bytes = b"") -> None:
-        """Let the newest server break off in the middle of a line."""
+        """End the newest ledger in the middle of a line, as when its server crashes."""
         self._tails[self._servers[-1][1]] = tail
 
     def pace(
@@ -93,7 +93,7 @@ class Books:
         self.enter(ms, ledger.ControlEntry(at="", request=wish, peer="127.0.0.1", via="console", **fields))
 
     def due_us(self, seq: int) -> int:
-        """Return when a record is due: without a schedule when it is sent."""
+        """Return when a record is due; without a schedule this is when it is sent."""
         first, since_us, rate = [pace for pace in self._paces if pace[0] <= seq and pace[2] is not None][-1]
         return due_us(since_us, seq - first, rate) if rate else since_us + (seq - first) * STEP_US
 
@@ -145,7 +145,7 @@ class Session:
         self._begin()
 
     def subscribe(self, ms: float, after: int, through: int | None = None) -> None:
-        """Be admitted by the server, which writes the records that it may send to the ledger first: by default all."""
+        """Enter the subscription, and the records that may be sent, by default all, into the ledger."""
         books = self.books
         books.fence += 1
         self.fence, self._opened_at = books.fence, ms
@@ -221,12 +221,12 @@ class Session:
         return blocklog.OwnMessage(seq, utc_text(arrived_us), late_us * 1000, sent_us * 1000, record)
 
     def rotate(self, reason: blocklog.FileEndReason = "rotated") -> None:
-        """Close the file and go on in the next one."""
+        """Close the file and continue in the next one."""
         self.end(reason)
         self._begin()
 
     def end(self, reason: blocklog.FileEndReason = "finished", **changes: Any) -> None:
-        """Close the file well."""
+        """End the file with its ``end`` line."""
         text = b"".join(self._lines)
         blocks = [entry for _, entry in map(blocklog.codec.decode, self._lines) if isinstance(entry, blocklog.Block)]
         entry = blocklog.EndLine(
@@ -236,7 +236,7 @@ class Session:
         self._put(msgspec.structs.replace(entry, **changes))
 
     def leave(self, ms: float, cause: ledger.Cause, sent: int | None = None) -> None:
-        """Let the server enter that this subscription is over."""
+        """Record in the ledger that this subscription has ended."""
         sent = self._highest if sent is None else sent
         entry = ledger.LeaveEntry(
             at="", client=self.client, fence=self.fence, sent=sent, receipted=self._highest, cause=cause

@@ -121,7 +121,7 @@ def lane(name: str, index: int, *, has_losses: bool) -> ClientLane:
 
 
 def named(snapshot: Snapshot, name: str) -> Snapshot:
-    """Return the run with its first client called otherwise, as no client may be called but a log may say."""
+    """Return the run with another name for its first client, which no client may have but a log may contain."""
     summary: Summary = snapshot.summary
     clients = [msgspec.structs.replace(summary.clients[0], client=name), *summary.clients[1:]]
     lanes = [msgspec.structs.replace(snapshot.timeline.lanes[0], client=name), *snapshot.timeline.lanes[1:]]

@@ -49,7 +49,7 @@ def bit_in_newline() -> Files:
 
 
 def line_removed() -> Files:
-    """The second block is gone; the ledger has its receipt."""
+    """The line of the second block is missing; the ledger has its receipt."""
     return _with(LOG, (SECOND, []))
 
 
@@ -71,7 +71,7 @@ def open_removed() -> Files:
 
 
 def end_removed() -> Files:
-    """The log has no `end` line, and no later session that would tell of a crash."""
+    """The log has no `end` line, and there is no later session."""
     return _with(LOG, (END, []))
 
 
@@ -140,12 +140,12 @@ def log_torn() -> Files:
 
 
 def log_removed() -> Files:
-    """The client's log is gone, all of it."""
+    """The whole log of the client is missing."""
     return {path: lines for path, lines in one_client().items() if path != LOG}
 
 
 def segment_removed() -> Files:
-    """The second of three files of a session is gone."""
+    """The second of three files of a session is missing."""
     books = Books()
     one = Session(books)
     for seqs in ((1, 2), (3, 4)):
@@ -163,13 +163,13 @@ def segment_removed() -> Files:
 
 
 def receipt_removed() -> Files:
-    """The receipt of the second block is gone from the ledger."""
+    """The receipt of the second block is missing in the ledger."""
     receipts = [at for at, line in enumerate(one_client()[LEDGER]) if b'"kind":"receipt"' in line]
     return _with(LEDGER, (receipts[1], []))
 
 
 def receipt_differs() -> Files:
-    """The server's own digest of the second block is not the client's, and the receipt says so."""
+    """The server's own digest of the second block is not the client's, and the receipt's `match` is false."""
     books = Books()
     one = Session(books)
     one.receive(1, 2)
@@ -181,7 +181,7 @@ def receipt_differs() -> Files:
 
 
 def receipt_not_of_the_block() -> Files:
-    """The ledger's receipt has another digest than the block in the log, though it says that they match."""
+    """The ledger's receipt has another digest than the block in the log, although its `match` is true."""
     books = Books()
     one = Session(books)
     one.receive(1, 2)
@@ -193,13 +193,13 @@ def receipt_not_of_the_block() -> Files:
 
 
 def ledger_line_damaged() -> Files:
-    """A bit of the line that says what may have been sent is flipped."""
+    """A bit of a `sent` line is flipped."""
     at = _of(b"sent")
     return _with(LEDGER, (at, [_flipped(one_client()[LEDGER][at], b'"client":"client-')]))
 
 
 def subscription_removed() -> Files:
-    """The line of the client's subscription is gone from the ledger."""
+    """The line of the client's subscription is missing in the ledger."""
     return _with(LEDGER, (_of(b"subscribe"), []))
 
 
@@ -217,7 +217,7 @@ def ledger_removed() -> Files:
 
 
 def corrupt_in_flight() -> Files:
-    """A batch failed its digest: the client did not log it, and says which it was."""
+    """A batch failed its digest: the client did not log it, and lists its seqs in `corrupt`."""
     books = Books()
     one = Session(books)
     one.receive(1, 2)
@@ -228,7 +228,7 @@ def corrupt_in_flight() -> Files:
 
 
 def gap() -> Files:
-    """The client never saw two records in the middle."""
+    """The client did not receive two records in the middle."""
     books = Books()
     one = Session(books)
     one.receive(1, 2)
@@ -239,7 +239,7 @@ def gap() -> Files:
 
 
 def tail_missing() -> Files:
-    """The client never saw the last two records, and learned from `end` that they were sent."""
+    """The client did not receive the last two records, and learned from `end` that they were sent."""
     books = Books()
     one = Session(books)
     one.receive_all(1, 4)
@@ -249,7 +249,7 @@ def tail_missing() -> Files:
 
 
 def never_sent() -> Files:
-    """The same, but the ledger says that they were never sent to this client."""
+    """The last two records are missing, and by the ledger they were never sent to this client."""
     books = Books()
     one = Session(books, through=4)
     one.receive_all(1, 4)
@@ -259,7 +259,7 @@ def never_sent() -> Files:
 
 
 def duplicates() -> Files:
-    """Two records came again: they are counted, and not logged twice."""
+    """Two records were received again: they are counted, and not logged twice."""
     books = Books()
     one = Session(books)
     one.receive(1, 2)
@@ -271,7 +271,7 @@ def duplicates() -> Files:
 
 
 def reordered() -> Files:
-    """Record 2 came after record 3, and into the next block: `missing` tells what each block does not hold."""
+    """Record 2 was received after record 3, in the next block: `missing` lists what each block does not hold."""
     books = Books()
     one = Session(books)
     one.receive(1, 3)
@@ -294,7 +294,7 @@ def logged_twice() -> Files:
 
 
 def client_lost() -> Files:
-    """One of two clients vanished without a goodbye: all records of the run are expected of it."""
+    """One of two clients was lost without a goodbye: it is expected to have all records of the run."""
     books = Books(clients=2)
     all_of(Session(books))
     other = Session(books, "client-2")
@@ -316,7 +316,7 @@ def client_left_early() -> Files:
 
 
 def residual() -> Files:
-    """The client has logged records that were never sent, by the ledger: no cause explains that."""
+    """The client has logged records that by the ledger were never sent: the residual is not 0."""
     books = Books()
     one = Session(books, through=4)
     all_of(one)
@@ -354,7 +354,7 @@ def client_held_up() -> Files:
 
 
 def abandoned() -> Files:
-    """The run was interrupted after four records, and ended by a later server that could not go on with it."""
+    """The run was interrupted after four records, and ended by a later server that could not continue it."""
     books = Books()
     one = Session(books)
     one.receive_all(1, 4)
@@ -366,14 +366,14 @@ def abandoned() -> Files:
 
 
 def waiting() -> Files:
-    """A run that has not begun: a client is there, another is waited for."""
+    """A run that has not begun: one client is subscribed, and the run waits for another."""
     books = Books(clients=2, start=None)
     Session(books, through=0)
     return books.files()
 
 
 def running() -> Files:
-    """A run that is on: what lacks its end yet is not missing."""
+    """An open run: records that are not due or not logged yet are not missing."""
     books = Books()
     one = Session(books)
     one.receive_all(1, 4)

@@ -42,8 +42,8 @@ def _log(client: str, *blocks: tuple[Sequence[int | None], dict[str, int]]) -> F
     )  # fmt: skip
     every = _messages([seq for seqs, _ in blocks for seq in seqs])
     at, highest = 0, 0
-    for number, (seqs, said) in enumerate(blocks, 1):
-        writer.put(_block(client, number, every[at : at + len(seqs)], at + 1, highest, said))
+    for number, (seqs, counts) in enumerate(blocks, 1):
+        writer.put(_block(client, number, every[at : at + len(seqs)], at + 1, highest, counts))
         at, highest = at + len(seqs), max([highest, *(seq for seq in seqs if seq is not None)])
     text = b"".join(writer.lines)
     writer.put(
@@ -61,7 +61,7 @@ def _block(
     messages: Sequence[blocklog.ExternalMessage],
     place: int,
     highest: int,
-    said: dict[str, int],
+    counts: dict[str, int],
 ) -> blocklog.ExternalBlock:
     seqs = [seq for message in messages if (seq := message.seq) is not None]
     came = range(highest + 1 if highest else min(seqs, default=1), max(seqs, default=0) + 1)
@@ -74,7 +74,7 @@ def _block(
         idle_ns=_STEP_US * 1000 if number > 1 else 0, digest=block_text.messages_digest(messages),
         messages=list(messages), unsequenced=len(messages) - len(seqs),
     )  # fmt: skip
-    return msgspec.structs.replace(made, **said)
+    return msgspec.structs.replace(made, **counts)
 
 
 def feed_complete() -> Files:

@@ -57,7 +57,7 @@ def judged(volumes: Path) -> list[Summary]:
 
 
 def expected(summaries: list[Summary]) -> str:
-    """Return what `verify --json` prints of these."""
+    """Return the output of `verify --json` for these summaries."""
     return "".join(map(verify.json_line, summaries))
 
 

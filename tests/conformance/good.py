@@ -99,7 +99,7 @@ def session_never_begun() -> Files:
 
 
 def client_reconnected() -> Files:
-    """The connection broke; the same process came back, in the same session, under a new fence."""
+    """The connection broke; the same process subscribed again, in the same session, with a new fence."""
     books = Books()
     one = Session(books)
     one.receive(1, 2)
@@ -112,7 +112,7 @@ def client_reconnected() -> Files:
 
 
 def client_restarted() -> Files:
-    """The client crashed in the middle of a line; its next process cut the tail off and said so in `torn`."""
+    """The client crashed in the middle of a line; its next process cut the tail off and listed it in `torn`."""
     books = Books()
     one = Session(books)
     one.receive(1, 2)
@@ -124,7 +124,7 @@ def client_restarted() -> Files:
 
 
 def client_returned() -> Files:
-    """The client was stopped, sealed its log and said goodbye; later it came back and went on."""
+    """The client was stopped, sealed its log and said goodbye; later it was started again and continued."""
     books = Books()
     one = Session(books)
     one.receive(1, 2)
@@ -136,7 +136,7 @@ def client_returned() -> Files:
 
 
 def client_left() -> Files:
-    """One of two clients said goodbye and did not come back: it answers up to its last receipt."""
+    """One of two clients said goodbye and did not return: it is expected to have the records up to its last receipt."""
     books = Books()
     all_of(Session(books))
     other = Session(books, "client-2")
@@ -148,7 +148,7 @@ def client_left() -> Files:
 
 
 def client_dropped() -> Files:
-    """An operator cut the client off; it came back by itself."""
+    """An operator cut the client off; it reconnected by itself."""
     books = Books()
     one = Session(books)
     one.receive(1, 2)
@@ -162,7 +162,7 @@ def client_dropped() -> Files:
 
 
 def observer() -> Files:
-    """An observer watched: it has no log, and no record is expected of it."""
+    """An observer took no part: it has no log, and is expected to have no record."""
     books = Books()
     all_of(Session(books))
     watching = ledger.SubscribeEntry(
@@ -214,7 +214,7 @@ def planned_pace() -> Files:
 
 
 def server_restarted() -> Files:
-    """The server was stopped after the third record: the run paused, and the next process went on in its own ledger."""
+    """The server was stopped after the third record, and the next process continued the run in a ledger of its own."""
     books = Books()
     one = Session(books)
     one.receive(1, 2)
@@ -230,7 +230,7 @@ def server_restarted() -> Files:
 
 
 def server_crashed() -> Files:
-    """The server crashed in the middle of a line: the schedule went on, and the outage shows as latency."""
+    """The server crashed in the middle of a line: the schedule continued, and the outage shows as latency."""
     books = Books()
     one = Session(books)
     one.receive(1, 2)
@@ -245,7 +245,7 @@ def server_crashed() -> Files:
 
 
 def two_runs() -> Files:
-    """`RUNS=0`: an endless service is a row of runs, each with books and a verdict of its own."""
+    """`RUNS=0`: an endless service plays a sequence of runs, each with its own files and verdict."""
     files: Files = {}
     for run in (RUN, "20261122T073002Z"):
         books = Books(run=run)

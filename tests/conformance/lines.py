@@ -17,7 +17,7 @@ Change = Callable[[int, bytes], bytes]
 
 
 def resealed(lines: Sequence[bytes], change: Change) -> list[bytes]:
-    """Return the lines of a whole file changed: with every ``crc``, ``prev``, ``byte_count`` and ``sha256`` right."""
+    """Return the changed lines of a whole file, with every ``crc``, ``prev``, ``byte_count`` and ``sha256`` correct."""
     made: list[bytes] = []
     prev = FIRST
     for number, line in enumerate(lines, 1):

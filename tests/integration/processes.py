@@ -80,7 +80,7 @@ class Program:
         """Its exit code, None while it runs."""
         return self._process.poll()
 
-    def says(self, text: str, timeout: float = 15.0) -> str:
+    def wait_for_line(self, text: str, timeout: float = 15.0) -> str:
         """Wait until it prints a line that contains a text, and return that line."""
 
         def match() -> str | None:
@@ -194,7 +194,7 @@ class System:
     def server(self, **settings: object) -> Process:
         """Start the server and wait until it listens."""
         server = self.start("server", **settings)
-        server.says('"listening"')
+        server.wait_for_line('"listening"')
         return server
 
     def client(self, name: str, **settings: object) -> Process:

@@ -23,7 +23,7 @@ UP_SECONDS = 300.0
 
 
 def engine_answers() -> bool:
-    """Tell whether there are a Docker engine and Compose."""
+    """Return whether there are a Docker engine and Compose."""
     if shutil.which("docker") is None:
         return False
     commands = (["docker", "version", "--format", "{{.Server.Version}}"], ["docker", "compose", "version"])

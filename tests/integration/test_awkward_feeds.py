@@ -48,26 +48,26 @@ def numbered(*seqs: Any, **more: Any) -> list[dict[str, Any]]:
 class Case(NamedTuple):
     """A server's script per connection, the number of messages to log, and the expected log lines.
 
-    ``said`` is a line that every client logs before it is stopped.
+    ``final_line`` is part of a line that every client logs before it is stopped.
     """
 
     scripts: tuple[Script, ...]
     logged: int
     settings: Mapping[str, object] = MappingProxyType({})
-    said: str = '"listening"'
+    final_line: str = '"listening"'
 
 
 class Judged(NamedTuple):
     """Log lines and blocks of the clients, and the summary."""
 
-    said: list[dict[str, Any]]
+    log_lines: list[dict[str, Any]]
     messages: list[ExternalMessage]
     summary: Summary
 
     @property
-    def troubles(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """The reason of every warning."""
-        return [line["why"] for line in self.said if line["level"] == "WARNING"]
+        return [line["why"] for line in self.log_lines if line["level"] == "WARNING"]
 
     def answer(self, name: str) -> tuple[bool | None, str]:
         """Return the result and the detail of a check."""
@@ -96,12 +96,12 @@ def _judged(url: str, case: Case, folder: Path, clients: int) -> Judged:
     started = [Process("services.client", CLIENT_ID=name, **{**given, **case.settings}) for name in names]
     try:
         for one in started:
-            one.says(case.said)
+            one.wait_for_line(case.final_line)
 
         def all_logged() -> bool:
-            return all(sum(block.count for block in volumes.heard(name)) >= case.logged for name in names)
+            return all(sum(block.count for block in volumes.external_blocks(name)) >= case.logged for name in names)
 
-        poll_until(all_logged, f"{case.logged} messages are logged; said: {started[0].text}", 20)
+        poll_until(all_logged, f"{case.logged} messages are logged; output: {started[0].text}", 20)
         codes = [one.stop() for one in started]
         assert [0] * clients == codes, started[0].text
     finally:
@@ -110,8 +110,10 @@ def _judged(url: str, case: Case, folder: Path, clients: int) -> Judged:
     with Process("services.collector", "verify", "--json", str(folder)) as audit:
         audit.wait()
         summary = decode(audit.lines[-1].encode())
-    said = [json.loads(line) for one in started for line in one.lines]
-    return Judged(said, [message for block in volumes.heard("client-1") for message in block.messages], summary)
+    log_lines = [json.loads(line) for one in started for line in one.lines]
+    return Judged(
+        log_lines, [message for block in volumes.external_blocks("client-1") for message in block.messages], summary
+    )
 
 
 def _soon(after_s: float) -> list[dict[str, Any]]:
@@ -153,9 +155,9 @@ async def test_one_clear_line_and_nothing_lost(row: list[str], tmp_path: Path) -
     what, line, expected = row
     found = await judged(AWKWARD[what], tmp_path)
     # A server that closes the connection is reported as well.
-    troubles = [why for why in found.troubles if "received 1000 (OK)" not in why]
+    warnings = [why for why in found.warnings if "received 1000 (OK)" not in why]
 
-    assert ([plain(line)] if plain(line) != "-" else []) == troubles
+    assert ([plain(line)] if plain(line) != "-" else []) == warnings
     assert AWKWARD[what].logged == len(found.messages)
     assert f"{found.summary.verdict}: " == expected[: len(f"{found.summary.verdict}: ")]
     assert plain(expected.partition(": ")[2]) in found.summary_text
@@ -172,7 +174,7 @@ async def test_what_is_no_json_is_kept(tmp_path: Path) -> None:
     assert ("INVALID", 0, 1, 2) == (found.summary.verdict, totals.missing, totals.unreadable, totals.unsequenced)
 
 
-async def test_sequences_are_told_apart_by_key(tmp_path: Path) -> None:
+async def test_sequences_are_distinguished_by_key(tmp_path: Path) -> None:
     """Of two sequences on one connection, exactly the number that one of them lacks is missing."""
     frames = [{"seq": seq, "of": key} for seq in range(1, 11) for key in ("a", "b") if (seq, key) != (5, "b")]
     found = await judged(Case((sends(*frames),), 19, {"FEED_KEY": "$.of"}), tmp_path)
@@ -211,11 +213,11 @@ async def test_the_feeds_own_pings_are_answered(tmp_path: Path) -> None:
 
 async def test_a_feed_is_resumed_where_it_was_left(tmp_path: Path) -> None:
     """After a cut the client sends FEED_RESUME instead of FEED_HELLO and receives everything the feed still has."""
-    wishes: list[Any] = []
+    subscriptions: list[Any] = []
 
     async def plays(connection: ServerConnection) -> None:
-        wishes.append(json.loads(await connection.recv()))
-        first = wishes[-1].get("from", 1)
+        subscriptions.append(json.loads(await connection.recv()))
+        first = subscriptions[-1].get("from", 1)
         await sends(*numbered(*range(first, first + 20)), then_goes=first == 1)(connection)
 
     settings: dict[str, object] = {
@@ -224,7 +226,7 @@ async def test_a_feed_is_resumed_where_it_was_left(tmp_path: Path) -> None:
     }
     found = await judged(Case((plays,), 40, settings), tmp_path)
 
-    assert [{"op": "subscribe"}, {"op": "subscribe", "from": 21}] == wishes
+    assert [{"op": "subscribe"}, {"op": "subscribe", "from": 21}] == subscriptions
     assert ("PASS", 40, 0) == (found.summary.verdict, found.summary.totals.expected, found.summary.totals.duplicates)
 
 
@@ -262,7 +264,7 @@ async def test_tls_is_verified(certificate: Path) -> None:
     known = Case((sends(*numbered(1, 2)),), 2, {"FEED_CA_FILE": certificate / "ca.pem"})
     found = await judged(known, certificate / "known", ssl=tls)
     stranger = await judged(
-        Case((sends(*numbered(1, 2)),), 0, said="certificate verify failed"), certificate / "stranger", ssl=tls
+        Case((sends(*numbered(1, 2)),), 0, final_line="certificate verify failed"), certificate / "stranger", ssl=tls
     )
 
     assert ("PASS", 2) == (found.summary.verdict, found.summary.totals.received)

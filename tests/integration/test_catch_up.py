@@ -39,7 +39,7 @@ def closed(system: System) -> Summary:
 
 
 def client(made: Summary, name: str) -> ClientSummary:
-    """Return what a summary says of a client."""
+    """Return a client's part of a summary."""
     return next(one for one in made.clients if one.client == name)
 
 
@@ -71,7 +71,7 @@ def test_a_server_that_is_slow_to_admit_shows_as_latency(tmp_path: Path) -> None
         began(system)
         server.signal(signal.SIGSTOP)
         late = system.client("client-3")
-        late.says('"client"')
+        late.wait_for_line('"client"')
         # This sleep is the time during which the client is not admitted.
         time.sleep(STALL_NS / 1e9)
         server.signal(signal.SIGCONT)

@@ -41,13 +41,13 @@ def restarted(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def client_of(volumes: Volumes, name: str) -> ClientSummary:
-    """Return what the summary says of a client."""
+    """Return a client's part of the summary."""
     summary = volumes.summary()
     assert summary is not None
     return next(client for client in summary.clients if client.client == name)
 
 
-def assert_same_books(volumes: Volumes, name: str) -> None:
+def assert_equals_client_1(volumes: Volumes, name: str) -> None:
     """Assert that a client's log and result equal those of client-1, which was not stopped."""
     mine, reference = volumes.messages(name), volumes.messages("client-1")
     assert [message.seq for message in reference] == [message.seq for message in mine]
@@ -64,9 +64,9 @@ def assert_same_books(volumes: Volumes, name: str) -> None:
     assert 2 == client.sessions
 
 
-def test_a_client_that_was_stopped_has_the_same_books(restarted: Volumes) -> None:
+def test_a_client_that_was_stopped_has_the_same_evidence(restarted: Volumes) -> None:
     """Stopped for five seconds in the middle, a client holds every record once: it sealed, and resumed after that."""
-    assert_same_books(restarted, "client-2")
+    assert_equals_client_1(restarted, "client-2")
     ends = [entry.reason for entry in restarted.log("client-2") if isinstance(entry, EndLine)]
     assert ["shutdown", "finished"] == ends
     first, second = [entry for entry in restarted.log("client-2") if isinstance(entry, OpenLine)]
@@ -74,9 +74,9 @@ def test_a_client_that_was_stopped_has_the_same_books(restarted: Volumes) -> Non
     assert 300 <= second.after
 
 
-def test_a_client_that_was_killed_has_the_same_books(restarted: Volumes) -> None:
+def test_a_client_that_was_killed_has_the_same_evidence(restarted: Volumes) -> None:
     """Killed in the middle, a client resumes after its last durable record, and nothing is lost or logged twice."""
-    assert_same_books(restarted, "client-3")
+    assert_equals_client_1(restarted, "client-3")
     # The killed session has no ``end`` line; only the second was closed properly.
     assert ["finished"] == [entry.reason for entry in restarted.log("client-3") if isinstance(entry, EndLine)]
     _, second = [entry for entry in restarted.log("client-3") if isinstance(entry, OpenLine)]

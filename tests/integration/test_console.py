@@ -36,7 +36,7 @@ def console(system: System, *arguments: str) -> tuple[int, str]:
         return process.wait(), process.text
 
 
-def wishes(system: System) -> list[tuple[str, float | str | None, str | None]]:
+def requests_in_ledger(system: System) -> list[tuple[str, float | str | None, str | None]]:
     """Return the control requests in the ledger: command, argument and origin."""
     entries = [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.ControlEntry)]
     return [(entry.request, entry.value or entry.client, entry.via) for entry in entries]
@@ -55,7 +55,7 @@ def test_from_a_shell(system: System) -> None:
     assert (105, "error: ws://127.0.0.1:1: nothing listens there") == console(
         system, "--url", "ws://127.0.0.1:1", "status"
     )
-    assert [("rate", 1000, "console"), ("pause", None, "console")] == wishes(system)
+    assert [("rate", 1000, "console"), ("pause", None, "console")] == requests_in_ledger(system)
 
 
 def test_by_a_script(system: System) -> None:
@@ -68,7 +68,7 @@ def test_by_a_script(system: System) -> None:
 
     assert ("controlled", "paused", ["client-1"]) == (paused["type"], paused["state"], paused["clients"])
     assert ("error", "no_client") == (refused["type"], refused["code"])
-    assert [("pause", None, "console")] == wishes(system)
+    assert [("pause", None, "console")] == requests_in_ledger(system)
 
 
 def test_from_afar(system: System) -> None:
@@ -81,7 +81,7 @@ def test_from_afar(system: System) -> None:
     file = system.volumes.root / "ledger" / token.NAME
     code, text = console(system, "--url", url, "--token-file", str(file), "pause")
     assert 0 == code, text
-    assert [("pause", None, "console")] == wishes(system)
+    assert [("pause", None, "console")] == requests_in_ledger(system)
 
 
 @contextmanager
@@ -131,4 +131,6 @@ def test_at_a_terminal(system: System) -> None:
         os.write(hands, b"resume\nquit\n")
         assert 0 == process.wait(15)
 
-    assert [("rate", 700, "console"), ("pause", None, "console"), ("resume", None, "console")] == wishes(system)
+    assert [("rate", 700, "console"), ("pause", None, "console"), ("resume", None, "console")] == requests_in_ledger(
+        system
+    )

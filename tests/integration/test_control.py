@@ -93,21 +93,21 @@ def test_the_page_controls_the_run(stack: Stack) -> None:
     code, text = stack.wait()
     assert 0 == code, text
     entries = stack.volumes.ledger()
-    wishes = [
+    requests = [
         (entry.request, entry.value or entry.client, entry.via)
         for entry in entries
         if isinstance(entry, ledger.ControlEntry)
     ]
     by_page = [("rate", 500, "page"), ("pause", None, "page"), ("resume", None, "page"), ("drop", "client-2", "page")]
-    assert [*by_page, ("rate", 600, "console")] == wishes
+    assert [*by_page, ("rate", 600, "console")] == requests
     assert ["dropped"] == [entry.cause for entry in entries if isinstance(entry, ledger.LeaveEntry)][:1]
     came = [entry.client for entry in entries if isinstance(entry, ledger.SubscribeEntry)]
     assert {"client-1": 1, "client-2": 2} == {name: came.count(name) for name in set(came)}
 
 
-def control(stack: Stack, *wishes: str) -> tuple[int, str]:
+def control(stack: Stack, *requests: str) -> tuple[int, str]:
     """Use the console of the container that has the token; return its exit code and output."""
-    done = stack.exec("collector", "python", "-m", "services.collector", "control", *wishes, check=False)
+    done = stack.exec("collector", "python", "-m", "services.collector", "control", *requests, check=False)
     return done.returncode, done.stdout + done.stderr
 
 

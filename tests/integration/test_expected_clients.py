@@ -51,7 +51,7 @@ def test_a_tenth_client_with_a_name_too_long_for_dns_is_not_forgotten(folder: Pa
         assert code != 0 or len(finished) == 10, text
 
 
-def test_what_the_operator_says_comes_first(folder: Path, engine: None) -> None:
+def test_what_the_operator_states_comes_first(folder: Path, engine: None) -> None:
     """``CLIENTS=1`` takes precedence: the run does not wait for other containers."""
     with Stack(folder, RECORDS=200, RATE=100, CLIENTS=1) as stack:
         stack.up(clients=3)
@@ -59,7 +59,7 @@ def test_what_the_operator_says_comes_first(folder: Path, engine: None) -> None:
         assert [] == expects(stack)
 
 
-def saying(stack: Stack, text: str) -> set[str]:
+def servers_that_logged(stack: Stack, text: str) -> set[str]:
     """Return the server containers whose log contains a text."""
     logs = stack.compose("logs", "--no-color", "server").stdout.replace("\x1b[2K", "")
     return {line.split("|")[0].strip() for line in logs.splitlines() if text in line}
@@ -71,8 +71,13 @@ def test_of_three_servers_one_plays_and_all_clients_find_it(folder: Path, engine
         # Do not wait for healthy containers: two of them never are.
         stack.compose("build", "--quiet", "server", "client", "collector", timeout=300)
         stack.compose("up", "--detach", "--scale", "server=3", "--scale", "client=0", check=False, timeout=120)
-        poll_until(lambda: len(saying(stack, "error: another server is playing run")) == 2, "two are refused", 40, 1)
-        assert 1 == len(saying(stack, '"listening"'))
+        poll_until(
+            lambda: len(servers_that_logged(stack, "error: another server is playing run")) == 2,
+            "two are refused",
+            40,
+            1,
+        )
+        assert 1 == len(servers_that_logged(stack, '"listening"'))
         stack.compose("up", "--detach", "--no-deps", "--no-recreate", "--scale", "client=3", "client", timeout=120)
         code, text = stack.wait()
         assert 0 == code, text

@@ -143,7 +143,7 @@ def test_clients_are_healthy_after_the_run(judged: Judged) -> None:
     assert [0] * CLIENTS == [judged.stack.inspect("client", number)["RestartCount"] for number in range(1, CLIENTS + 1)]
 
 
-def test_control_says_why_not(judged: Judged) -> None:
+def test_control_states_why_not(judged: Judged) -> None:
     """The page and the command report that there is nothing to control; the command ends with 104."""
     with urllib.request.urlopen(f"{judged.stack.page()}/control", timeout=10) as answer:
         reply = json.load(answer)
@@ -191,7 +191,7 @@ def test_an_authorization_is_shown_and_never_logged(tmp_path: Path, folder: Path
     assert not [path for path in folder.rglob("*") if path.is_file() and b"open-sesame" in path.read_bytes()]
 
 
-def test_a_secret_that_cannot_be_read_is_said(tmp_path: Path, folder: Path, engine: None) -> None:
+def test_a_secret_that_cannot_be_read_is_stated(tmp_path: Path, folder: Path, engine: None) -> None:
     """A secret file that the client may not read is reported in one line with the remedy."""
     secret = tmp_path / "secret"
     secret.write_text(f"{SECRET}\n")

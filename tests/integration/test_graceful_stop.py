@@ -75,7 +75,7 @@ def test_ctrl_c_leaves_sealed_logs(stopped: Stopped) -> None:
     assert CLIENTS * ("shutdown",) == stopped.reasons
 
 
-def test_ctrl_c_leaves_a_ledger_that_tells_all(stopped: Stopped) -> None:
+def test_ctrl_c_leaves_a_ledger_that_shows_all(stopped: Stopped) -> None:
     """Clients leave with a ``bye`` first, then the server pauses the run: the ledger ends with a pause, not an end."""
     leaves = [entry for entry in stopped.entries if isinstance(entry, ledger.LeaveEntry)]
     assert {f"client-{number}": "bye" for number in range(1, CLIENTS + 1)} == {

@@ -54,14 +54,14 @@ def refusal(connection: ClientConnection) -> tuple[wire.Error, int]:
     return frame, closed.value.rcvd.code
 
 
-def test_a_plain_request_is_told_to_upgrade(system: System) -> None:
+def test_a_plain_request_is_answered_with_426(system: System) -> None:
     """A plain HTTP request to the feed's address is answered with 426."""
     status, _, body = get(system, "/")
     assert 426 == status
     assert "WebSocket" in body or "upgrade" in body.lower()
 
 
-def test_healthz_tells_the_state(system: System) -> None:
+def test_healthz_shows_the_state(system: System) -> None:
     """/healthz gives 200 and the state of the run."""
     status, _, body = get(system, "/healthz")
     assert (200, "waiting") == (status, body.strip())
@@ -120,7 +120,7 @@ def test_a_message_beyond_the_limit_closes(system: System) -> None:
         wire.Subscribe(client="client-1", after=1001),
     ],
 )
-def test_an_impossible_wish_is_an_error_and_4400(frame: wire.Frame, system: System) -> None:
+def test_an_impossible_request_is_an_error_and_4400(frame: wire.Frame, system: System) -> None:
     """A receipt without a subscription and a resumption beyond the end are refused by name."""
     with opened(system) as connection:
         connection.send(wire.encode(frame).decode())

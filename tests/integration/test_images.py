@@ -122,7 +122,7 @@ def test_only_the_page_is_published(good_stack: GoodStack) -> None:
         assert ({"8766/tcp": {"127.0.0.1"}} if service == "collector" else {}) == bound
 
 
-def test_the_collector_can_write_to_neither_side_of_the_books(good_stack: GoodStack) -> None:
+def test_the_collector_can_write_to_neither_ledger_nor_logs(good_stack: GoodStack) -> None:
     """The collector cannot write into the logs or the ledger: its mounts are read-only."""
     for side in ("logs", "ledger"):
         done = good_stack.stack.exec("collector", "touch", f"/volumes/{side}/trial", check=False)

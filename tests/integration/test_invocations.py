@@ -107,7 +107,7 @@ def test_invocations_that_follow_each_other_have_a_run_each(feed: Feed, tmp_path
     assert runs == volumes.runs()
     for run in runs:
         for client in ("client-1", "client-2"):
-            assert sum(block.count for block in volumes.heard(client, run)) >= 3 * RATE
+            assert sum(block.count for block in volumes.external_blocks(client, run)) >= 3 * RATE
 
 
 def test_an_open_run_of_a_killed_invocation_is_neither_joined_nor_judged(feed: Feed, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_two_invocations_beside_each_other_have_a_run_each(feed: Feed, tmp_path:
         assert summary is not None
         assert (EXIT_CODES[summary.verdict], [summary.verdict]) == (code, headlines(longer)), longer.text
     for client in ("client-1", "client-2"):
-        assert sum(block.count for block in volumes.heard(client, first)) >= 6 * RATE
+        assert sum(block.count for block in volumes.external_blocks(client, first)) >= 6 * RATE
 
 
 def test_a_run_that_ends_when_it_is_stopped_is_judged(feed: Feed, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_run_that_ends_when_it_is_stopped_is_judged(feed: Feed, tmp_path: Path
     volumes = Volumes(tmp_path)
     with invoke(feed, tmp_path, FEED_SECONDS=0, BLOCK_SECONDS=0.2) as run:
         poll_until(
-            lambda: volumes.runs() and all(len(volumes.heard(f"client-{number}")) > 5 for number in (1, 2)),
+            lambda: volumes.runs() and all(len(volumes.external_blocks(f"client-{number}")) > 5 for number in (1, 2)),
             "both clients have logged",
             30,
         )
@@ -178,13 +178,15 @@ def test_a_client_that_crashes_comes_back_into_its_run(feed: Feed, tmp_path: Pat
     """A client that crashes is restarted by the supervisor and continues in the run of its invocation."""
     volumes = Volumes(tmp_path)
     with invoke(feed, tmp_path, FEED_SECONDS=6, CLIENTS=1) as run:
-        poll_until(lambda: volumes.runs() and volumes.clients() and volumes.heard("client-1"), "client-1 logs", 20)
+        poll_until(
+            lambda: volumes.runs() and volumes.clients() and volumes.external_blocks("client-1"), "client-1 logs", 20
+        )
         (victim,) = [pid for pid in pids_of("services.client") if parent_of(pid) == run.pid]
         os.kill(victim, signal.SIGKILL)
-        run.says("restarting", 10)
+        run.wait_for_line("restarting", 10)
         run.wait()
     assert 1 == len(volumes.runs())
-    assert {1, 2} == {block.session for block in volumes.heard("client-1")}
+    assert {1, 2} == {block.session for block in volumes.external_blocks("client-1")}
 
 
 def pids_of(module: str) -> list[int]:
@@ -216,5 +218,5 @@ def test_clients_in_containers_share_a_run_only_with_equal_settings(feed: Feed, 
         Process("services.client", CLIENT_ID="c", FEED_SEQ="$.id", **given) as c,
     ):
         for client in (a, b, c):
-            client.says('"listening"')
+            client.wait_for_line('"listening"')
     assert [["a", "b"], ["c"]] == sorted(volumes.clients(run) for run in volumes.runs())

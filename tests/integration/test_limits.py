@@ -159,7 +159,7 @@ def test_a_rate_without_a_schedule_ends_nothing(system: System) -> None:
     """A rate without a possible schedule is refused, and the run continues, also after a restart."""
     server = system.server()
     client = system.client("client-1")
-    client.says('"subscribed"')
+    client.wait_for_line('"subscribed"')
     with connected(system) as peer:
         peer.sendall(framed(b'{"type":"control","set":{"rate":5e-324}}'))
         received = b""
@@ -195,7 +195,7 @@ def test_without_descriptors_the_server_waits(system: System) -> None:
     soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{server.pid}/fd")), hard))
     peers = [connected(system) for _ in range(60)]
-    server.says("connections wait: no descriptor is left for them")
+    server.wait_for_line("connections wait: no descriptor is left for them")
     resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (soft, hard))
     for peer in peers:
         assert peer.recv(100).startswith(b"HTTP/1.1 101")
@@ -205,11 +205,11 @@ def test_without_descriptors_the_server_waits(system: System) -> None:
     lives(system, server)
 
 
-def test_what_lies_in_a_clients_folder_stops_it_not(system: System) -> None:
+def test_other_files_in_a_clients_folder_do_no_harm(system: System) -> None:
     """A pipe, a link and a huge sparse file among its logs neither block a client nor fill its memory."""
     server = system.server(RATE=50)
     first = system.client("client-1")
-    first.says('"subscribed"')
+    first.wait_for_line('"subscribed"')
     folder = next(system.volumes.root.glob("logs/*/client-1"))
     first.stop()
     os.mkfifo(folder / "0007-0001.jsonl")
@@ -218,7 +218,7 @@ def test_what_lies_in_a_clients_folder_stops_it_not(system: System) -> None:
     os.truncate(folder / "0009-0001.jsonl", 3 * 2**30)
     (folder / os.fsdecode(b"\xff.jsonl")).write_text("junk\n", encoding="ascii")
     second = system.client("client-1")
-    second.says('"subscribed"', timeout=MANY_SECONDS)
+    second.wait_for_line('"subscribed"', timeout=MANY_SECONDS)
 
     assert resident_bytes(second) < 250 * 2**20
     assert 1 == second.text.count("0007-0001.jsonl")
@@ -233,7 +233,7 @@ def test_folders_beside_the_runs_harm_no_run(system: System) -> None:
             (system.volumes.root / side / name).mkdir(parents=True)
     server = system.server(KEEP_RUNS=1)
     client = system.client("client-1", KEEP_RUNS=1)
-    client.says('"subscribed"')
+    client.wait_for_line('"subscribed"')
     lives(system, server)
 
     assert 0 == client.stop()

@@ -61,7 +61,7 @@ def test_what_crashes_is_restarted(tmp_path: Path) -> None:
         before = children(run)
         for victim in (before["services.client"][0], before["services.collector"][0]):
             os.kill(victim, signal.SIGKILL)
-        run.says("PASS", timeout=40)
+        run.wait_for_line("PASS", timeout=40)
         poll_until(lambda: "wait" not in children(run), "the supervisor has the verdict too", 10)
         assert 2 == len([line for line in run.lines if "exited with code -9; restarting" in line])
         for client in ("client-1", "client-2"):

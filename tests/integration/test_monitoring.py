@@ -109,7 +109,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     settings = {"CLIENTS": 3, "RATE": 400, "RECORDS": 1600, "KEEP": 1, "THRESHOLDS": "missing==0", **ports}
     with prometheus(folder, targets) as address, LocalRun(folder / "volumes", **settings) as run:
         found = Watched({name: f"http://{at}/metrics" for name, at in targets.items()}, address)
-        run.says("PASS", timeout=40)
+        run.wait_for_line("PASS", timeout=40)
         over = 'streamgauge_run_verdict{verdict="PASS"} == 1'
         poll_until(lambda: found.ask(over), "Prometheus knows the verdict", 10)
         yield found

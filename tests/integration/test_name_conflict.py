@@ -14,9 +14,9 @@ def test_the_second_of_two_becomes_another(tmp_path: Path) -> None:
     with System(tmp_path, RECORDS=600, RATE=300, CLIENTS=2) as system:
         system.start("collector")
         system.server()
-        system.client("client-1").says('"event": "subscribed"')
+        system.client("client-1").wait_for_line('"event": "subscribed"')
         second = system.client("client-1")
-        second.says('"event": "name is taken"')
+        second.wait_for_line('"event": "name is taken"')
         code, text = system.wait()
         assert 0 == code, text
         assert names == system.volumes.clients()

@@ -30,10 +30,10 @@ class Watched:
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
     """Return a run with three observers: the command-line client, a library, and one that sends a receipt."""
     with LocalRun(tmp_path_factory.mktemp("watched"), CLIENTS=2, RECORDS=1200, RATE=600) as run:
-        run.says('"listening"')
+        run.wait_for_line('"listening"')
         with Process("websockets", run.url) as terminal, connect(run.url, proxy=None, compression=None) as watcher:
             seen = Watched(-1, run, terminal.lines)
-            terminal.says("Connected")
+            terminal.wait_for_line("Connected")
             terminal.enter(WATCH)
             watcher.send(WATCH)
             seen.refusal = try_a_receipt(run.url)
@@ -84,7 +84,7 @@ def test_an_observer_may_send_no_receipt(watched: Watched) -> None:
     assert "not_subscribed" == watched.refusal
 
 
-def test_the_books_do_not_know_of_observers(watched: Watched) -> None:
+def test_observers_are_in_no_file(watched: Watched) -> None:
     """Summary, logs and ledger name the two clients only, and the run passes."""
     assert 0 == watched.code, watched.run.text
     summary = watched.run.volumes.summary()

@@ -78,7 +78,7 @@ def served() -> Iterator[Served]:
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRun]:
     """A real run of three clients that has ended, with its page still up."""
     with LocalRun(tmp_path_factory.mktemp("played"), CLIENTS=3, RECORDS=1500, RATE=1000, KEEP=1) as run:
-        run.says(" PASS ", 40)
+        run.wait_for_line(" PASS ", 40)
         yield run
 
 
@@ -161,7 +161,7 @@ def test_a_run_that_is_over_cannot_be_controlled(look: Open, played: LocalRun) -
 def test_an_operator_controls_the_run(look: Open, tmp_path: Path) -> None:
     """A control request is applied, confirmed, and drawn as a mark on the charts."""
     with LocalRun(tmp_path, CLIENTS=1, RECORDS=100_000, RATE=200) as run:
-        run.says("running")
+        run.wait_for_line("running")
         watched = look(address(run))
         watched.wait("!document.getElementById('control').hidden && !document.getElementById('rate').disabled", 10)
         watched.page.fill("#rate", "321")
@@ -174,7 +174,7 @@ def test_an_operator_controls_the_run(look: Open, tmp_path: Path) -> None:
         watched.close("control")
 
 
-def test_news_are_seen_at_once(look: Open, serve: Serve) -> None:
+def test_changes_are_shown_at_once(look: Open, serve: Serve) -> None:
     """A published change is shown within a second."""
     served = serve(example(2))
     watched = look(served.address)
@@ -185,7 +185,7 @@ def test_news_are_seen_at_once(look: Open, serve: Serve) -> None:
     assert "connected" == watched.page.text_content("#connection")
 
 
-def test_a_server_that_cannot_be_asked_is_told(look: Open, serve: Serve) -> None:
+def test_a_server_that_cannot_be_asked_is_reported(look: Open, serve: Serve) -> None:
     """If a run in progress cannot be controlled, the bar shows the reason."""
     watched = look(serve(example(2, state="running", verdict=None)).address)
     watched.wait(f"document.getElementById('reply').textContent === {json.dumps(WHY)}")
@@ -344,7 +344,7 @@ def test_every_report_opens(look: Open, tmp_path: Path, made: Snapshot) -> None:
     assert made.summary.verdict == watched.page.text_content("#verdict")
 
 
-def test_without_scripts_it_says_so(browser: Browser, served: Served) -> None:
+def test_without_scripts_it_states_so(browser: Browser, served: Served) -> None:
     """Without JavaScript the page says that it needs JavaScript, and in which files the figures are."""
     page = browser.new_page(java_script_enabled=False)
     page.goto(served.address)

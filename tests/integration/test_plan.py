@@ -42,7 +42,7 @@ def assert_all_is_there(volumes: Volumes) -> None:
 def test_a_plan_is_played(tmp_path: Path, fault: signal.Signals | None) -> None:
     """Undisturbed and after a crash every stage starts as planned; a stop delays the remaining stages."""
     with System(tmp_path, RATE=PLAN, RECORDS=RECORDS, CLIENTS=2) as system:
-        system.start("collector").says('"ready"')
+        system.start("collector").wait_for_line('"ready"')
         server = system.server()
         for name in ("client-1", "client-2"):
             system.client(name)

@@ -52,9 +52,9 @@ asyncio.run(main(*sys.argv[1:]))
 """Never resumes a client, skips message 3, sends message 5 twice, and does not send 7 and the last."""
 
 
-def log(connections: list[Connection], *came: tuple[int, int]) -> Log:
+def log(connections: list[Connection], *deliveries: tuple[int, int]) -> Log:
     """Return a client's log of these messages, each with its connection."""
-    return Log(1, connections, [Arrival(number, number * 100, number * 100 + 5, over) for number, over in came])
+    return Log(1, connections, [Arrival(number, number * 100, number * 100 + 5, over) for number, over in deliveries])
 
 
 def over(connection: int, *numbers: int) -> list[tuple[int, int]]:
@@ -79,7 +79,7 @@ def over(connection: int, *numbers: int) -> list[tuple[int, int]]:
             log(CUT, *over(0, 1, 2), *over(1, 6, 7, 8)),
             SENT,
             Classes(live=5, lost_away=2, lost_connected=1),
-            id="on its way when the cut came",
+            id="on its way when the cut deliveries",
         ),
         pytest.param(
             log(CUT, *over(0, 1, 2, 3)), SENT, Classes(live=3, lost_at_the_tail=5), id="nothing after the cut"
@@ -97,14 +97,16 @@ def test_a_delivery_is_put_where_it_belongs(written: Log, published: Published, 
 
 
 @st.composite
-def stories(draw: st.DrawFn) -> tuple[Log, Published]:
+def random_runs(draw: st.DrawFn) -> tuple[Log, Published]:
     """Return the publisher's and a client's log of a random run."""
     published = [(number, number * 100) for number in sorted(draw(st.sets(st.integers(1, MESSAGES))))]
     times = sorted(draw(st.sets(st.integers(0, 900), min_size=3, max_size=9)))
     threes = list(zip(times[::3], times[1::3], times[2::3], strict=False))
     connections = [Connection(*three) for three in threes]
-    came = draw(st.lists(st.tuples(st.sampled_from(published), st.integers(0, len(threes) - 1)))) if published else []
-    return log(connections, *((message[0], over) for message, over in came)), published
+    deliveries = (
+        draw(st.lists(st.tuples(st.sampled_from(published), st.integers(0, len(threes) - 1)))) if published else []
+    )
+    return log(connections, *((message[0], over) for message, over in deliveries)), published
 
 
 def class_of(number: int, written: Log, published: Published) -> str:
@@ -121,7 +123,7 @@ def class_of(number: int, written: Log, published: Published) -> str:
     return "lost_connected" if connected else "lost_away"
 
 
-@given(stories())
+@given(random_runs())
 def test_every_delivery_is_in_exactly_one_class(story: tuple[Log, Published]) -> None:
     """For every run the classes equal those of the single deliveries, and the residual is 0."""
     found = classes(*story, MESSAGES)
@@ -134,7 +136,7 @@ def test_every_delivery_is_in_exactly_one_class(story: tuple[Log, Published]) ->
     assert 0 == found.residual(MESSAGES)
 
 
-@given(stories())
+@given(random_runs())
 def test_run_cannot_end_by_accident(story: tuple[Log, Published]) -> None:
     """A missing or repeated line of the publisher leaves a residual, and so does a lost client."""
     written, published = story
@@ -151,7 +153,7 @@ def test_what_was_never_to_come_leaves_a_residual() -> None:
     assert -1 == classes(log(STAYED, *over(0, *range(1, 10))), SENT, MESSAGES).residual(MESSAGES)
 
 
-def test_two_stories_of_one_message_are_told() -> None:
+def test_differing_times_of_one_message_are_reported() -> None:
     """A message whose time differs from the publisher's log is reported with both times."""
     assert not contradictions(log(STAYED, (1, 0)), SENT)
     assert ["client 1 received message 1 as sent at 100; published at 101"] == contradictions(
@@ -209,9 +211,9 @@ def test_ours_resumes_after_the_last_record() -> None:
 
     assert FrameMeaning(messages=((1, 1_000_000), (2, 1_500_000))) == speaker.receive(wire.records_head(header) + body)
     assert FrameMeaning() == speaker.receive(wire.records_head(damaged) + body)
-    said = wire.decode_from_client(speaker.receive(wire.encode(welcome)).replies[0])
-    assert isinstance(said, wire.Subscribe)
-    assert 2 == said.after
+    answered = wire.decode_from_client(speaker.receive(wire.encode(welcome)).replies[0])
+    assert isinstance(answered, wire.Subscribe)
+    assert 2 == answered.after
 
 
 def test_a_plain_websocket_is_ready_when_open() -> None:
@@ -236,8 +238,8 @@ def test_the_table_has_a_column_a_server(capsys: pytest.CaptureFixture[str]) -> 
     bad = outcome("bad", Classes(live=50, lost_away=30, duplicates=4), ["says two things"])
     results = Results(PROFILE, 42, [good, bad], {"npm ws": "there is no Node.js"})
     report.print_report(results)
-    said = capsys.readouterr()
-    cells = [[cell.strip() for cell in line.split("|")] for line in said.out.splitlines()]
+    printed = capsys.readouterr()
+    cells = [[cell.strip() for cell in line.split("|")] for line in printed.out.splitlines()]
     rows = {row[1]: row[2:4] for row in cells if len(row) > 3}
 
     assert ["good", "bad"] == rows[""]
@@ -247,7 +249,7 @@ def test_the_table_has_a_column_a_server(capsys: pytest.CaptureFixture[str]) -> 
     assert ["–", "–"] == rows["replay, from the return: p99"]
     assert ["1.25 s", "1.25 s"] == rows["live, from the sending: p99"]
     assert "not here: there is no Node.js" == rows["npm ws"][0]
-    assert ["error: bad: residual 20", "error: bad: says two things"] == said.err.splitlines()
+    assert ["error: bad: residual 20", "error: bad: says two things"] == printed.err.splitlines()
     assert not results.is_consistent
 
 

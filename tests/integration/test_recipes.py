@@ -87,18 +87,18 @@ def late(volumes: Volumes) -> list[Row]:
 
 
 def check_ends(rows: list[Row], volumes: Volumes) -> None:
-    """One run, its verdict, and that everything was delivered."""
+    """The recipe shows the one run with its verdict and the delivered share."""
     assert [(volumes.newest(), "PASS", str(CLIENTS), "clients")] == [row[:4] for row in rows]
 
 
 def check_slowest(rows: list[Row], volumes: Volumes) -> None:
-    """The five that are latest."""
+    """The recipe shows the five messages with the highest latency."""
     assert [row[0] for row in late(volumes)[:5]] == [float(str(row[0])) for row in rows]
     assert (rows[0][1], int(str(rows[0][2]))) in [row[1:] for row in late(volumes)]
 
 
 def check_record(rows: list[Row], volumes: Volumes) -> None:
-    """The same name at every client."""
+    """The recipe shows the record at every client, with the same name and each client's latency."""
     selected = [" ".join(map(str, row)).strip("[]").replace('"', "").split(",") for row in rows]
     expected = [one for client in NAMES for one in volumes.messages(client) if one.seq == 500]
 
@@ -108,7 +108,7 @@ def check_record(rows: list[Row], volumes: Volumes) -> None:
 
 
 def check_biggest(rows: list[Row], volumes: Volumes) -> None:
-    """The three blocks with the most bytes of records."""
+    """The recipe shows the three blocks with the most bytes of records."""
     sizes = [
         (sum(len(record_of(one)) for one in block.messages), client, block.session, block.block)
         for client in NAMES
@@ -120,19 +120,19 @@ def check_biggest(rows: list[Row], volumes: Volumes) -> None:
 
 
 def check_closed_by(rows: list[Row], volumes: Volumes) -> None:
-    """How often each, of each client."""
+    """The recipe counts the blocks by client and by the reason why they were closed."""
     counts = Counter((client, block.closed_by) for client in NAMES for block in volumes.blocks(client))
 
     assert {(str(count), *what) for what, count in counts.items()} == set(rows)
 
 
 def check_closed_well(rows: list[Row], volumes: Volumes) -> None:
-    """All five logs are finished."""
+    """The recipe counts five finished logs."""
     assert [(str(CLIENTS), "finished")] == rows
 
 
 def check_came_and_went(rows: list[Row], volumes: Volumes) -> None:
-    """Every line of the ledger that says so, by time."""
+    """The recipe shows every subscription and departure in the ledger, by time."""
     lines = [line for line in volumes.ledger() if isinstance(line, SubscribeEntry | LeaveEntry)]
     events = [(line.at, "leave" if isinstance(line, LeaveEntry) else "subscribe", line.client) for line in lines]
 
@@ -140,12 +140,12 @@ def check_came_and_went(rows: list[Row], volumes: Volumes) -> None:
 
 
 def check_lacks(rows: list[Row], volumes: Volumes) -> None:
-    """Nothing."""
+    """The recipe shows nothing, since no record is missing."""
     assert [] == rows
 
 
 def check_by_second(rows: list[Row], volumes: Volumes) -> None:
-    """Every second, with the messages of all clients."""
+    """The recipe shows every second with the number of messages of all clients."""
     counts = Counter(one.received_at[:19].replace("T", " ") for name in NAMES for one in volumes.messages(name))
 
     assert counts == {str(row[0]): row[1] for row in rows}
@@ -153,7 +153,7 @@ def check_by_second(rows: list[Row], volumes: Volumes) -> None:
 
 
 def check_countries(rows: list[Row], volumes: Volumes) -> None:
-    """The five most frequent."""
+    """The recipe shows five countries with the number of their records."""
     records = [record_of(one) for one in volumes.messages("client-1")]
     for country, count in rows:
         assert sum(f'"country":"{country}"'.encode() in record for record in records) == count
@@ -161,7 +161,7 @@ def check_countries(rows: list[Row], volumes: Volumes) -> None:
 
 
 def check_receipts(rows: list[Row], volumes: Volumes) -> None:
-    """The longest, from the last message of the block to the line in the ledger."""
+    """The recipe shows the five longest times from the end of a block to the receipt in the ledger."""
     ended = {(client, one.session, one.block): one.ended_at for client in NAMES for one in volumes.blocks(client)}
     receipts = [line for line in volumes.ledger() if isinstance(line, ReceiptEntry)]
     took = [utc_us(line.at) - utc_us(ended[line.client, line.session, line.block]) for line in receipts]
@@ -170,12 +170,12 @@ def check_receipts(rows: list[Row], volumes: Volumes) -> None:
 
 
 def check_digests(rows: list[Row], volumes: Volumes) -> None:
-    """All of them."""
+    """The recipe counts as many equal digests as every log has blocks."""
     assert [(name, *[len(volumes.blocks(name))] * 3) for name in NAMES] == rows
 
 
 def check_longest(rows: list[Row], volumes: Volumes) -> None:
-    """The three, longest first, below a line with the names of the columns."""
+    """The recipe shows the three blocks with the longest duration, below the names of the columns."""
     head, *blocks = [str(row[0]).split(",") for row in rows]
     took = sorted((one.duration_ns / 1e6 for name in NAMES for one in volumes.blocks(name)), reverse=True)
 
@@ -184,7 +184,7 @@ def check_longest(rows: list[Row], volumes: Volumes) -> None:
 
 
 def check_durations(rows: list[Row], volumes: Volumes) -> None:
-    """There is one row per client; larger blocks have longer durations."""
+    """The recipe shows a row per client; larger blocks have longer durations."""
     medians = [float(str(row[1])) for row in rows[2:]]
 
     assert NAMES == [row[0] for row in rows[2:]]
@@ -193,7 +193,7 @@ def check_durations(rows: list[Row], volumes: Volumes) -> None:
 
 
 def check_parquet(rows: list[Row], volumes: Volumes) -> None:
-    """A row to a message."""
+    """The Parquet file has a row per message."""
     assert [(CLIENTS * RECORDS,)] == rows
 
 

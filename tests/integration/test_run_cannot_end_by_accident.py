@@ -38,17 +38,17 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def books(tmp_path_factory: pytest.TempPathFactory) -> Volumes:
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> Volumes:
     """A passing run with every kind of line: a client left, another was dropped and returned, the rate changed."""
-    folder = tmp_path_factory.mktemp("books")
+    folder = tmp_path_factory.mktemp("volumes")
     with System(folder, RECORDS=400, RATE=200, CLIENTS=2) as system:
         system.start("collector")
         system.server()
         clients = [system.client(f"client-{number}") for number in (1, 2, 3)]
         poll_until(lambda: system.volumes.head("client-1") >= 100, "client-1 has receipted 100", 15)
         with connect(system.url, proxy=None, max_queue=None) as operator:
-            for wish in (wire.Control(do="drop", client="client-2"), wire.Control(set={"rate": 400})):
-                operator.send(wire.encode(wish).decode())
+            for request in (wire.Control(do="drop", client="client-2"), wire.Control(set={"rate": 400})):
+                operator.send(wire.encode(request).decode())
         poll_until(lambda: system.volumes.head("client-3") >= 150, "client-3 has receipted 150", 15)
         clients[2].stop()
         code, text = system.wait()
@@ -57,18 +57,18 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Volumes:
 
 
 @pytest.fixture
-def copy(books: Volumes, tmp_path: Path) -> Path:
+def copy(volumes: Volumes, tmp_path: Path) -> Path:
     """A copy of the files, for damage."""
-    return Path(shutil.copytree(books.root, tmp_path / "copy"))
+    return Path(shutil.copytree(volumes.root, tmp_path / "copy"))
 
 
-def places(books: Volumes) -> Iterator[Place]:
+def places(volumes: Volumes) -> Iterator[Place]:
     """Yield every line of ledger and logs, except the goodbyes after the ledger's end, which nothing depends on."""
-    files = [path for client in books.clients() for path in books.files(client)]
-    for path in [*books.ledger_files(), *files]:
+    files = [path for client in volumes.clients() for path in volumes.files(client)]
+    for path in [*volumes.ledger_files(), *files]:
         for number, line in enumerate(lines_of(path), 1):
             kind = json.loads(line)["kind"]
-            yield Place(str(path.relative_to(books.root)), number, kind)
+            yield Place(str(path.relative_to(volumes.root)), number, kind)
             if kind == "end":
                 break
 
@@ -87,21 +87,21 @@ def judged(root: Path) -> summary.Summary:
     return verified.summary
 
 
-def test_the_books_as_they_were_close(books: Volumes) -> None:
+def test_the_unchanged_run_passes(volumes: Volumes) -> None:
     """The unchanged run passes offline and contains every kind of line."""
-    code, text = verify(books.root)
+    code, text = verify(volumes.root)
     assert 0 == code, text
-    found = {(place.side, place.kind) for place in places(books)}
+    found = {(place.side, place.kind) for place in places(volumes)}
     assert {("ledger", kind) for kind in LEDGER} | {("logs", kind) for kind in BLOCK_LOG} == found
 
 
 @pytest.mark.parametrize(
     ("side", "kind"), [("ledger", kind) for kind in LEDGER] + [("logs", kind) for kind in BLOCK_LOG]
 )
-def test_verify_misses_every_kind_of_line(side: str, kind: str, books: Volumes, copy: Path) -> None:
+def test_verify_misses_every_kind_of_line(side: str, kind: str, volumes: Volumes, copy: Path) -> None:
     """If a line of any kind is removed, ``verify`` reports FAIL or INVALID and names the file or the client."""
     # Not the first line, which is easier to detect: the file would begin with the wrong kind.
-    chosen = [place for place in places(books) if (place.side, place.kind) == (side, kind)][-1]
+    chosen = [place for place in places(volumes) if (place.side, place.kind) == (side, kind)][-1]
     without(copy, chosen)
     code, text = verify(copy)
     verdict = text.split()[1]
@@ -110,10 +110,10 @@ def test_verify_misses_every_kind_of_line(side: str, kind: str, books: Volumes, 
     assert any(name in text for name in named), text
 
 
-def test_no_line_goes_unnoticed(books: Volumes, copy: Path) -> None:
+def test_no_line_goes_unnoticed(volumes: Volumes, copy: Path) -> None:
     """Removing any single line loses the PASS; restoring it restores the PASS."""
     unnoticed = []
-    for place in places(books):
+    for place in places(volumes):
         path = copy / place.file
         before = path.read_bytes()
         without(copy, place)
@@ -124,9 +124,9 @@ def test_no_line_goes_unnoticed(books: Volumes, copy: Path) -> None:
     assert "PASS" == judged(copy).verdict
 
 
-def test_a_missing_block_is_placed(books: Volumes, copy: Path) -> None:
+def test_a_missing_block_is_placed(volumes: Volumes, copy: Path) -> None:
     """A removed block makes the run FAIL: its seqs have a receipt and are not logged, and the line is named."""
-    blocks = [place for place in places(books) if place.kind == "block" and "client-1/" in place.file]
+    blocks = [place for place in places(volumes) if place.kind == "block" and "client-1/" in place.file]
     place = blocks[len(blocks) // 2]
     gone = blocklog.codec.decode(without(copy, place))[1]
     assert isinstance(gone, blocklog.Block)
@@ -140,9 +140,9 @@ def test_a_missing_block_is_placed(books: Volumes, copy: Path) -> None:
     assert [(gone.first, gone.last)] == of_client.missing_ranges
 
 
-def test_a_damaged_block_is_placed(books: Volumes, copy: Path) -> None:
+def test_a_damaged_block_is_placed(volumes: Volumes, copy: Path) -> None:
     """One changed byte in a block makes the run FAIL: its seqs are missing, and the damaged line is named."""
-    place = next(place for place in places(books) if place.kind == "block" and "client-2/" in place.file)
+    place = next(place for place in places(volumes) if place.kind == "block" and "client-2/" in place.file)
     path = copy / place.file
     lines = lines_of(path)
     gone = blocklog.codec.decode(lines[place.number - 1])[1]
@@ -156,14 +156,14 @@ def test_a_damaged_block_is_placed(books: Volumes, copy: Path) -> None:
     assert [(place.file, place.number, "corrupt_block")] == [(f.file, f.line, f.kind) for f in made.faults]
 
 
-def test_a_missing_sent_line_shows_in_the_residual(books: Volumes, copy: Path) -> None:
+def test_a_missing_sent_line_shows_in_the_residual(volumes: Volumes, copy: Path) -> None:
     """Without the ledger's ``sent`` lines of a client the run is INVALID, with the residual."""
-    path = copy / str(next(place.file for place in places(books) if place.side == "ledger"))
+    path = copy / str(next(place.file for place in places(volumes) if place.side == "ledger"))
     kept = [line for line in lines_of(path) if b'"kind":"sent"' not in line or b'"client-1"' not in line]
     path.write_bytes(b"".join(kept))
     made = judged(copy)
     assert ("INVALID", -400) == (made.verdict, made.totals.residual)
-    assert made.headline.startswith("client-1: the books do not close, residual -400")
+    assert made.headline.startswith("client-1: the volumes do not close, residual -400")
 
 
 @pytest.mark.containers

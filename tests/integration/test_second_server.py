@@ -93,7 +93,7 @@ def test_a_server_that_stands_still_is_followed_after_the_watch(tmp_path: Path) 
         first = system.server()
         first.signal(signal.SIGSTOP)
         second = system.start("server", PORT=free_port())
-        second.says("run continued", 25)
+        second.wait_for_line("run continued", 25)
         first.signal(signal.SIGKILL)
         first.signal(signal.SIGCONT)
 
@@ -104,7 +104,7 @@ def test_of_three_that_start_together_one_plays(tmp_path: Path) -> None:
         servers = [system.start("server", PORT=free_port()) for _ in range(3)]
         poll_until(lambda: [BAD, BAD] == [it.code for it in servers if it.code is not None], "two are refused", 40)
         (winner,) = (it for it in servers if it.code is None)
-        winner.says('"listening"')
+        winner.wait_for_line('"listening"')
         assert 1 == len(system.volumes.runs())
         assert 1 == len(system.volumes.ledger_files())
         assert [1, 1] == [len(errors(it)) for it in servers if it is not winner]
@@ -137,7 +137,7 @@ def answers(host: str, port: int) -> bool:
 
 
 @pytest.mark.parametrize(("host", "others"), [(None, False), ("*", True), ("127.0.0.1,127.0.0.2", True)])
-def test_a_server_listens_where_it_is_told(host: str | None, others: bool, tmp_path: Path) -> None:
+def test_a_server_listens_on_its_host_only(host: str | None, others: bool, tmp_path: Path) -> None:
     """Outside containers the server listens on loopback only, unless ``HOST`` is set."""
     with System(tmp_path, **({"HOST": host} if host else {})) as system:
         system.server()
@@ -169,7 +169,7 @@ def test_a_client_that_comes_just_too_late_is_in_the_ledger(tmp_path: Path) -> N
                 assert {"type": "bye", "last": None, "reason": "ended", "retry_ms": 2000} == json.loads(feed.recv())
         poll_until(lambda: late(system), "the late one is in the ledger", 5)
         third = system.client("client-3")
-        third.says("waiting for the next")
+        third.wait_for_line("waiting for the next")
         time_of_refusal = time.monotonic()
         poll_until(lambda: time.monotonic() - time_of_refusal > 2, "it has come back", 5)
         assert third.code is None
@@ -202,6 +202,6 @@ def test_a_late_client_takes_part_in_the_next_run(tmp_path: Path) -> None:
 def test_a_local_run_beside_a_local_run_is_refused(tmp_path: Path) -> None:
     """The supervisor ends with the exit code of a refused server."""
     with LocalRun(tmp_path, CLIENTS=1, RECORDS=2000, RATE=100) as first:
-        first.says("listening", 20)
+        first.wait_for_line("listening", 20)
         with LocalRun(tmp_path, CLIENTS=1, RECORDS=2000, RATE=100) as second:
             assert BAD == second.wait(30), second.text

@@ -23,7 +23,7 @@ def test_a_stall_moves_latency_from_the_due_time_alone(tmp_path: Path) -> None:
         for name in ("client-1", "client-2"):
             system.client(name)
         collector = system.start("collector", PAGE_PORT=0)
-        collector.says("running")
+        collector.wait_for_line("running")
         server.signal(signal.SIGSTOP)
         # This sleep is the stall.
         time.sleep(STALL_NS / 1e9)

@@ -34,11 +34,11 @@ class Peer:
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
 
-    def say(self, frame: wire.Frame) -> None:
+    def send(self, frame: wire.Frame) -> None:
         """Send a frame."""
         self._connection.send(wire.encode(frame).decode())
 
-    def hear(self, kind: type[wire.Frame]) -> tuple[wire.Frame, bytes]:
+    def expect(self, kind: type[wire.Frame]) -> tuple[wire.Frame, bytes]:
         """Return the next frame of a kind, skipping others."""
         while True:
             frame, body = wire.decode_from_server(self._connection.recv(timeout=10, decode=False))
@@ -47,8 +47,8 @@ class Peer:
 
     def control(self, frame: wire.Control) -> wire.Controlled:
         """Send a control request that is accepted; return the reported state of the run."""
-        self.say(frame)
-        answer, _ = self.hear(wire.Controlled)
+        self.send(frame)
+        answer, _ = self.expect(wire.Controlled)
         assert isinstance(answer, wire.Controlled)
         return answer
 
@@ -67,7 +67,7 @@ def peer(url: str, token: str = "") -> Iterator[Peer]:
     # Without a limit on its queue, a peer that no longer reads still closes at once.
     with connect(url, proxy=None, compression=None, max_queue=None, additional_headers=headers) as connection:
         made = Peer(connection)
-        made.hear(wire.Welcome)
+        made.expect(wire.Welcome)
         yield made
 
 
@@ -75,8 +75,8 @@ def test_ping_is_answered_with_three_times(system: System) -> None:
     """A pong repeats the client's time and adds the server's receive and send times in order."""
     with peer(system.url) as asker:
         before_us = time.time_ns() // 1000
-        asker.say(wire.Ping(t1_us=12345))
-        pong, _ = asker.hear(wire.Pong)
+        asker.send(wire.Ping(t1_us=12345))
+        pong, _ = asker.expect(wire.Pong)
         after_us = time.time_ns() // 1000
         assert isinstance(pong, wire.Pong)
         assert 12345 == pong.t1_us
@@ -87,11 +87,11 @@ def test_ping_is_answered_with_three_times(system: System) -> None:
 def test_a_receipt_is_recorded(system: System) -> None:
     """A receipt is confirmed once it is in the ledger, with the comparison of digests; a repeat changes nothing."""
     with peer(system.url) as client:
-        client.say(wire.Subscribe(client="by-hand", session=1, block_size=10))
-        client.hear(wire.Subscribed)
+        client.send(wire.Subscribe(client="by-hand", session=1, block_size=10))
+        client.expect(wire.Subscribed)
         lines: list[bytes] = []
         while len(lines) < 20:
-            _, body = client.hear(wire.Records)
+            _, body = client.expect(wire.Records)
             lines += body.splitlines()
         good = wire.Receipt(
             session=1, block=1, first=1, last=10, count=10, digest=records_digest(lines[:10]), took_ns=1
@@ -99,8 +99,8 @@ def test_a_receipt_is_recorded(system: System) -> None:
         bad = wire.Receipt(session=1, block=2, first=11, last=20, count=10, digest="x00000000", took_ns=1)
         answers = []
         for receipt in (good, bad, good):
-            client.say(receipt)
-            answers.append(client.hear(wire.Recorded)[0])
+            client.send(receipt)
+            answers.append(client.expect(wire.Recorded)[0])
         matches = [(answer.block, answer.match) for answer in answers if isinstance(answer, wire.Recorded)]
         assert [(1, True), (2, False), (1, True)] == matches
         entries = system.volumes.ledger()
@@ -111,13 +111,13 @@ def test_a_receipt_is_recorded(system: System) -> None:
 def test_an_operator_controls_the_run(system: System) -> None:
     """From loopback a run can be paused, resumed, set to another rate and queried; the ledger has each request."""
     with peer(system.url) as client, peer(system.url) as operator:
-        client.say(wire.Subscribe(client="by-hand", session=1))
-        client.hear(wire.Records)
+        client.send(wire.Subscribe(client="by-hand", session=1))
+        client.expect(wire.Records)
         assert ["by-hand"] == operator.control(wire.Control(do="status")).clients
         paused = operator.control(wire.Control(do="pause"))
         assert ("paused", None) == (paused.state, paused.rate)
         assert paused.head == operator.control(wire.Control(do="status")).head
-        idle, _ = client.hear(wire.Idle)
+        idle, _ = client.expect(wire.Idle)
         assert isinstance(idle, wire.Idle)
         assert paused.head + 1 == idle.next
         assert ("running", 500) == (
@@ -127,14 +127,14 @@ def test_an_operator_controls_the_run(system: System) -> None:
         assert 2000 == operator.control(wire.Control(set={"rate": 2000})).rate
 
         def faster() -> bool:
-            records, _ = client.hear(wire.Records)
+            records, _ = client.expect(wire.Records)
             return isinstance(records, wire.Records) and records.rate == 2000
 
         poll_until(faster, "records come at the new rate", 5)
-        wishes = [
+        requests = [
             (entry.request, entry.value) for entry in system.volumes.ledger() if isinstance(entry, ledger.ControlEntry)
         ]
-        assert [("pause", None), ("resume", None), ("rate", 2000)] == wishes
+        assert [("pause", None), ("resume", None), ("rate", 2000)] == requests
 
 
 def test_an_operator_drops_a_client_which_comes_back(system: System) -> None:
@@ -161,8 +161,8 @@ def test_an_operator_from_elsewhere_needs_the_token(system: System) -> None:
     url = f"ws://{own_address()}:{system.port}"
     for token in ("", "wrong"):
         with peer(url, token) as stranger:
-            stranger.say(wire.Control(do="pause"))
-            error, _ = stranger.hear(wire.Error)
+            stranger.send(wire.Control(do="pause"))
+            error, _ = stranger.expect(wire.Error)
             assert isinstance(error, wire.Error)
             assert "unauthorized" == error.code
             assert wire.CLOSE_UNAUTHORIZED == stranger.closed_with()

@@ -14,7 +14,7 @@ from tests.integration.stack import Stack
 from tests.poll import poll_until
 
 
-def complaints(client: Process) -> list[datetime]:
+def failure_times(client: Process) -> list[datetime]:
     """Return the times of a client's log lines that it is not connected."""
     events = [json.loads(line) for line in client.lines if line.startswith("{")]
     return [datetime.fromisoformat(event["at"]) for event in events if event["event"] == "not connected"]
@@ -25,12 +25,12 @@ def test_a_client_waits_for_its_server(tmp_path: Path) -> None:
     with System(tmp_path, RECORDS=200, RATE=400) as system:
         system.start("collector")
         client = system.client("client-1")
-        poll_until(lambda: len(complaints(client)) >= 3, "the client has complained three times", 15)
+        poll_until(lambda: len(failure_times(client)) >= 3, "the client has logged three failures", 15)
         system.server()
-        client.says('"event": "subscribed"')
+        client.wait_for_line('"event": "subscribed"')
         code, text = system.wait()
         assert 0 == code, text
-        times = complaints(client)
+        times = failure_times(client)
         gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
         assert min(gaps) >= 0.99
         assert list(range(1, 201)) == [message.seq for message in system.volumes.messages("client-1")]

@@ -54,7 +54,7 @@ def runner(engine: None, tmp_path: Path) -> Iterator[Runner]:
     made.step("Let every client seal its log")
 
 
-def test_the_steps_tell_the_verdict(runner: Runner, tmp_path: Path) -> None:
+def test_the_steps_show_the_verdict(runner: Runner, tmp_path: Path) -> None:
     """An exceeded threshold fails the job at its second step; job summary and artefact are complete."""
     started = runner.step("Play a run")
     assert 0 == started.returncode, started.stderr

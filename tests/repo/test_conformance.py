@@ -41,7 +41,7 @@ def test_the_kit_is_what_its_script_makes(tmp_path: Path) -> None:
 
 
 @every_case
-def test_verify_says_what_is_expected(name: str, case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_states_what_is_expected(name: str, case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     """The command prints the expected bytes, and its exit code is that of the worst verdict."""
     found = lines_of(name)
     codes = {"PASS": 0, "INVALID": 98, "FAIL": 99}
@@ -52,7 +52,7 @@ def test_verify_says_what_is_expected(name: str, case: Case, capsys: pytest.Capt
 
 
 @every_case
-def test_report_says_the_same(name: str, case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_is_the_same(name: str, case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The summary beside the report of a run is the expected one."""
     *_, newest = lines_of(name)
     main(["report", str(generator.VOLUMES / name), "--json", "--out", str(tmp_path)])
@@ -80,7 +80,7 @@ def test_good_cases_pass_and_others_do_not(name: str, case: Case) -> None:
     assert is_good or all(json.loads(line)["reasons"] for line in lines_of(name))
 
 
-def test_every_case_is_told_apart() -> None:
+def test_every_case_is_distinguished() -> None:
     """No two cases hold the same files, and each has its row on the page."""
     held = {tuple(sorted((path, b"".join(lines)) for path, lines in case().items())) for case in ALL.values()}
     named = [row[0].split("`")[1] for row in rows(text("docs/conformance/README.md")) if "](volumes/" in row[0]]

@@ -29,7 +29,7 @@ def test_words_are_counted_across_line_ends() -> None:
     assert 250 == measured.per_thousand
 
 
-def test_docstrings_and_messages_are_told_apart() -> None:
+def test_docstrings_and_messages_are_distinguished() -> None:
     """A string that documents a module or constant is a docstring, a string of several words elsewhere a message."""
     tree = ast.parse('"""Module."""\nX = 1\n"""Constant."""\nprint("a message", "word")\n')
 

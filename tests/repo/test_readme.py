@@ -17,7 +17,7 @@ RUN_BY = {
         "tests/integration/test_first_number.py::test_the_verdict_comes_first"
     ),
     "docker compose exec -T collector python -m services.collector verify /volumes": (
-        "tests/integration/test_run_cannot_end_by_accident.py::test_the_books_as_they_were_close"
+        "tests/integration/test_run_cannot_end_by_accident.py::test_the_unchanged_run_passes"
     ),
     "docker compose exec -T collector python -m services.collector prove /volumes": (
         "tests/integration/test_run_cannot_end_by_accident.py::test_a_container_proves_that_damage_is_caught"

@@ -33,7 +33,7 @@ every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting:
 
 def services_of(setting: Setting) -> set[str]:
     """Return the services that read a setting."""
-    return set(SERVICES) if setting.of == "all" else {*setting.of.split(", ")}
+    return set(SERVICES) if setting.services == "all" else {*setting.services.split(", ")}
 
 
 @every_setting
@@ -41,12 +41,12 @@ def test_is_in_the_readme(setting: Setting) -> None:
     """The README's table has the setting with its default, its service and a meaning."""
     table = {plain(row[0]): row for row in rows(text("README.md")) if len(row) == 4}
     default = f"`{setting.default}`" if setting.default else ""
-    line = f"| `{setting.name}` | {default} | {setting.of} | {setting.meaning} |"
+    line = f"| `{setting.name}` | {default} | {setting.services} | {setting.meaning} |"
 
     assert setting.name in table, f"the README's table lacks: {line}"
     _, shown, of, meaning = table[setting.name]
     assert setting.default == ("" if plain(shown) in ("none", "empty", "–", "—") else plain(shown)), line
-    assert setting.of == of, line
+    assert setting.services == of, line
     assert meaning, line
 
 

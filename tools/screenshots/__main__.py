@@ -52,7 +52,7 @@ def take_passing_run(browser: Browser, folder: Path) -> None:
     """Take a run that passes: while it runs, afterwards in light and dark mode, and its summary on the terminal."""
     with LocalRun(folder, CLIENTS=5, RECORDS=16_000, RATE=1000, KEEP=1) as run:
         address = f"http://127.0.0.1:{run.page_port}/"
-        run.says("running", 20)
+        run.wait_for_line("running", 20)
         with open_page(browser, address) as page:
             page.wait_for_timeout(8_000)
             change_rate(page)
@@ -72,10 +72,10 @@ def take_failing_run(browser: Browser, folder: Path) -> None:
     folder.mkdir()
     with System(folder, CLIENTS=3, RECORDS=5_000, RATE=500, GRACE_SECONDS=4) as system:
         collector = system.start("collector")
-        collector.says('"ready"')
+        collector.wait_for_line('"ready"')
         system.server()
         clients = [system.client(f"client-{number}") for number in (1, 2, 3)]
-        collector.says("running", 20)
+        collector.wait_for_line("running", 20)
         with open_page(browser, f"http://127.0.0.1:{system.page_port}/") as page:
             page.wait_for_timeout(1000 * KILL_AFTER_SECONDS)
             clients[-1].signal(signal.SIGKILL)

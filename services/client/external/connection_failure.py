@@ -39,14 +39,14 @@ class ConnectionFailure(NamedTuple):
         code: HTTP status or close code, None without one.
         reason: the server's own text, or else a description, at most `MAX_REASON_LENGTH` characters.
         why: the same as a whole sentence, for the service's own log.
-        firm: whether another attempt soon would be refused as well.
+        is_firm: whether another attempt soon would be refused as well.
         retry_after_s: how long the server asks not to be contacted, in seconds; None if it does not ask.
     """
 
     code: int | None
     reason: str
     why: str
-    firm: bool = False
+    is_firm: bool = False
     retry_after_s: float | None = None
 
 

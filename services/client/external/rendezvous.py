@@ -138,7 +138,7 @@ def join(
 
 def settings_of(environment: Mapping[str, str]) -> bytes:
     """Return the canonical text of all settings that decide which feed is received and how it is read and judged."""
-    # Not FEED: it says only that the feed is external, as the presence of any other of these settings does.
+    # Not FEED: it states only that the feed is external, as the presence of any other of these settings does.
     names = ["SERVER_URL", *(setting.name for setting in EXTERNAL if setting.name != "FEED")]
     values = {name: environment.get(name, "").strip() or BY_NAME[name].default for name in names}
     return json.dumps({name: _without_password(text) for name, text in values.items()}, sort_keys=True).encode()

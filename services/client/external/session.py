@@ -224,7 +224,7 @@ class ExternalSession(SessionLog[ExternalBatch]):
 
     def _line_of(self, cut: BlockCut[ExternalBatch]) -> PendingLine:
         seqs = [record.seq for part in cut.parts for record in part.decoded if record.seq is not None]
-        # With several sequences, told apart by a key, a block has no bounds and no gaps of its own.
+        # With several sequences, separated by a key, a block has no bounds and no gaps of its own.
         sequence = self.sequences.by_key.get(None) if len(self.sequences.by_key) == 1 else None
         missing: list[Span] = []
         first = last = None

@@ -139,12 +139,12 @@ class ExternalSubscriber:
         log.info("run is over", extra={"client": self.name, "run": self._run.run})
 
     async def _wait(self, failure: ConnectionFailure) -> None:
-        if failure.firm:
+        if failure.is_firm:
             self._backoff.use_longest()
         if failure.retry_after_s is not None:
             self._backoff.not_before(failure.retry_after_s)
         delay = self._backoff.next_seconds()
-        if not self._is_useful and (failure.firm or failure.retry_after_s is not None):
+        if not self._is_useful and (failure.is_firm or failure.retry_after_s is not None):
             # The other clients of this process would be refused for the same reason.
             self._gate.hold(delay, failure)
         # Limited per code: a refusal right after a cut must be logged although the cut was logged just before.
@@ -190,7 +190,7 @@ class ExternalSubscriber:
         failure = self._log_closed(connection)
         if self._is_useful and time.monotonic() - self._opened_at >= self._proved_seconds:
             self._backoff.succeeded()
-            self._was_accepted = not failure.firm
+            self._was_accepted = not failure.is_firm
         condition = self._settings.ending.by_close(failure.code or 0)
         if condition is not None and not self.is_over:
             self._end_condition = condition

@@ -1,1 +1,1 @@
-"""What an operator asks of a volumes folder, one module a command."""
+"""The commands by which an operator inspects a volumes folder, or controls a run; one module a command."""

@@ -1,4 +1,4 @@
-"""`compare`: compares the runs of two folders metric by metric, and tells changes from noise."""
+"""`compare`: compares the runs of two folders metric by metric, and distinguishes changes from noise."""
 
 from __future__ import annotations
 
@@ -115,13 +115,15 @@ def compare_run_sets(a: RunSet, b: RunSet, worse_than: float, *, force: bool = F
     differing = differences([*a.workloads, *b.workloads])
     if differing and not force:
         listed = "".join(f"\n    {part}" for part in differing)
-        raise DifferentWorkloads(f"the workloads differ, so the numbers say nothing; --force compares them{listed}")
+        raise DifferentWorkloads(
+            f"the workloads differ, so the numbers cannot be compared; --force compares them nevertheless{listed}"
+        )
     changes = compare(a.runs, b.runs, worse_than)
     return ComparisonResult(
         a=a.name,
         b=b.name,
-        a_runs=[made.run for made in a.runs],
-        b_runs=[made.run for made in b.runs],
+        a_runs=[summary.run for summary in a.runs],
+        b_runs=[summary.run for summary in b.runs],
         workload=str(a.workloads[0]),
         worse_than=worse_than,
         changes=changes,
@@ -209,7 +211,7 @@ def _cells(change: Change) -> tuple[str, ...]:
 
 def _value(change: Change, value: float, values: Sequence[float]) -> str:
     text = {"ns": formatting.duration, "msg/s": formatting.rate}.get(change.unit, formatting.number)(value)
-    # A count is the highest value of its side, so a distance from the median says nothing about it.
+    # A count is the highest value of its side, so it has no distance from the median.
     spread = relative_range(values) if change.unit else None
     return text if spread is None else f"{text} ±{math.ceil(100 * spread):>3} %"
 

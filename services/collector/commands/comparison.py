@@ -20,7 +20,7 @@ from services.contract.summary import Summary
 Outcome = Literal["same", "noise", "unknown", "better", "worse", "changed"]
 """The outcome of a metric.
 
-``noise``: chance alone may give the difference. ``unknown``: one run a side says nothing about the noise.
+``noise``: chance alone may give the difference. ``unknown``: with one run a side the noise is unknown.
 ``changed``: a significant difference within the tolerance. ``same``: equal counts.
 """
 
@@ -47,16 +47,16 @@ class Metric(NamedTuple):
 
 
 METRICS = (
-    Metric("latency p50", "ns", lambda made: made.latency_ns.p50),
-    Metric("latency p99", "ns", lambda made: made.latency_ns.p99),
-    Metric("latency p99.9", "ns", lambda made: made.latency_ns.p99_9),
-    Metric("transit p99", "ns", lambda made: made.transit_ns.p99),
-    Metric("spread p99", "ns", lambda made: made.spread_ns.p99),
-    Metric("rate", "msg/s", lambda made: made.totals.messages_per_second, "better"),
-    Metric("block p50", "ns", lambda made: made.block_duration_ns.p50),
-    Metric("silence", "ns", lambda made: made.silence.duration_ns if made.silence else None),
-    Metric("missing", "", lambda made: made.totals.missing, is_count=True),
-    Metric("duplicates", "", lambda made: made.totals.duplicates, is_count=True),
+    Metric("latency p50", "ns", lambda summary: summary.latency_ns.p50),
+    Metric("latency p99", "ns", lambda summary: summary.latency_ns.p99),
+    Metric("latency p99.9", "ns", lambda summary: summary.latency_ns.p99_9),
+    Metric("transit p99", "ns", lambda summary: summary.transit_ns.p99),
+    Metric("spread p99", "ns", lambda summary: summary.spread_ns.p99),
+    Metric("rate", "msg/s", lambda summary: summary.totals.messages_per_second, "better"),
+    Metric("block p50", "ns", lambda summary: summary.block_duration_ns.p50),
+    Metric("silence", "ns", lambda summary: summary.silence.duration_ns if summary.silence else None),
+    Metric("missing", "", lambda summary: summary.totals.missing, is_count=True),
+    Metric("duplicates", "", lambda summary: summary.totals.duplicates, is_count=True),
 )
 
 
@@ -91,7 +91,7 @@ def compare(before: Sequence[Summary], after: Sequence[Summary], tolerance: floa
     """
     changes = []
     for metric in METRICS:
-        values = [[metric.read(made) for made in side] for side in (before, after)]
+        values = [[metric.read(summary) for summary in side] for side in (before, after)]
         a, b = ([value for value in side if value is not None] for side in values)
         if a and b:
             changes.append(
@@ -144,7 +144,7 @@ def _count_change(metric: Metric, a: list[float], b: list[float]) -> Change:
 
 def _measured_change(metric: Metric, a: list[float], b: list[float], tolerance: float) -> Change:
     median_a, median_b = median(a), median(b)
-    # One run says nothing about the noise, so a difference from it has no significance.
+    # From one run the noise is unknown, so a difference from it has no significance.
     if len(a) == 1 or len(b) == 1:
         return _change(metric, a, b, median_a, median_b, None, "unknown")
     chance = p_value(a, b)

@@ -244,7 +244,7 @@ class _LogFile:
         return None
 
     def _place_end(self, sealed: Sealed, place: LinePosition, owner: _Owner | None) -> bool:
-        # An end line has no client and no session: the line that it continues tells whose it is.
+        # An end line has no client and no session: it belongs to the client and session of the line that it continues.
         if owner is None or not owner.segment:
             return False
         session = self._survey.clients[owner.client][owner.session]

@@ -82,9 +82,9 @@ def place(source: Source, at: int) -> str:
     return f"{source.path}:{at + 1}"
 
 
-def replaced(lines: list[bytes], at: int, *those: bytes) -> list[bytes]:
+def replaced(lines: list[bytes], at: int, *others: bytes) -> list[bytes]:
     """Return the lines with one of them replaced by others."""
-    return [*lines[:at], *those, *lines[at + 1 :]]
+    return [*lines[:at], *others, *lines[at + 1 :]]
 
 
 def bit_flipped(run: RunFileSet, *, header: bool) -> Mutation:
@@ -143,7 +143,7 @@ def tail_cut(run: RunFileSet) -> Mutation:
 def line_of_another(run: RunFileSet) -> Mutation:
     """Replace a line by one of another client."""
     source, lines, at = run.draw("block")
-    for other, others in run.drawn([one for one in run.logs if one.client != source.client]):
+    for other, others in run.drawn([log for log in run.logs if log.client != source.client]):
         found = indexes(others, "block")
         if found:
             from_at = run.dice.choice(found)
@@ -195,7 +195,7 @@ def latency_forged(run: RunFileSet) -> Mutation:
 def record_forged(run: RunFileSet) -> Mutation:
     """Change a record, and recompute all that depends on it in the log: digest, crc, all later lines, sha256."""
     # A further segment continues the last line of this one, and would have to be forged as well.
-    for source, lines in run.drawn([one for one in run.logs if not _has_next_segment(one, run.logs)]):
+    for source, lines in run.drawn([log for log in run.logs if not _has_next_segment(log, run.logs)]):
         found = indexes(lines, "block")
         if found:
             at = run.dice.choice(found)
@@ -235,9 +235,9 @@ def _with_other_record(line: bytes, block: blocklog.Block, dice: Random) -> byte
 
 def _rechained(lines: list[bytes], start: int) -> list[bytes]:
     """Recompute the checksums of all lines from an index on, and the sha256 of the end line."""
-    made, prev, sha = lines[:start], unseal(lines[start - 1]).crc, hashlib.sha256(b"".join(lines[:start]))
+    rechained, prev, sha = lines[:start], unseal(lines[start - 1]).crc, hashlib.sha256(b"".join(lines[:start]))
     for text in lines[start:]:
         line, prev = reseal(_SHA.sub(b'"sha256":"%b"' % sha.hexdigest().encode(), text), prev)
         sha.update(line)
-        made.append(line)
-    return made
+        rechained.append(line)
+    return rechained

@@ -51,11 +51,11 @@ class NotProvable(OperatorError):
     """The undamaged run does not pass, so a verdict other than PASS would prove nothing."""
 
 
-class DamageResult(msgspec.Struct, frozen=True):
+class DamageResult(msgspec.Struct, frozen=True, rename={"sentence": "said"}):
     """The result of one damage.
 
     Attributes:
-        said: the sentence of the collector that names the place; else the headline.
+        sentence: of the collector's report, the one that names the place; else the headline. ``said`` in JSON.
         caught: whether there is such a sentence. null if the run has nothing that can be damaged in this way; ``where``
             names the missing part.
     """
@@ -64,7 +64,7 @@ class DamageResult(msgspec.Struct, frozen=True):
     damage: str
     where: str
     verdict: Verdict | None
-    said: str
+    sentence: str
     caught: bool | None
 
 
@@ -96,12 +96,12 @@ def run(chosen: argparse.Namespace, _environment: Mapping[str, str]) -> int:
         raise VolumesNotFound(f"{chosen.folder}: no run")
     keep = None if chosen.keep is None else new_folder("--keep", chosen.keep)
     sound = load_evidence(chosen.folder, runs[-1])
-    made = passing(sound)
+    summary = passing(sound)
     if not chosen.json:
-        print(f"run {made.run}   {made.verdict}   {made.headline}\n")
+        print(f"run {summary.run}   {summary.verdict}   {summary.headline}\n")
     outcomes = []
     for result in prove(chosen.folder, sound, chosen.seed, keep):
-        print(msgspec.json.encode(result).decode() if chosen.json else _text(result, made.run), flush=True)
+        print(msgspec.json.encode(result).decode() if chosen.json else _text(result, summary.run), flush=True)
         outcomes.append(result.caught)
     if not chosen.json:
         print(_total(outcomes, keep))
@@ -120,10 +120,12 @@ def passing(sound: RunEvidence) -> Summary:
         raise NotProvable(
             f"run {sound.run} is of an external feed: it has no ledger, and prove damages ledger and logs"
         )
-    made = reconcile(sound, final=True)
-    if made.verdict != "PASS":
-        raise NotProvable(f"run {made.run} is {made.verdict} as it is, so a damage would not show: {made.headline}")
-    return made
+    summary = reconcile(sound, final=True)
+    if summary.verdict != "PASS":
+        raise NotProvable(
+            f"run {summary.run} is {summary.verdict} as it is, so a damage would not show: {summary.headline}"
+        )
+    return summary
 
 
 def prove(volumes: Path, sound: RunEvidence, seed: int, keep: Path | None = None) -> Iterator[DamageResult]:
@@ -143,11 +145,13 @@ def prove(volumes: Path, sound: RunEvidence, seed: int, keep: Path | None = None
         except NotApplicable as reason:
             yield DamageResult(number, name, str(reason), None, "", None)
             continue
-        made = reconcile(_evidence(sound, files, damaged), final=True)
-        said = _sentence(made, damaged)
+        summary = reconcile(_evidence(sound, files, damaged), final=True)
+        sentence = _sentence(summary, damaged)
         if keep:
             _write(files, damaged, keep / f"{number:02d}")
-        yield DamageResult(number, name, damaged.where, made.verdict, said or made.headline, said is not None)
+        yield DamageResult(
+            number, name, damaged.where, summary.verdict, sentence or summary.headline, sentence is not None
+        )
 
 
 def _evidence(sound: RunEvidence, files: RunFileSet, damaged: Mutation) -> RunEvidence:
@@ -168,11 +172,11 @@ def _evidence(sound: RunEvidence, files: RunFileSet, damaged: Mutation) -> RunEv
     return evidence
 
 
-def _sentence(made: Summary, damaged: Mutation) -> str | None:
+def _sentence(summary: Summary, damaged: Mutation) -> str | None:
     # A fault that is named without any effect on the verdict is not caught.
-    if made.verdict == "PASS":
+    if summary.verdict == "PASS":
         return None
-    sentences = [*map(consistency.fault_sentence, made.faults), *made.reasons]
+    sentences = [*map(consistency.fault_sentence, summary.faults), *summary.reasons]
     return next((sentence for named in damaged.named for sentence in sentences if _names(sentence, named)), None)
 
 
@@ -200,10 +204,10 @@ def _text(result: DamageResult, run: str) -> str:
     head = f"  {formatting.MARKS[result.caught]} {result.number:>2}  {result.damage}"
     if result.caught is None:
         return f"{head}: not possible, {result.where}"
-    said = textwrap.fill(
-        f"{result.verdict:<8} {short(result.said)}", WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 17
+    sentence = textwrap.fill(
+        f"{result.verdict:<8} {short(result.sentence)}", WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 17
     )
-    return f"{head:<56} {short(result.where)}\n{said}"
+    return f"{head:<56} {short(result.where)}\n{sentence}"
 
 
 def _total(outcomes: list[bool | None], keep: Path | None) -> str:

@@ -52,28 +52,28 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     (name,) = runs_of(volumes, chosen.run or runs[-1])
     evidence = load_evidence(volumes, name)
     # Dated by the end of the run, so that the same evidence gives the same bytes at any time (ADR 42).
-    made = snapshot(evidence, limits, final=True, made_at=evidence.ended_at)
+    taken = snapshot(evidence, limits, final=True, made_at=evidence.ended_at)
     if chosen.json:
-        sys.stdout.write(verify.json_line(made.summary))
+        sys.stdout.write(verify.json_line(taken.summary))
     else:
         places = run_files.places(volumes, name) if chosen.out is None else f"files in {chosen.out}"
-        print(summary_text.render(view(made, places), colour=settings.colour and sys.stdout.isatty()))
-    if chosen.out is None and made.summary.state != "closed":
+        print(summary_text.render(view(taken, places), colour=settings.colour and sys.stdout.isatty()))
+    if chosen.out is None and taken.summary.state != "closed":
         # The collector of the run may still be writing these files.
         print(f"run {name} has no end: its files were not written; --out writes them elsewhere", file=sys.stderr)
     else:
-        _write(made, volumes, chosen.out, newest=name == runs[-1])
-    return EXIT_CODES[made.summary.verdict]
+        _write(taken, volumes, chosen.out, newest=name == runs[-1])
+    return EXIT_CODES[taken.summary.verdict]
 
 
-def _write(made: Snapshot, volumes: Path, out: Path | None, *, newest: bool) -> None:
-    folder = out or run_files.summary_path(volumes, made.summary.run).parent
+def _write(taken: Snapshot, volumes: Path, out: Path | None, *, newest: bool) -> None:
+    folder = out or run_files.summary_path(volumes, taken.summary.run).parent
     try:
         if out is None:
-            run_files.store(volumes, made, newest=newest)
+            run_files.store(volumes, taken, newest=newest)
             return
         out.mkdir(parents=True, exist_ok=True)
-        for name, data in render_files(made).items():
+        for name, data in render_files(taken).items():
             # Not synced: these files can be made again at any time.
             durable_file.replace(out / name, data, durable=False)
     except OSError as error:

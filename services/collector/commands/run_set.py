@@ -63,31 +63,31 @@ def read_run_set(path: Path) -> RunSet:
     Raises:
         NoComparableRuns: no run remains.
     """
-    runs = [(made, None) for made in _read_summary(path)] if path.is_file() else _read_folder(path)
+    runs = [(run, None) for run in _read_summary(path)] if path.is_file() else _read_folder(path)
     # An INVALID run has no measurement that can be trusted, so none of its figures is compared.
-    comparable = [(made, opened) for made, opened in runs if made.verdict in ("PASS", "FAIL")]
+    comparable = [(run, opened) for run, opened in runs if run.verdict in ("PASS", "FAIL")]
     left_out = [
-        f"{path}: run {made.run} is {made.verdict or made.state} and left out: {made.headline}"
-        for made, _ in runs
-        if made.verdict not in ("PASS", "FAIL")
+        f"{path}: run {run.run} is {run.verdict or run.state} and left out: {run.headline}"
+        for run, _ in runs
+        if run.verdict not in ("PASS", "FAIL")
     ]
     if not comparable:
         reason = "; ".join(left_out) or "no run, and no summary.json"
         raise NoComparableRuns(f"{path}: nothing to compare: {reason}")
-    workloads = [workload(made, opened) for made, opened in comparable]
-    return RunSet(str(path), [made for made, _ in comparable], workloads, left_out)
+    workloads = [workload(run, opened) for run, opened in comparable]
+    return RunSet(str(path), [run for run, _ in comparable], workloads, left_out)
 
 
-def workload(made: Summary, opened: ledger.OpenEntry | None) -> Workload:
+def workload(run: Summary, opened: ledger.OpenEntry | None) -> Workload:
     """Return the workload of a run; the open line of the ledger, if known, adds the rate plan."""
-    rate = made.rate if opened is None else opened.rate
-    sizes = sorted(client.block_size or 0 for client in made.clients)
+    rate = run.rate if opened is None else opened.rate
+    sizes = sorted(client.block_size or 0 for client in run.clients)
     return Workload(
-        feed=made.feed or "-",
-        records=formatting.several(made.total or 0, "record"),
-        # Runs with different plans may end at the same rate, and only the open line tells them apart.
+        feed=run.feed or "-",
+        records=formatting.several(run.total or 0, "record"),
+        # Runs with different plans may end at the same rate, and only the open line shows the difference.
         rate=opened.plan if opened and opened.plan else f"{formatting.number(rate)}/s" if rate else "full speed",
-        clients=formatting.several(len(made.clients), "client"),
+        clients=formatting.several(len(run.clients), "client"),
         blocks=f"blocks of {', '.join(str(size) if size else '-' for size in sizes)}",
     )
 
@@ -117,7 +117,7 @@ def _read_folder(volumes: Path) -> list[tuple[Summary, ledger.OpenEntry | None]]
 
 def _summary(volumes: Path, run: str) -> Summary:
     published = run_files.load(volumes, run)
-    # The summary of a run that was open says nothing: the run may have gone on since.
+    # The summary of a run that was open is not final: the run may have continued since.
     if published is not None and published.state == "closed":
         return published
     return reconcile(load_evidence(volumes, run), final=True)

@@ -38,7 +38,7 @@ class _Link(NamedTuple):
     def chained(self, text: bytes, *, repair: bool) -> tuple[bytes, _Link]:
         """Return the next line: unchanged, or chained again if it continued this one or a repair is allowed."""
         sealed = unseal(text)
-        # A break that no left out line explains stays, so that no copy passes whose original should not (ADR 39).
+        # A break that no missing line explains stays, so that no copy passes whose original should not (ADR 39).
         if sealed.prev == self.new or not (repair or sealed.prev == self.old):
             return text, _Link(sealed.crc, sealed.crc)
         line, crc = reseal(text, self.new)
@@ -167,8 +167,8 @@ class CleanCopy:
             entry, block_count=blocks, message_count=messages, byte_count=size, sha256=sha
         )
         sealed = unseal(line)
-        made, now = link.chained(blocklog.codec.encode(counted, sealed.prev)[0], repair=place.after_gap)
-        return made, _Link(sealed.crc, now.new)
+        chained, now = link.chained(blocklog.codec.encode(counted, sealed.prev)[0], repair=place.after_gap)
+        return chained, _Link(sealed.crc, now.new)
 
 
 NAME = "salvage.json"
@@ -217,7 +217,7 @@ def salvage(volumes: Path, evidence: RunEvidence, faults: list[Fault], out: Path
     """
     survey = LogSurvey(volumes, evidence.run)
     found = [*survey.left_out, *_ledger(volumes, evidence.run, out)]
-    left_out = sorted(found, key=lambda one: (one.source.path, one.line))
+    left_out = sorted(found, key=lambda line: (line.source.path, line.line))
     clients = []
     for client in sorted(survey.clients, key=client_order):
         copy = CleanCopy(survey, evidence, client, out)
@@ -225,7 +225,9 @@ def salvage(volumes: Path, evidence: RunEvidence, faults: list[Fault], out: Path
             copy.write(number, session)
         clients.append(SavedLog(client, copy.files, copy.blocks, copy.messages, copy.remade))
     missing = {(fault.file, fault.line): fault.missing for fault in faults}
-    lost = [LostLine(one.source.path, one.line, one.why, missing.get((one.source.path, one.line))) for one in left_out]
+    lost = [
+        LostLine(line.source.path, line.line, line.why, missing.get((line.source.path, line.line))) for line in left_out
+    ]
     return SalvageResult(evidence.run, clients, lost, survey.copies)
 
 
@@ -253,25 +255,25 @@ def _refused(line: bytes, run: str, seen: set[str]) -> str | None:
         return f"the line belongs to run {entry.run}"
     # A repeated line would be a fault in the copy as well.
     if sealed.crc in seen:
-        return "the line is in this file before"
+        return "the line repeats an earlier one"
     seen.add(sealed.crc)
     return None
 
 
-def text(salvaged: SalvageResult, made: Summary) -> str:
+def text(salvaged: SalvageResult, summary: Summary) -> str:
     """Return the result for one run as text, with the verdict on the copy."""
-    blocks, messages = (sum(getattr(one, name) for one in salvaged.clients) for name in ("blocks", "messages"))
-    saved = [
+    blocks, messages = (sum(getattr(saved, name) for saved in salvaged.clients) for name in ("blocks", "messages"))
+    counts = [
         formatting.several(len(salvaged.clients), "client"),
         formatting.several(blocks, "block"),
         formatting.several(messages, "message"),
     ]
-    lines = [f"{salvaged.run}  salvaged  {', '.join(saved)}"]
+    lines = [f"{salvaged.run}  salvaged  {', '.join(counts)}"]
     for lost in salvaged.left_out:
         seqs = f"seq {lost.missing[0]}-{lost.missing[1]}" if lost.missing else "seq -"
         lines.append(f"  {lost.file}:{lost.line}  left out  {seqs}  {lost.why}")
     lines += [f"  {file}  its open line reconstructed" for client in salvaged.clients for file in client.remade]
     if salvaged.copies:
         lines.append(f"  {formatting.several(salvaged.copies, 'repeated line')}, copied once")
-    lines.append(f"  the copy is {made.verdict}: {made.headline}")
+    lines.append(f"  the copy is {summary.verdict}: {summary.headline}")
     return "\n".join(lines) + "\n"

@@ -26,7 +26,7 @@ from services.runtime.errors import UnwritableFolder
 
 
 class VerifiedRun(NamedTuple):
-    """A run with its summary, and what that was made of."""
+    """A run with its summary, and the result and evidence it was made of."""
 
     summary: Summary
     result: RunResult
@@ -63,13 +63,13 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     out = None if chosen.salvage is None else new_folder("--salvage", _outside(chosen.folder, chosen.salvage))
     salvaged = []
     for verified in check(chosen.folder, limits, chosen.run):
-        made = verified.summary
-        sys.stdout.write(json_line(made) if chosen.json else text(verified))
-        verdicts.append(made.verdict)
+        summary = verified.summary
+        sys.stdout.write(json_line(summary) if chosen.json else text(verified))
+        verdicts.append(summary.verdict)
         if out is not None:
-            salvaged.append(_salvaged(chosen.folder, made, verified.evidence, out))
+            salvaged.append(_salvaged(chosen.folder, summary, verified.evidence, out))
             # The copy is judged by its files, as any other folder is, and not by the survey that wrote them.
-            (copy,) = check(out, limits, made.run)
+            (copy,) = check(out, limits, summary.run)
             sys.stdout.write("" if chosen.json else salvage.text(salvaged[-1], copy.summary))
     if out is not None:
         (out / salvage.NAME).write_bytes(msgspec.json.format(msgspec.json.encode(salvaged)) + b"\n")
@@ -84,9 +84,9 @@ def _outside(volumes: Path, out: Path) -> Path:
     return out
 
 
-def _salvaged(volumes: Path, made: Summary, evidence: RunEvidence, out: Path) -> salvage.SalvageResult:
+def _salvaged(volumes: Path, summary: Summary, evidence: RunEvidence, out: Path) -> salvage.SalvageResult:
     try:
-        return salvage.salvage(volumes, evidence, made.faults, out)
+        return salvage.salvage(volumes, evidence, summary.faults, out)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UnwritableFolder(str(out), reason, "fix: make space, or name another folder for --salvage") from error
@@ -113,14 +113,14 @@ def exit_code(verdicts: Sequence[str | None]) -> int:
 
 def text(verified: VerifiedRun) -> str:
     """Return the text about one run."""
-    made = verified.summary
-    lines = [f"{made.run}  {made.verdict}  {made.headline}"]
-    lines += [f"  {formatting.fault(fault)}" for fault in made.faults]
+    summary = verified.summary
+    lines = [f"{summary.run}  {summary.verdict}  {summary.headline}"]
+    lines += [f"  {formatting.fault(fault)}" for fault in summary.faults]
     lines += [line for client in verified.result.clients for line in _missing(client)]
     # The first reason is the headline already.
-    lines += [f"  {reason}" for reason in made.reasons[1:]]
-    lines += [f"  {formatting.MARKS[limit.ok]} {limit.expression}  {limit.detail}" for limit in made.thresholds]
-    lines.append(f"  residual {formatting.count(made.totals.residual)}")
+    lines += [f"  {reason}" for reason in summary.reasons[1:]]
+    lines += [f"  {formatting.MARKS[limit.ok]} {limit.expression}  {limit.detail}" for limit in summary.thresholds]
+    lines.append(f"  residual {formatting.count(summary.totals.residual)}")
     return "\n".join(lines) + "\n"
 
 
@@ -134,6 +134,6 @@ def _missing(client: ClientResult) -> Iterator[str]:
             yield f"  {client.client}  seq {which}  {formatting.UNREADABLE}"
 
 
-def json_line(made: Summary) -> str:
+def json_line(summary: Summary) -> str:
     """Return a summary as one line of JSON."""
-    return msgspec.json.encode(made).decode() + "\n"
+    return msgspec.json.encode(summary).decode() + "\n"

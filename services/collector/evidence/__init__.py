@@ -1,1 +1,1 @@
-"""Evidence: what ledger and block logs say about a run, read line by line. Pure: no file is opened here."""
+"""Evidence: the facts about a run in its ledger and block logs, read line by line. Pure: no file is opened here."""

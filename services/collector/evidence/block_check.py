@@ -15,19 +15,19 @@ class BlockContent(NamedTuple):
 
     Attributes:
         spans: the positions of its messages, as inclusive ranges in ascending order.
-        in_line: whether the messages are contiguous and in order, as nearly always.
+        is_in_line: whether the messages are contiguous and in order, as nearly always.
         size: bytes of the records.
         problem: how the header contradicts the messages, None if it agrees.
     """
 
     spans: list[tuple[int, int]]
-    in_line: bool
+    is_in_line: bool
     size: int
     problem: str | None
 
     def every(self, stride: int, messages: Sequence[blocklog.OwnMessage]) -> Sequence[blocklog.OwnMessage]:
         """Return the messages of the block whose seq is a multiple of ``stride``."""
-        if self.in_line:
+        if self.is_in_line:
             # A slice costs less than a test of each message, and nearly all blocks are in line.
             return messages[-self.spans[0][0] % stride :: stride]
         return [message for message in messages if not message.seq % stride]
@@ -53,20 +53,20 @@ def examine(block: blocklog.AnyBlock) -> BlockContent:
     first, last = block.positions
     positions = block.message_positions()
     # The length is compared first, since a wrong header may name a range that does not fit into memory.
-    in_line = 0 < count == last - first + 1 and positions == list(range(first, last + 1))
-    held = [(first, last)] if in_line else RangeSet.from_numbers(positions).spans()
-    if not in_line:
+    is_in_line = 0 < count == last - first + 1 and positions == list(range(first, last + 1))
+    held = [(first, last)] if is_in_line else RangeSet.from_numbers(positions).spans()
+    if not is_in_line:
         # The digest is of the records in order of seq. Sorting all blocks would cost a tenth of the time of this check,
         # so only blocks out of line are sorted.
         messages = [messages[index] for index in sorted(range(count), key=positions.__getitem__)]
     joined = b"\n".join([message.record for message in messages])
     # Messages in line have no seq twice and begin and end as the header says, so only `count` can be wrong.
-    problem = _miscounted(block, positions) if not in_line or block.count != count else None
+    problem = _miscounted(block, positions) if not is_in_line or block.count != count else None
     if problem is None:
         # No record and one empty record give the same joined bytes, but only the record is followed by a newline.
         digest = block_text.joined_digest(joined) if count else block_text.records_digest(())
         problem = f"digest is {block.digest}, its records give {digest}" if digest != block.digest else None
-    return BlockContent(held, in_line, len(joined) - max(0, count - 1), problem)
+    return BlockContent(held, is_in_line, len(joined) - max(0, count - 1), problem)
 
 
 def _miscounted(block: blocklog.AnyBlock, positions: list[int]) -> str | None:

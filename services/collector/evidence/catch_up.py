@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from services.contract.histogram import CountedDurations, Histogram
 
-PLACE_US = 250_000
+INTERVAL_US = 250_000
 """Catch-up is kept by time of receipt, in intervals of this width, since it may turn out to be latency. The width of a
 time bucket is a multiple of it."""
 ALWAYS_THERE = -1
@@ -26,17 +26,17 @@ class UndecidedMessages:
     """Messages of a session whose open line was not read yet: interval of receipt, due time and latency."""
 
     def __init__(self) -> None:
-        self.places, self.due_us, self.late_ns = array("q"), array("q"), array("q")
+        self.intervals, self.due_us, self.late_ns = array("q"), array("q"), array("q")
 
-    def add(self, place: int, due_us: int, late_ns: int) -> None:
-        """Add a message that was received in interval ``place`` and due at ``due_us`` by the client's clock."""
-        self.places.append(place)
+    def add(self, interval: int, due_us: int, late_ns: int) -> None:
+        """Add a message that was received in this interval and due at ``due_us`` by the client's clock."""
+        self.intervals.append(interval)
         self.due_us.append(due_us)
         self.late_ns.append(late_ns)
 
     def messages(self) -> Iterable[tuple[int, int, int]]:
         """Return the messages in the order in which they were added."""
-        return zip(self.places, self.due_us, self.late_ns, strict=True)
+        return zip(self.intervals, self.due_us, self.late_ns, strict=True)
 
 
 class CatchUp:
@@ -60,15 +60,15 @@ class CatchUp:
     def grant(self, fence: int, session: int) -> None:
         """Record that a server granted a subscription with this fence to a session."""
         # A session subscribes again after a lost connection, and each subscription has a higher fence: only the lowest
-        # one tells which session was the first.
+        # one shows which session was the first.
         if self._first is not None and self._first <= (fence, session):
             return
         former, self._first = self._first, (fence, session)
         # Catch-up of a session that turns out not to be the first is latency: the client had taken part before.
         if former is not None and former[1] != session:
             early, self._early, self.histogram = self._early, {}, Histogram()
-            for place, histogram in early.items():
-                self._report_late(place, histogram)
+            for interval, histogram in early.items():
+                self._report_late(interval, histogram)
 
     def add_session(self, fence: int, session: int, attempted_us: int | None) -> None:
         """Add an open line: its fence, its session, and when the process first tried to connect, by its own clock."""
@@ -104,9 +104,9 @@ class CatchUp:
             # By the client's clock, since the time of the attempt in the open line is by that clock, too.
             due_us = at_us - latency_ns // 1000 - offset_us
             if attempt_us is None:
-                self._undecided.setdefault(session, UndecidedMessages()).add(at_us // PLACE_US, due_us, latency_ns)
+                self._undecided.setdefault(session, UndecidedMessages()).add(at_us // INTERVAL_US, due_us, latency_ns)
             elif due_us < attempt_us:
-                early.setdefault(at_us // PLACE_US, []).append(latency_ns)
+                early.setdefault(at_us // INTERVAL_US, []).append(latency_ns)
             else:
                 others.append(latency_ns)
         self._keep(early)
@@ -120,29 +120,29 @@ class CatchUp:
         undecided: dict[int, Histogram] = {}
         for waiting in self._undecided.values():
             late: dict[int, list[int]] = {}
-            for place, _, late_ns in waiting.messages():
-                late.setdefault(place, []).append(late_ns)
-            for place, latencies in late.items():
-                undecided.setdefault(place * PLACE_US, Histogram()).record(latencies)
+            for interval, _, late_ns in waiting.messages():
+                late.setdefault(interval, []).append(late_ns)
+            for interval, latencies in late.items():
+                undecided.setdefault(interval * INTERVAL_US, Histogram()).record(latencies)
         return undecided
 
     def _keep(self, early: dict[int, list[int]]) -> None:
-        for place, latencies in early.items():
-            self._early.setdefault(place, Histogram()).record(latencies)
+        for interval, latencies in early.items():
+            self._early.setdefault(interval, Histogram()).record(latencies)
             self.histogram.record(latencies)
 
     def _decide(self, session: int) -> None:
         attempt_us = self._attempts[session] if self._first and self._first[1] == session else ALWAYS_THERE
         early: dict[int, list[int]] = {}
         late: dict[int, list[int]] = {}
-        for place, due_us, late_ns in self._undecided.pop(session).messages():
-            (early if due_us < attempt_us else late).setdefault(place, []).append(late_ns)
+        for interval, due_us, late_ns in self._undecided.pop(session).messages():
+            (early if due_us < attempt_us else late).setdefault(interval, []).append(late_ns)
         self._keep(early)
-        for place, latencies in late.items():
+        for interval, latencies in late.items():
             histogram = Histogram()
             histogram.record(latencies)
-            self._report_late(place, histogram)
+            self._report_late(interval, histogram)
 
-    def _report_late(self, place: int, latencies: Histogram) -> None:
+    def _report_late(self, interval: int, latencies: Histogram) -> None:
         if latencies.count:
-            self._late(place * PLACE_US, latencies.counted())
+            self._late(interval * INTERVAL_US, latencies.counted())

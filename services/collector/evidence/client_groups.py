@@ -37,7 +37,7 @@ def grouped(facts: Facts, starts: Starts) -> tuple[dict[str, int], frozenset[str
     shared = _Grouping(facts, starts, is_own=False)
     if (groups := shared.groups()) is not None:
         return groups, frozenset()
-    # The feed counts per connection. Clients that connected at nearly the same time cannot be told apart by times, so
+    # The feed counts per connection. Times cannot separate clients that connected at nearly the same time, so
     # group again, knowing this.
     own = _Grouping(facts, starts, is_own=True)
     return own.groups() or {}, frozenset(own.own)
@@ -147,16 +147,16 @@ class Groups:
     """The groups of clients. Only clients of the same group are compared.
 
     Attributes:
-        of: by key of a sequence the group of each client, numbered from 0.
+        by_key: for each sequence the group of each client, numbered from 0.
         own: clients whose numbers are known to be of their own connections.
     """
 
-    of: Mapping[SequenceName, Mapping[str, int]] = field(default_factory=dict)
+    by_key: Mapping[SequenceName, Mapping[str, int]] = field(default_factory=dict)
     own: frozenset[str] = frozenset()
 
     def group(self, key: SequenceName, client: str) -> int:
         """Return the group of a client in a sequence; a client without any sampled record is in the first group."""
-        return self.of.get(key, {}).get(client, 0)
+        return self.by_key.get(key, {}).get(client, 0)
 
     def are_apart(self, key: SequenceName, one: str, other: str) -> bool:
         """Return whether two clients are in different groups of a sequence."""
@@ -166,13 +166,13 @@ class Groups:
     def divided(self) -> frozenset[SequenceName]:
         """The sequences with more than one group."""
         # Most sequences of a feed with many keys share one mapping, which is counted once.
-        is_divided = {id(groups): len(set(groups.values())) > 1 for groups in self.of.values()}
-        return frozenset(key for key, groups in self.of.items() if is_divided[id(groups)])
+        is_divided = {id(groups): len(set(groups.values())) > 1 for groups in self.by_key.values()}
+        return frozenset(key for key, groups in self.by_key.items() if is_divided[id(groups)])
 
     def members(self, key: SequenceName) -> list[list[str]]:
         """Return the clients of each group of a sequence, in order."""
         members: dict[int, list[str]] = {}
-        for client, group in self.of.get(key, {}).items():
+        for client, group in self.by_key.get(key, {}).items():
             members.setdefault(group, []).append(client)
         return list(members.values())
 
@@ -275,7 +275,7 @@ class GroupComparison:
         of two clients differ only in times, all others are assumed to.
         """
         numbers: dict[tuple[SequenceName, str, str], list[int]] = {}
-        for key in groups.of:
+        for key in groups.by_key:
             for members, is_odd in product(groups.members(key), (False, True)):
                 every = {client: self._contents.get((client, is_odd)) for client in members}
                 held = {client: contents for client, contents in every.items() if contents is not None}

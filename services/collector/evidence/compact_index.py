@@ -70,7 +70,7 @@ class CompactIndex:
     def __init__(self) -> None:
         self._tables: dict[int, _Table] = {}
         self.count = 0
-        self.again: dict[Key, int] = {}
+        self.repeated: dict[Key, int] = {}
         """Blocks with more than one row, and the number of their rows."""
 
     def add(self, key: Key, row: IndexRow) -> bool:
@@ -83,7 +83,7 @@ class CompactIndex:
         if indexes:
             if any(table.row(index) == row for index in indexes):
                 return False
-            self.again[key] = len(indexes) + 1
+            self.repeated[key] = len(indexes) + 1
         table.insert(block, row)
         self.count += 1
         return True
@@ -100,7 +100,7 @@ class CompactIndex:
 
     def __len__(self) -> int:
         """Return the number of different blocks."""
-        return self.count - sum(self.again.values()) + len(self.again)
+        return self.count - sum(self.repeated.values()) + len(self.repeated)
 
     def __iter__(self) -> Iterator[Key]:
         """Yield session and number of each block, in order."""

@@ -47,13 +47,13 @@ class ArrivalTimesOfBlock(NamedTuple):
     Attributes:
         first_us: the first arrival, ``last_us`` the last one.
         longest_us: the longest interval between two arrivals.
-        moments: the number of arrivals.
+        arrival_count: the number of arrivals.
     """
 
     first_us: int
     last_us: int
     longest_us: int
-    moments: int
+    arrival_count: int
 
     @classmethod
     def of(cls, times_us: Iterable[int]) -> ArrivalTimesOfBlock | None:

@@ -37,7 +37,7 @@ Cluster = tuple[int, SequenceName, int]
 
 BIN = 64
 """Consecutive numbers whose digests are in one array."""
-NONE, TORN = 0, 0xFFFF
+NONE, AMBIGUOUS = 0, 0xFFFF
 """In place of a digest: no record was received under a number, or two different ones, which cannot be compared. Of all
 records one in 32,768 has one of these as its digest by chance, and is not compared either."""
 _EMPTY = array("H", bytes(2 * BIN))
@@ -202,15 +202,15 @@ def _short(text: bytes, at_us: int) -> bytes:
 
 
 def _merged(old: int, new: int) -> int:
-    # A torn place stays torn with any further digest, so the order of adding does not matter.
+    # An ambiguous place stays ambiguous with any further digest, so the order of adding does not matter.
     if old in (new, NONE):
         return new
-    return old if new == NONE else TORN
+    return old if new == NONE else AMBIGUOUS
 
 
 def _of_bin(first: int, clients: Sequence[tuple[str, array[int]]]) -> Iterator[tuple[int, str, str]]:
     for index in range(BIN):
-        known = {name: digests[index] for name, digests in clients if digests[index] not in (NONE, TORN)}
+        known = {name: digests[index] for name, digests in clients if digests[index] not in (NONE, AMBIGUOUS)}
         if len(set(known.values())) > 1:
             # On a tie the record of the first client is the usual one: Counter keeps the order of insertion.
             usual = Counter(known.values()).most_common(1)[0][0]

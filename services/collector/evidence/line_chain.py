@@ -107,7 +107,7 @@ class LineChain(Generic[Entry]):
         expected, excused = self._last, self._excused
         # The search is linear, so it comes second: nearly every line continues the one before.
         if sealed.prev != expected and crc in self._crcs:
-            self.add_fault("repeated", "the line stands in this file before")
+            self.add_fault("repeated", "the line repeats an earlier one")
             return False
         self._excused, self._last = False, sealed.crc
         self._crcs.append(crc)

@@ -128,9 +128,9 @@ class LogEvidence:
 
     def add_open(self, sealed: Sealed, entry: blocklog.OpenLine, source: Source) -> None:
         """Add the open line of a segment."""
-        note = OpenIndexRow(entry.fence, entry.block_size, source)
+        row = OpenIndexRow(entry.fence, entry.block_size, source)
         # Two different open lines of one segment contradict each other, so both are kept for the verdict.
-        self.opens.setdefault((entry.session, entry.segment), {}).setdefault(sealed.crc, note)
+        self.opens.setdefault((entry.session, entry.segment), {}).setdefault(sealed.crc, row)
         self.sessions.add(entry.session)
         attempted_us = moment(entry.attempted_at) if entry.attempted_at else None
         self.times.catch_up.add_session(entry.fence, entry.session, attempted_us)

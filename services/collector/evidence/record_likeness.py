@@ -214,7 +214,7 @@ def _sent(pairs: Sequence[Pair]) -> list[int] | None:
 
 def _parts(pairs: Sequence[Pair], offsets: Sequence[int]) -> list[Sequence[int]]:
     """Return the offsets in parts by time: a stream that was replayed at first is live in the last part."""
-    # A part with fewer records than `ENOUGH` says too little by its times.
+    # A part with fewer records than `ENOUGH` has too few times to judge by.
     count = 4 if len(offsets) >= 4 * ENOUGH else 2
     bounds = [len(offsets) * part // count for part in range(count + 1)]
     parts = [offsets[begin:end] for begin, end in pairwise(bounds)]

@@ -146,7 +146,7 @@ class ClientTiming:
 
     def _add_edges(self, block: Block, content: BlockContent, timestamps: Mapping[str, int]) -> None:
         messages = block.messages
-        if content.in_line:
+        if content.is_in_line:
             first_us, last_us = timestamps[messages[0].received_at], timestamps[messages[-1].received_at]
             self.edges.add(block.first, block.last, first_us, last_us)
             return
@@ -185,7 +185,7 @@ class ClientTiming:
     def _may_catch_up(self, block: Block, content: BlockContent, timestamps: Mapping[str, int]) -> bool:
         """Return whether a record of a block may have been due before the client first tried to take part."""
         attempt_us = self.catch_up.attempt_us(block.session)
-        if attempt_us is None or not content.in_line:
+        if attempt_us is None or not content.is_in_line:
             return attempt_us != ALWAYS_THERE
         # Messages are due in the order of the feed, so for nearly all blocks a look at the first one is enough.
         first = block.messages[0]

@@ -1,4 +1,4 @@
-"""The model of a table: columns, cells with text and value, and the tone in which a reader should take a cell. Pure."""
+"""The model of a table: columns, and cells with a text, a value and a tone. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from services.collector import formatting
 
 Tone: TypeAlias = Literal["good", "bad", "doubt", ""]
-"""As it should be, a fact against the run, a reason to doubt the measurement, or neither."""
+"""Of a cell: as it should be, a fact against the run, a reason to doubt the measurement, or none of these."""
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):

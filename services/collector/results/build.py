@@ -39,7 +39,7 @@ def build_result(evidence: RunEvidence, *, final: bool) -> RunResult:
 
 
 def awaits_a_seal(evidence: RunEvidence) -> bool:
-    """Tell whether any client is still to seal its log: it is connected, or it received the last record."""
+    """Return whether any client still has to seal its log: it is connected, or it received the last record."""
     is_awaited = _builder(evidence).is_awaited
     return any(not evidence.is_sealed(name) and is_awaited(evidence, name) for name in evidence.names)
 

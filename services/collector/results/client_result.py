@@ -1,7 +1,7 @@
 """The result of one client: every count, range and histogram that the verdict and the reports are made of.
 
 Pure data. Two builders make it, `ledger_builder` for our own feed and `external_builder` for another one. What cannot
-be known of a client is None from the beginning; nothing after the builders looks into the evidence again.
+be known of a client is None from the beginning; no code after the builders reads the evidence again.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from services.contract.summary import Causes, ClientState, Fault
 BlockKey = tuple[int, int]
 """Session and block number."""
 EXTERNAL_CAUSES = ("corrupt_block", "sent_not_logged", "not_seen")
-"""The causes that can be known without a ledger, in the order in which they are asked for: each takes the records that
-the ones before it leave."""
+"""The causes that can be known without a ledger, in the order in which they are tried: each explains those records that
+no earlier cause explains."""
 IN_FLIGHT_US = 1_000_000
-"""A client of an external feed answers for what others received until this long before its end: later records may have
+"""A client of an external feed should have what others received until this long before its end: later records may have
 been in flight."""
 NO_CAUSES = Causes()
 NO_CONNECTIONS = ConnectionHistory()
@@ -80,16 +80,16 @@ class ExternalClientFacts:
 
     Attributes:
         number_path: the operator's path to the number in a message, None for no number.
-        expected_clients: how many clients were to take part, None where nothing says so.
-        silence_s: how long the feed may be silent, in seconds; None for: by its own rhythm.
+        expected_clients: how many clients were to take part (``CLIENTS``), None if that was not set.
+        silence_s: how long the feed may be silent, in seconds; None to derive it from the feed's rhythm.
         until_us: when the run was to end, epoch microseconds; None for not known.
         lost_sessions: numbers of sessions before the last one that have no file.
         missing: the missing numbers of each sequence.
         missing_before_restart: the numbers of each sequence that were missing when it began again.
-        unreadable: the numbers of each sequence in whose places records stand that cannot be read.
+        unreadable: the missing numbers of each sequence that unreadable records may account for.
         restarts_by_connection: how often a sequence began again with a new connection.
         connection: when the client was connected.
-        rhythm: of the records, None where it is not known up to when records were to come.
+        rhythm: of the records, None if it is not known until when records were expected.
     """
 
     number_path: str | None = None
@@ -110,7 +110,7 @@ NO_EXTERNAL_FACTS = ExternalClientFacts()
 
 @dataclass(frozen=True, kw_only=True)
 class ClientResult:
-    """What became of the records of one client.
+    """The finished figures of one client.
 
     Attributes:
         client: its name.
@@ -123,19 +123,19 @@ class ClientResult:
         received: how many of these it holds.
         missing: how many it lacks.
         duplicates: messages received again, ``reordered`` those received after a later one.
-        corrupt: records that came damaged.
+        corrupt: records that were damaged on the way.
         residual: missing records without a cause; negative when more was logged than sent.
         logged_not_receipted: messages that no receipt covers.
         restarts: how often a sequence began again.
         unsequenced: messages without a usable number.
-        unreadable: numbers in whose places records stand that cannot be read.
+        unreadable: number of missing numbers that unreadable records may account for.
         missing_seqs: the missing records, of a feed with one sequence.
-        lost: the missing ones by cause, in the order in which causes are asked for.
+        lost: the missing records by cause, in the order in which causes are tried.
         missing_by_cause: their numbers, of all sequences together.
         gap_times: by the first number of each range of ``missing_seqs``.
         repeated_seqs: records that are logged in more than one block.
-        corrupt_seqs: records that came damaged.
-        torn_bytes: what incomplete last lines took.
+        corrupt_seqs: records that were damaged on the way.
+        torn_bytes: bytes of incomplete last lines.
         clock_offset_us: the server's clock minus the client's, by the last block.
         clock_error_us: by how much that offset may be wrong, at worst.
         first_us: when the first message was received, ``last_us`` the last one; epoch microseconds.
@@ -194,7 +194,7 @@ class ClientResult:
     external: ExternalClientFacts = NO_EXTERNAL_FACTS
 
     def around(self, seq: int) -> GapTimes:
-        """Return when the messages on both sides of the gap were received that a missing record is in."""
+        """Return when the messages before and after the gap with a missing record were received."""
         gap = self.missing_seqs.span_of(seq)
         return self.gap_times.get(gap[0], (None, None)) if gap else (None, None)
 

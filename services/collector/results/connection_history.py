@@ -24,16 +24,16 @@ class ConnectionHistory:
     Attributes:
         is_known: its log has connection lines; older logs and other writers have none.
         end_us: when its run ended, epoch microseconds: the run's end, when the operator stopped it, or when the feed
-            named its end; None where the log was not closed well, or does not say.
-        is_ended: the feed named its end, as `FEED_END` says.
-        is_connected: whether it was connected when its run ended, None where the log does not say.
+            named its end; None if the log was not sealed, or has no line about it.
+        is_ended: a condition of `FEED_END` was met.
+        is_connected: whether it was connected when its run ended, None if the log does not show it.
         since_us: when the first connection was opened, None for never.
         away_us: how long it had been without a connection when its run ended; of a connection that brought no record
             and closed, the time counts as well.
-        last_close: the last close that the client did not ask for, in words; empty for none.
-        refusal: why the last attempt failed, in words; empty when none failed since the last connection.
+        last_close: text about the last close by the other side; empty for none.
+        refusal: text about why the last attempt failed; empty if none failed since the last connection.
         attempts: how many attempts failed since the last connection.
-        absences: when it was away in mid-run.
+        absences: its times without a connection between two connections.
     """
 
     is_known: bool = False
@@ -48,8 +48,8 @@ class ConnectionHistory:
     absences: tuple[Disconnection, ...] = ()
 
     @property
-    def trouble(self) -> str:
-        """Why there was no connection at last, in words; empty where the log names no trouble."""
+    def last_failure(self) -> str:
+        """Text about the last close and the attempts that failed since; empty for none."""
         failed = f"{self.attempts:,} failed {'attempt' if self.attempts == 1 else 'attempts'}" if self.attempts else ""
         refused = f"{self.refusal} ({failed})" if self.refusal and failed else self.refusal or failed
         # In the order of time: the attempts that failed since the last connection come after its close.

@@ -24,7 +24,7 @@ NO_LEDGER = "there is no ledger of this run: it is not known which records were 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerEnd:
-    """What a server process measured of itself, by the line with which its ledger ends.
+    """What a server process measured of itself, by the end line of its ledger.
 
     Attributes:
         instance: of the server, empty where the ledger does not name it.
@@ -40,7 +40,7 @@ class ServerEnd:
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerFacts:
-    """What the ledger says of a run as a whole; without a ledger nothing is known.
+    """Facts that the ledger has about the run as a whole; without a ledger nothing is known.
 
     Attributes:
         state: where the run is in its life, by the ledger.
@@ -126,7 +126,7 @@ class RunDurations:
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """What became of the records of one run.
+    """The finished figures of one run.
 
     Attributes:
         run: its name.
@@ -141,7 +141,7 @@ class RunResult:
         clients: the results of all clients, by name and number.
         durations: of all clients together.
         ledger_faults: of the ledger's files.
-        ledger_facts: what the ledger says of the run.
+        ledger_facts: what the ledger records about the run as a whole.
         comparison: of the clients of an external feed, None for our own; conflicts are looked for once it is final.
         spread_sample: what ``durations.spread`` is made of, None for an external feed.
     """
@@ -164,7 +164,7 @@ class RunResult:
 
     @property
     def is_external(self) -> bool:
-        """Whether the feed is an external one: then no ledger says which records were sent."""
+        """Whether the feed is an external one: then no ledger records what was sent."""
         return self.books == "one-sided"
 
     @property
@@ -198,7 +198,7 @@ def _merge(one: RunResult, other: RunResult) -> RunResult:
     # An external feed has none: its spread depends on the clients that are compared, which takes all of them.
     if one.spread_sample is None or other.spread_sample is None:
         raise NotMergeable(f"run {one.run} is of an external feed: its clients have to be read together")
-    # Only then do the facts of one ledger stand for both parts.
+    # Only with the same ledger are the facts of one part also those of the other.
     if _shared(one) != _shared(other):
         raise NotMergeable(f"runs {one.run} and {other.run} do not have the same ledger")
     sample = one.spread_sample.merged(other.spread_sample)
@@ -213,7 +213,7 @@ def _merge(one: RunResult, other: RunResult) -> RunResult:
         lacks_ledger=lacks_ledger,
         clients=tuple(clients[name] for name in sorted(clients, key=client_order)),
         durations=one.durations.merged(other.durations, sample),
-        # A part without any log does not notice that the ledger is missing; the part that does has the fault.
+        # A part without any log does not show that the ledger is missing; a part that shows it has the fault.
         ledger_faults=one.ledger_faults if one.lacks_ledger >= other.lacks_ledger else other.ledger_faults,
         spread_sample=sample,
     )

@@ -58,32 +58,32 @@ class FeedRhythm(NamedTuple):
         )
 
 
-def rhythm(notes: Iterable[ExternalIndexRow]) -> FeedRhythm:
+def rhythm(rows: Iterable[ExternalIndexRow]) -> FeedRhythm:
     """Return the rhythm of one client.
 
     Args:
-        notes: of its blocks, in the order in which it received them.
+        rows: of its blocks, in the order in which it received them.
     """
     last_us: int | None = None
     intervals, longest_us, previous = 0, 0, None
-    for note in notes:
-        came = note.arrivals
+    for row in rows:
+        arrivals = row.arrivals
         # Without the times of a block neither the interval before it nor the one after it is known.
-        if came is None:
+        if arrivals is None:
             previous = None
             continue
         # Records that one read returned have one arrival time: between them there is no interval.
-        intervals += came.moments - 1
-        longest_us = max(longest_us, came.longest_us)
-        if previous is not None and previous.arrivals is not None and _is_continued(previous, note):
-            between_us = came.first_us - previous.arrivals.last_us
+        intervals += arrivals.arrival_count - 1
+        longest_us = max(longest_us, arrivals.longest_us)
+        if previous is not None and previous.arrivals is not None and _is_continued(previous, row):
+            between_us = arrivals.first_us - previous.arrivals.last_us
             # As between two records, there is no interval between two blocks with one arrival time.
             intervals += between_us > 0
             longest_us = max(longest_us, between_us)
-        last_us = came.last_us if last_us is None else max(last_us, came.last_us)
-        previous = note
+        last_us = arrivals.last_us if last_us is None else max(last_us, arrivals.last_us)
+        previous = row
     return FeedRhythm(last_us, intervals, longest_us)
 
 
-def _is_continued(note: ExternalIndexRow, later: ExternalIndexRow) -> bool:
-    return note.connection == later.connection and note.positions[1] + 1 == later.positions[0]
+def _is_continued(row: ExternalIndexRow, later: ExternalIndexRow) -> bool:
+    return row.connection == later.connection and row.positions[1] + 1 == later.positions[0]

@@ -69,7 +69,7 @@ class SparseHistogram:
         return self.percentiles([percent])[0]
 
     def percentiles(self, percents: Sequence[float]) -> list[int | None]:
-        """Return several percentiles, for little more than the price of one."""
+        """Return several percentiles, at little more than the cost of one."""
         if self.min is None or self.max is None:
             return [None] * len(percents)
         reached = list(accumulate(self.counts))

@@ -40,7 +40,7 @@ class TimeCourse:
         step_us: the width of a slot.
         slots: all slots from the first timestamp to the last.
         clients: by name, of at most `MOST_LANES` clients those that miss most.
-        events: what happened, in the order of time.
+        events: of the run, in the order of time.
     """
 
     start_us: int | None

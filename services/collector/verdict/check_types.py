@@ -15,7 +15,7 @@ DAMAGE = frozenset({"corrupt_block", "inconsistent", "unreadable"})
 
 @dataclass(frozen=True)
 class CheckInput:
-    """What the checks look at: the result of a run that is over, and sums of it."""
+    """The input of the checks: the result of a run that is over, and sums over its clients."""
 
     result: RunResult
     totals: Totals

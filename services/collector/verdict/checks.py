@@ -12,16 +12,16 @@ from services.collector.verdict.check_types import DAMAGE, CheckAnswer, CheckInp
 from services.contract.summary import Books, Check
 
 ON_TIME_NS = 250_000_000
-"""A server whose p99 is later than this did not keep its own schedule; less shows in the latency."""
+"""A server whose p99 is later than this did not keep its own schedule; a smaller delay is part of the latency."""
 MAX_LAG_NS = 250_000_000
 """A process whose event loop lag has a higher p99 than this was not fit to measure."""
 THROTTLED_SHARE = 0.05
 """Nor was a process that its CPU limit stopped for a greater part of the run."""
 CLOCK_FLOOR_NS = 1_000_000
-"""A clock error below this is never held against a run."""
+"""A clock error below this fails no run."""
 
 UNSEEN = "sent_not_logged"
-"""The cause of messages that did not reach the client at all; with any other cause something of them did."""
+"""The cause of messages that were sent and of which the client has no trace."""
 
 _MOST_NAMED = 5
 """Processes that are named, at most."""
@@ -34,8 +34,8 @@ def _present(case: CheckInput) -> CheckAnswer:
     left = [client.client for client in case.clients if client.state == "left"]
     detail, reasons = f"{formatting.several(len(finished), 'client')} finished", []
     # A number that the server found is that of the clients at the start: one that took part and left was among them.
-    there = len(finished) + (len(left) if ledger.wanted_source is not None and finished else 0)
-    if there < ledger.wanted:
+    counted = len(finished) + (len(left) if ledger.wanted_source is not None and finished else 0)
+    if counted < ledger.wanted:
         source = f" ({ledger.wanted_source})" if ledger.wanted_source is not None else ""
         detail += f", {ledger.wanted:,} expected{source}"
         reasons.append(detail + (f"; lost: {formatting.names(lost)}" if lost else ""))
@@ -47,7 +47,7 @@ def _present(case: CheckInput) -> CheckAnswer:
 
 
 def late_sentence(late: Sequence[str]) -> str:
-    """Return in words which clients asked to take part after the run had ended."""
+    """Return the sentence about the clients that asked to take part after the run had ended."""
     pronoun = "it" if len(late) == 1 else "they"
     return f"{formatting.names(late)} came too late: {pronoun} asked to take part after the run had ended"
 
@@ -55,14 +55,14 @@ def late_sentence(late: Sequence[str]) -> str:
 def _complete(case: CheckInput) -> CheckAnswer:
     missing = case.totals.missing
     detail = f"{case.totals.received:,} of {case.totals.expected:,} delivered"
-    # The first reason of a run is its headline, and a client that vanished weighs more than any number of gaps.
+    # The first reason of a run is its headline, and a lost client is more important than any number of gaps.
     worst = sorted(case.clients, key=lambda client: (client.state != "lost", -client.missing_seqs.count))
     reasons = tuple(missing_sentence(client) for client in worst if client.missing_seqs)
     return CheckAnswer(missing == 0, detail if not missing else f"{missing:,} missing; {detail}", reasons)
 
 
 def missing_sentence(client: ClientResult) -> str:
-    """Return in words what one client is missing, and why."""
+    """Return the sentence about the missing messages of one client, with their causes."""
     causes = [(cause, missing) for cause, missing in client.lost.items() if missing]
     causes.sort(key=lambda pair: next(iter(pair[1])))
     parts = "; ".join(
@@ -75,7 +75,7 @@ def missing_sentence(client: ClientResult) -> str:
 
 
 def _silence_around(client: ClientResult) -> str:
-    """Return in words for how long nothing was received around messages that were sent and not logged."""
+    """Return the clause about the silence around messages that were sent and not logged; empty if it is not known."""
     gaps = client.lost[UNSEEN].spans()
     around = [client.around(first) for first, _ in gaps]
     known = [(after - before) * 1000 for before, after in around if before is not None and after is not None]
@@ -86,7 +86,7 @@ def _silence_around(client: ClientResult) -> str:
 
 
 def _in_order(case: CheckInput) -> CheckAnswer:
-    # Without numbers no order can be refuted; null says so, where 0 would claim that it had been measured.
+    # Without numbers no order can be refuted: the answer is null, since 0 would claim that it had been measured.
     if case.totals.reordered is None:
         return CheckAnswer(None, checks_external.why_unnumbered(case))
     reasons = [
@@ -205,8 +205,8 @@ def judge_saturation(processes: Sequence[tuple[str, SaturationEvidence]], run_ns
     # where other processes have one.
     is_open = any(evidence.p99_ns is None and (evidence.max_ns or 0) > MAX_LAG_NS for evidence, _ in measured)
     is_measured = worst.p99_ns is not None or worst.max_ns is not None
-    fit = True if is_measured and not is_open else None
-    return CheckAnswer(False if reasons else fit, _saturation_detail(worst), reasons)
+    is_fit = True if is_measured and not is_open else None
+    return CheckAnswer(False if reasons else is_fit, _saturation_detail(worst), reasons)
 
 
 def _worst_processes(values: Iterable[tuple[int, str]], most: float, sentence: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Whether clients of an external feed were connected when their run ended, and whether records still came then."""
+"""Checks whether clients of an external feed were connected, and received records, until their run ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CLOSED_STATES = ("finished", "left")
 
 
 class _Client(NamedTuple):
-    """One client whose log was closed well, with its connections."""
+    """One client whose log was sealed, with its connections."""
 
     result: ClientResult
     facts: ExternalClientFacts
@@ -34,7 +34,7 @@ class _Client(NamedTuple):
 
 
 def _closed(case: CheckInput) -> list[_Client]:
-    """Return the clients whose logs were closed well; the check `present` reports the lost ones."""
+    """Return the clients whose logs were sealed; the check `present` reports the lost ones."""
     return [_Client(client, client.external) for client in case.clients if client.state in _CLOSED_STATES]
 
 
@@ -76,27 +76,27 @@ def _reconnects(clients: Sequence[_Client]) -> str:
 def _not_connected(client: _Client) -> str:
     connection = client.connection
     away = formatting.duration((connection.away_us or 0) * 1000)
-    trouble = f", {connection.trouble}" if connection.trouble else ""
+    failure = f", {connection.last_failure}" if connection.last_failure else ""
     if connection.since_us is None:
-        return f"{client.name} was never connected, for {away}{trouble}"
+        return f"{client.name} was never connected, for {away}{failure}"
     is_stopped = client.result.state == "left" or client.facts.until_us is None
     end = "it was stopped" if is_stopped else "the run ended"
-    return f"{client.name} was not connected when {end}: away for {away}{trouble}"
+    return f"{client.name} was not connected when {end}: away for {away}{failure}"
 
 
 def receiving(case: CheckInput) -> CheckAnswer:
-    """Answer whether every connected client received records for as long as the feed's rhythm lets one expect."""
+    """Answer whether no connected client was silent at its end for longer than the feed's rhythm explains."""
     clients = [client for client in _closed(case) if client.connection.end_us is not None]
     reasons, quiet_us = _unserved_without_end(case), []
     for client in clients:
-        connection, found = client.connection, client.facts.rhythm
-        # Being away at the end is a fact, which `connected` reports. Silence is a doubt, and concerns connected clients
-        # alone.
-        if found is None or (connection.is_connected is False and not connection.is_ended):
+        connection, rhythm = client.connection, client.facts.rhythm
+        # That a client was away at the end is a fact, which `connected` reports. Silence is a doubt about connected
+        # clients.
+        if rhythm is None or (connection.is_connected is False and not connection.is_ended):
             continue
-        reasons += _silent(case, client, found)
-        if found.last_us is not None and not connection.is_ended:
-            quiet_us.append(max(0, (connection.end_us or 0) - found.last_us))
+        reasons += _silent(case, client, rhythm)
+        if rhythm.last_us is not None and not connection.is_ended:
+            quiet_us.append(max(0, (connection.end_us or 0) - rhythm.last_us))
     is_known = any(client.connection.is_known for client in clients)
     unknown = "" if is_known else f"; connections are {formatting.NOT_KNOWN}"
     if reasons:
@@ -116,34 +116,34 @@ def receiving(case: CheckInput) -> CheckAnswer:
     )
 
 
-def _silent(case: CheckInput, client: _Client, found: FeedRhythm) -> list[str]:
-    """Return the sentence for a client that received nothing for too long before its end; none where it did."""
+def _silent(case: CheckInput, client: _Client, rhythm: FeedRhythm) -> list[str]:
+    """Return the sentence for a client that received nothing for too long before its end; empty if it received some."""
     end_us = client.connection.end_us
     if end_us is None:
         return []
-    if found.last_us is None:
+    if rhythm.last_us is None:
         return _unserved(case, client, end_us)
-    return [] if client.connection.is_ended else _quiet(client, found, end_us - found.last_us)
+    return [] if client.connection.is_ended else _quiet(client, rhythm, end_us - rhythm.last_us)
 
 
-def _quiet(client: _Client, found: FeedRhythm, quiet_us: int) -> list[str]:
+def _quiet(client: _Client, rhythm: FeedRhythm, quiet_us: int) -> list[str]:
     allowed_s, quiet = client.facts.silence_s, formatting.duration(quiet_us * 1000)
-    if not found.is_silent(quiet_us, allowed_s):
+    if not rhythm.is_silent(quiet_us, allowed_s):
         return []
     sentence = f"{client.name} received no record for the last {quiet}: more than"
     # FEED_SILENCE comes before the rhythm: with it, a rhythm that is not known is no reason for doubt.
     if allowed_s is not None:
         return [f"{sentence} the {formatting.duration(allowed_s * 1e9)} that {SETTING} allows"]
-    if not found.is_known:
-        timestamps = f"its records came at {formatting.several(found.intervals + 1, 'moment')} only"
+    if not rhythm.is_known:
+        timestamps = f"its records came at {formatting.several(rhythm.intervals + 1, 'moment')} only"
         unknown = f"so the feed's rhythm is not known, nor whether the last {quiet} are silence"
         return [f"{client.name}: {timestamps}, {unknown}: set {SETTING}"]
-    limit = f"{formatting.duration(found.limit_us * 1000)}, {found.limit_text}"
+    limit = f"{formatting.duration(rhythm.limit_us * 1000)}, {rhythm.limit_text}"
     return [f"{sentence} {limit}; {SETTING} sets another limit"]
 
 
 def _unserved(case: CheckInput, client: _Client, end_us: int) -> list[str]:
-    """Return the sentence for a client without any record, where others had some or it waited for too long."""
+    """Return the sentence for a client without any record, if others had some or it waited for too long."""
     allowed_s, since_us = client.facts.silence_s, client.connection.since_us
     # Others that received records while this client was there prove that there were some. Those of the last second may
     # have been in flight.
@@ -177,7 +177,7 @@ def _unserved_without_end(case: CheckInput) -> list[str]:
 
 
 def away(case: CheckInput) -> tuple[str, ...]:
-    """Return in words which clients were away in mid-run, of a feed whose numbers begin again with each connection."""
+    """Return a sentence for each client that was away in mid-run, if the numbers begin again with each connection."""
     return tuple(
         f"{client.client} was away in mid-run{_away_for(client.external.connection)}, and the feed's numbers begin"
         " again with each connection: whether records were sent meanwhile is not known"
@@ -196,14 +196,14 @@ def _away_for(connection: ConnectionHistory) -> str:
 
 
 def last_reasons(case: CheckInput) -> str:
-    """Return why clients that logged no message got none, in words that follow a headline; empty for not known."""
+    """Return a text to append to a headline: why clients logged no message; empty if that is not known."""
     reasons: dict[str, list[str]] = {}
     for client in case.clients:
         if client.external.connection.is_known:
-            trouble = client.external.connection.trouble or "connected, and no record came"
-            reasons.setdefault(trouble, []).append(client.client)
+            reason = client.external.connection.last_failure or "connected, and no record came"
+            reasons.setdefault(reason, []).append(client.client)
         elif client.faults:
-            # How many more lines a fault covers differs between clients that have the same trouble.
+            # How many more lines a fault covers differs between clients with the same fault.
             detail, _, _ = client.faults[0].detail.partition(" (and ")
             reasons.setdefault(detail, []).append(client.client)
     return "".join(f"; {formatting.names(clients)}: {why}" for why, clients in reasons.items())

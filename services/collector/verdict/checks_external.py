@@ -1,4 +1,4 @@
-"""The checks that have other evidence for an external feed: what only a server's ledger could answer is null.
+"""The checks that need other evidence for an external feed; a question that only a ledger could answer is unknown.
 
 Without a ledger clients are compared with each other, as far as they received the same records.
 """
@@ -20,7 +20,7 @@ NO_NUMBERS = "the feed has no sequence numbers"
 
 
 def unfound_numbers(case: CheckInput) -> list[str]:
-    """Return in words which clients found no number at the path that the operator gave."""
+    """Return a sentence for each client that found no number at the path that the operator gave."""
     return [
         f"{client.client}: none of its {formatting.several(client.messages, 'message')} has a number at"
         f" {client.external.number_path} that can be used"
@@ -30,29 +30,29 @@ def unfound_numbers(case: CheckInput) -> list[str]:
 
 
 def why_unnumbered(case: CheckInput) -> str:
-    """Return in words why no check can rest on sequence numbers."""
+    """Return why no check can use sequence numbers."""
     return "no number was found" if unfound_numbers(case) else NO_NUMBERS
 
 
 def present(case: CheckInput) -> CheckAnswer:
-    """Answer whether every client stayed to its end, and as many took part as the operator said."""
+    """Answer whether every client stayed to its end, and as many took part as ``CLIENTS`` requires."""
     lost = [client.client for client in case.clients if client.state == "lost"]
     # A client that never logged anything shows only by the number of clients that the others expected.
     wanted = max((client.external.expected_clients or 0 for client in case.clients), default=0)
-    there = formatting.several(len(case.clients) - len(lost), "client")
+    stayed = formatting.several(len(case.clients) - len(lost), "client")
     fewer = f"{formatting.several(len(case.clients), 'client')} took part, {wanted:,} expected"
     absent = [fewer] if len(case.clients) < wanted else []
     if lost or absent:
         reasons = [*absent, *([f"lost without a word: {formatting.names(lost)}"] if lost else [])]
         detail = ", ".join(
-            [there, *([f"{len(lost):,} lost"] if lost else []), *([f"{wanted:,} expected"] * len(absent))]
+            [stayed, *([f"{len(lost):,} lost"] if lost else []), *([f"{wanted:,} expected"] * len(absent))]
         )
         return CheckAnswer(False, detail, tuple(reasons))
-    return CheckAnswer(True, there if wanted else f"{there}; CLIENTS does not say how many there should be")
+    return CheckAnswer(True, stayed if wanted else f"{stayed}; CLIENTS does not say how many there should be")
 
 
 def complete(case: CheckInput) -> CheckAnswer:
-    """Answer whether every client received every number; not claimed where records may have come without one."""
+    """Answer whether every client received every number; unknown if records without a number may have been sent."""
     missing = case.totals.missing
     if missing is None:
         return CheckAnswer(None, f"not claimed: {why_unnumbered(case)}")
@@ -76,7 +76,7 @@ def complete(case: CheckInput) -> CheckAnswer:
 
 
 def missing_sentence(client: ClientResult) -> str:
-    """Return in words what one client is missing: the numbers of its sequences, and how many by which cause."""
+    """Return the sentence about the missing numbers of one client: by sequence, and how many by each cause."""
     sequences = sorted(client.external.missing.items(), key=lambda pair: -pair[1].count)
     parts = [_numbers(key, missing) for key, missing in sequences if missing]
     shown = "; ".join(parts[:3]) + (f" and {len(parts) - 3:,} more sequences" if len(parts) > 3 else "")
@@ -90,22 +90,20 @@ def missing_sentence(client: ClientResult) -> str:
 
 
 def unreadable_sentence(client: ClientResult) -> str:
-    """Return in words which numbers of a client are in the places of records that cannot be read."""
+    """Return the sentence about the missing numbers of one client that unreadable records may account for."""
     sequences = sorted(client.external.unreadable.items(), key=lambda pair: -pair[1].count)
     shown = "; ".join(_numbers(key, numbers) for key, numbers in sequences[:3] if numbers)
     count = formatting.several(client.unreadable or 0, "number")
-    return (
-        f"{client.client}: {count} ({shown}) not found, where records stand that cannot be read: not known to be lost"
-    )
+    return f"{client.client}: {count} ({shown}) not found where records cannot be read: not known to be lost"
 
 
 def on_time(_case: CheckInput) -> CheckAnswer:
-    """Answer nothing: the server of an external feed does not report how late it sent."""
+    """Answer unknown: the server of an external feed does not report how late it sent."""
     return CheckAnswer(None, "not known: external feed")
 
 
 def clocks(case: CheckInput) -> CheckAnswer:
-    """Answer whether the clocks of sender and clients contradict each other: no record comes before it was sent."""
+    """Answer whether the clocks of sender and clients agree: no record is received before it was sent."""
     if case.latency.min is None:
         return CheckAnswer(None, "no sender's time")
     # A clock that is behind, or ahead by less than the transit time, gives no negative latency: nothing is proved.
@@ -129,17 +127,17 @@ def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantile
 
 
 def not_compared(comparison: FeedComparison | None) -> str:
-    """Return in words which clients are not compared, empty when all are."""
+    """Return the clause about the clients that are not compared, empty if all are."""
     if comparison is None:
         return ""
     groups = comparison.groups
     divided = {key: groups.members(key) for key in groups.divided}
     if not divided:
         return ""
-    # Where many sequences are divided in the same way, one is shown for all.
+    # Many sequences may be divided in the same way, so one is shown for all.
     key = max(divided, key=lambda name: (len(divided[name]), name is None, name or ""))
     members = divided[key]
-    where = "" if len(divided) == len(groups.of) else f" in {len(divided):,} of {len(groups.of):,} sequences"
+    where = "" if len(divided) == len(groups.by_key) else f" in {len(divided):,} of {len(groups.by_key):,} sequences"
     alone = [group[0] for group in members if len(group) == 1]
     if len(alone) == len(members) and set(alone) <= groups.own:
         return f"numbers of {_joined_names(alone)} are of their own connections: not compared{where}"

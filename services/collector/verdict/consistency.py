@@ -25,7 +25,7 @@ def _hides(missing: Span | None) -> str:
 
 
 def problems(result: RunResult, faults: Iterable[Fault], elsewhere: Collection[str]) -> list[str]:
-    """Return what keeps the evidence of a run from being consistent, one sentence each, worst first.
+    """Return a sentence for each contradiction or gap in the evidence of a run, worst first.
 
     Args:
         result: of the run.
@@ -41,7 +41,7 @@ def problems(result: RunResult, faults: Iterable[Fault], elsewhere: Collection[s
 
 
 def fault_sentences(faults: Iterable[Fault], elsewhere: Collection[str] = ()) -> list[str]:
-    """Return in words the faults that make evidence inconsistent; another check reports kinds in ``elsewhere``."""
+    """Return a sentence for each fault that makes evidence inconsistent, without the kinds in ``elsewhere``."""
     return [
         fault_sentence(fault)
         for fault in faults
@@ -52,7 +52,7 @@ def fault_sentences(faults: Iterable[Fault], elsewhere: Collection[str] = ()) ->
 
 
 def residuals(clients: Iterable[ClientResult]) -> list[str]:
-    """Return in words which clients logged more than the ledger says was sent."""
+    """Return a sentence for each client that logged more than was sent according to the ledger."""
     return [
         f"{client.client}: the books do not close, residual {client.residual:,}:"
         " more was logged than the ledger says was sent"
@@ -62,7 +62,7 @@ def residuals(clients: Iterable[ClientResult]) -> list[str]:
 
 
 def without_end(result: RunResult) -> list[str]:
-    """Return the sentence for a ledger that does not say how the run ended."""
+    """Return the sentence for a ledger without an end of the run; empty if it has one."""
     # Without an open line the ledger is missing, which is reported already, or the feed is an external one.
     if result.ledger_facts.ends or not result.ledger_facts.is_opened:
         return []
@@ -70,7 +70,7 @@ def without_end(result: RunResult) -> list[str]:
 
 
 def several_servers(result: RunResult) -> list[str]:
-    """Return in words why the ledgers of servers that ran side by side are not those of one run."""
+    """Return a sentence for each reason why ledgers of servers that ran side by side are not those of one run."""
     found = []
     if result.ledger_facts.schedule_conflict is not None:
         one, other, record = result.ledger_facts.schedule_conflict
@@ -105,7 +105,7 @@ def _of_client(client: ClientResult) -> Iterable[str]:
     if client.external.lost_sessions:
         yield f"its log has no file of session {formatting.ranges(client.external.lost_sessions)}"
     for (session, block), count in client.conflicts.blocks:
-        yield f"session {session} block {block} stands in the log with {count} different contents"
+        yield f"session {session} block {block} is in the log with {count} different contents"
     for kind, (session, segment), count in client.conflicts.lines:
         yield f"session {session}, segment {segment} has {count} different {kind} lines"
     if known is not None and known.receipt_holes:

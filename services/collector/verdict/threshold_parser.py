@@ -65,7 +65,7 @@ class MalformedThreshold(ValueError):
 def _pointed(text: str, position: int) -> str:
     """Return the line of a text that has the character, and a caret below that."""
     start = text.rfind("\n", 0, position) + 1
-    # A tab takes one column here, so that the caret stands below its character.
+    # A tab takes one column here, so that the caret is below its character.
     line, column = text[start:].split("\n", maxsplit=1)[0].rstrip().expandtabs(1), position - start
     cut = max(0, min(column - WINDOW // 2, len(line) - WINDOW))
     shown = line[cut : cut + WINDOW]
@@ -93,7 +93,7 @@ def nanoseconds(text: str) -> int:
     """Return a duration, written as in a threshold, in nanoseconds.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a duration.
     """
     found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([^\W\d_]+)\s*", text)
     if found is None or found[2] not in UNITS:
@@ -114,9 +114,9 @@ class _Cursor:
 
     def skip(self, character: str) -> bool:
         """Pass a character if it is next; return whether it was."""
-        comes = self.next() == character
-        self.position += comes
-        return comes
+        is_next = self.next() == character
+        self.position += is_next
+        return is_next
 
     def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         """Return the match at this character, without passing it."""
@@ -145,7 +145,7 @@ def _limit(cursor: _Cursor) -> ThresholdLimit:
     start = cursor.position
     metric = cursor.choose(_WORD, METRICS, f"one of {', '.join(METRICS)}")
     client = _client(cursor, metric) if cursor.next() == "{" else None
-    # `catch_up` alone is both a count and a duration; the dot before a statistic tells which is meant.
+    # `catch_up` alone is both a count and a duration; the dot before a statistic shows which is meant.
     is_duration = metric in DURATIONS or (metric == CATCH_UP and cursor.next() == ".")
     statistic = _statistic(cursor, metric) if is_duration else None
     relation = cursor.choose(_RELATION, OPERATORS, f"one of {' '.join(OPERATORS)}")

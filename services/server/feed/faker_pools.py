@@ -51,7 +51,7 @@ def validate(schema: Schema, locale: str) -> None:
     providers, problems = _providers(fake), []
     for field in (field for group in schema.groups for field in group):
         try:
-            _try(field, fake, providers)
+            _check(field, fake, providers)
         except UnusableField as problem:
             problems.append(str(problem))
     if problems:
@@ -127,9 +127,9 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _try(field: Field, fake: Faker, providers: Providers) -> None:
+def _check(field: Field, fake: Faker, providers: Providers) -> None:
     method = _method(field, fake, providers)
-    _bind(field, method)
+    _check_arguments(field, method)
     drawn = []
     with _ClockWatch() as watch:
         for _ in range(2):
@@ -150,7 +150,7 @@ def _try(field: Field, fake: Faker, providers: Providers) -> None:
         )
 
 
-def _bind(field: Field, method: Provider) -> None:
+def _check_arguments(field: Field, method: Provider) -> None:
     parameters = inspect.signature(method).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return

@@ -116,7 +116,7 @@ def ensure_alone(
 
     Args:
         root: the folder of the ledgers; it is left unchanged.
-        is_stopped: tells whether this process was asked to stop.
+        is_stopped: returns whether this process was asked to stop.
         watch_seconds: how long a ledger must stay unchanged.
         look_seconds: interval between two looks.
 
@@ -219,7 +219,7 @@ def _has_ended(path: Path, reader: ProcessIdentity | None) -> bool:
 
 
 def _was_stopping(lines: Sequence[bytes]) -> bool:
-    """Tell by the last lines of a ledger whether its server disconnected its clients to stop and admitted none since.
+    """Return whether, by the last lines of its ledger, a server had disconnected its clients and admitted none since.
 
     Receipts that were under way at that time follow the `leave` entries.
     """

@@ -1,4 +1,4 @@
-"""Identifies the process that writes a ledger, and tells whether such a process is proven to have ended.
+"""Identifies the process that writes a ledger, and decides whether such a process is proven to have ended.
 
 The identity is written into the ledger as ``<boot> <host> <pid namespace> <pid> <start>``: the identity of the running
 kernel, the host name (in a container its id), the inode of the pid namespace, the pid in that namespace, and when the

@@ -96,7 +96,11 @@ def _carry_out(stream: Stream, request: str, rate: float | None, client: str | N
 def _status(stream: Stream) -> wire.Controlled:
     status = stream.run.status()
     # A client that was just dropped is still in the table until its handler notices the lost connection.
-    clients = [name for name, it in stream.subscriptions.items() if it.is_open and it.cause != "dropped"]
+    clients = [
+        name
+        for name, subscription in stream.subscriptions.items()
+        if subscription.is_open and subscription.cause != "dropped"
+    ]
     return wire.Controlled(
         run=stream.run.name,
         state=status.state,

@@ -93,7 +93,7 @@ class Subscription:
         self.connection.send_frame(wire.End(last=self.run.total, count=self.run.total))
 
     def send_idle(self, now: float) -> None:
-        """Send the next seq and the time, so that the client can tell a quiet feed from a lost server."""
+        """Send the next seq and the time, so that the client can distinguish a quiet feed from a lost server."""
         self.last_frame_at = now
         self.connection.send_frame(wire.Idle(next=self.cursor, now_us=self.run.clock.now_us()))
 

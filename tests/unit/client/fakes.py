@@ -79,7 +79,7 @@ def arrived(*seqs: int, at_ns: int = START_NS) -> ReceivedBatch:
 
 
 def runs_of(seqs: Iterable[int], at_ns: int = START_NS) -> list[ReceivedBatch]:
-    """Return records as they were received, those that follow each other together."""
+    """Return records as they were received, in batches of consecutive ones."""
     rows = (list(row) for _, row in groupby(enumerate(seqs), lambda pair: pair[1] - pair[0]))
     return [arrived(*(seq for _, seq in row), at_ns=at_ns) for row in rows]
 

@@ -141,7 +141,7 @@ def calls_of_a_good_run(fsync: Fsync) -> int:
 
 
 def check_refusals(refuses: set[int], fsync: Fsync, segment: int) -> None:
-    """Write through these refusals; assert that nothing is lost, doubled or said too early."""
+    """Write through these refusals; assert that nothing is lost, doubled or reported too early."""
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patched:
         folder = Path(name)
         # Which calls are made is what counts here, and there are thousands.
@@ -165,7 +165,7 @@ def check_refusals(refuses: set[int], fsync: Fsync, segment: int) -> None:
 
 
 def check_ends(folder: Path) -> None:
-    """Assert that what every last line says of its file is so."""
+    """Assert that every last line has the figures of its file."""
     for path in folder.glob("*.jsonl"):
         *before, last = path.read_bytes().splitlines(keepends=True) or [b""]
         entry = blocklog.codec.decode(last)[1] if last else None
@@ -393,7 +393,7 @@ def connection_line(number: int, event: blocklog.ConnectionEvent) -> blocklog.Co
 
 
 def check_external_refusals(refuses: set[int], fsync: Fsync, segment: int) -> None:
-    """Write lines of an external feed through these refusals; assert that every line stands once and in its place."""
+    """Write lines of an external feed through these refusals; assert that every line is logged once, in order."""
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patched:
         folder = Path(name)
         patched.setattr("os.fsync", lambda _: None)

@@ -134,7 +134,7 @@ def test_an_answer_clears_the_ping() -> None:
 
 
 def test_send_times_are_corrected_by_the_offset() -> None:
-    """The clock offset is subtracted from a send time, and its error allowed for."""
+    """The clock offset is subtracted from a send time, with an allowance for its error."""
     watch, offset = answered_watch(), OffsetEstimator()
     offset.add_sample(0, 7_000, 7_000, 0)
     watch.ping_sent(PING_US)

@@ -182,7 +182,7 @@ def name_server(tmp_path: Path, answers: list[bytes], **given: Any) -> Iterator[
 
 
 def test_the_name_server_is_asked(tmp_path: Path) -> None:
-    """The question goes to the name server of ``resolv.conf``, and its answer is the name."""
+    """The question is sent to the name server of ``resolv.conf``, and its answer is the name."""
     with name_server(tmp_path, [ANSWER[2:]]) as (lookup, questions):
         assert NAME == lookup.name()
     assert [QUESTION[2:]] == [question[2:] for question in questions]

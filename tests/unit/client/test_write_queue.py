@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -149,6 +150,57 @@ async def test_receiving_waits_for_room(tmp_path: Path, monkeypatch: pytest.Monk
         await it.queue.drain()
 
     assert [1, 2, 3] == it.durable
+
+
+async def test_a_disk_that_refuses_is_tried_again_after_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that refuses is tried again at once, and from then on only after `retry_seconds`."""
+    async with queued_log(tmp_path, retry_seconds=0.2) as it:
+        it.queue.begin(it.log)
+        await until(lambda: len(entries(tmp_path)) == 1)
+        disk, began = Disk().install(monkeypatch), asyncio.get_running_loop().time()
+        disk.full = True
+        it.queue.put(numbered_block(1))
+        await until(lambda: disk.calls > 10)
+
+        assert asyncio.get_running_loop().time() - began >= 0.2
+
+
+async def test_lines_of_a_refused_sync_are_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that a sync at an interval did not make durable are written to another file, and become durable there."""
+    real, refusals = LineFile.sync, [OSError(errno.EIO, "refused")]
+
+    def refuse_once(file: LineFile) -> None:
+        if refusals:
+            raise refusals.pop()
+        real(file)
+
+    async with queued_log(tmp_path, fsync="interval", retry_seconds=0.001) as it:
+        it.queue.begin(it.log)
+        await until(lambda: len(entries(tmp_path)) == 1)
+        monkeypatch.setattr(LineFile, "sync", refuse_once)
+        it.queue.put(numbered_block(1))
+        await it.queue.drain()
+
+    assert ([], [1]) == (refusals, it.durable)
+
+
+async def test_a_line_without_messages_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`drain` waits also for a line that holds no message."""
+    async with queued_log(tmp_path, retry_seconds=0.001) as it:
+        it.queue.begin(it.log)
+        await until(lambda: len(entries(tmp_path)) == 1)
+        disk = Disk().install(monkeypatch)
+        disk.full = True
+        it.queue.put(PendingLine(numbered_block(1).fields))
+        waiting = asyncio.create_task(it.queue.drain())
+        await until(lambda: disk.calls > 10)
+        assert not waiting.done()
+        disk.full = False
+        await waiting
+
+    assert [1] == it.durable
 
 
 async def test_a_lost_name_is_not_reported_as_a_full_disk(

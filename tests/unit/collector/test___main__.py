@@ -35,7 +35,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_verify_gives_the_verdicts_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A good folder is 0, a damaged one 99 with the fault's place."""
+    """The exit code of a good folder is 0, that of a damaged one 99, and the fault's place is printed."""
     write(good_run(), tmp_path)
 
     assert 0 == main(["verify", str(tmp_path)])
@@ -83,7 +83,7 @@ def test_verify_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_verify_respects_thresholds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The operator's limits hold offline too."""
+    """THRESHOLDS is checked by an offline command."""
     write(good_run(), tmp_path)
     monkeypatch.setenv("THRESHOLDS", "latency.p99<1ns")
 
@@ -105,7 +105,7 @@ def test_verify_takes_thresholds_of_its_own(
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
-    """As before ``head``: no traceback, and a code that is no verdict."""
+    """A closed pipe ends the command without a traceback and with a code that is no verdict."""
     write(good_run(), tmp_path)
     reading, writing = os.pipe()
     os.close(reading)
@@ -116,10 +116,10 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
     assert (105, b"") == (ended.returncode, ended.stderr)
 
 
-def test_an_interrupted_command_says_so(
+def test_an_interrupted_command_states_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Ctrl-C is no fault of the program: it prints one word and exits with the code of the interrupted command."""
+    """An interruption prints one word and exits with 105."""
     write(good_run(), tmp_path)
 
     def interrupted(*_: object) -> None:
@@ -139,15 +139,15 @@ def test_verify_salvages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
     assert 99 == main(["verify", str(tmp_path / "in"), "--salvage", str(out)])
     assert f"{RUN}  salvaged  2 clients, 11 blocks, 110 messages\n" in capsys.readouterr().out
-    (told,) = json.loads((out / "salvage.json").read_text())
-    assert (RUN, [1, 10]) == (told["run"], told["left_out"][0]["missing"])
+    (result,) = json.loads((out / "salvage.json").read_text())
+    assert (RUN, [1, 10]) == (result["run"], result["left_out"][0]["missing"])
 
     assert 104 == main(["verify", str(tmp_path / "in"), "--salvage", str(out)])
     assert "the folder is not empty" in capsys.readouterr().err
 
 
-def test_verify_never_salvages_into_the_books(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder among the books is refused before it is made."""
+def test_verify_never_salvages_into_the_run_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder for copies inside logs/ or ledger/ is refused before it is created."""
     write(good_run(), tmp_path)
 
     assert 104 == main(["verify", str(tmp_path), "--salvage", str(tmp_path / "logs" / "saved")])
@@ -155,10 +155,10 @@ def test_verify_never_salvages_into_the_books(tmp_path: Path, capsys: pytest.Cap
     assert not (tmp_path / "logs" / "saved").exists()
 
 
-def test_verify_tells_when_the_copy_cannot_be_written(
+def test_verify_shows_when_the_copy_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A full disk ends it with what to do."""
+    """A full disk ends the command with the remedy."""
     write(good_run(), tmp_path / "in")
 
     def full(*_: object) -> None:
@@ -189,7 +189,7 @@ def test_verify_tells_when_the_copy_cannot_be_written(
 def test_a_measurement_that_cannot_be_trusted_is_98(
     change: dict[str, int], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each way in which the instrument itself was at fault is told in words, and is exit code 98."""
+    """Every reason to distrust the measurement is printed, with the exit code 98."""
     write(untrusted(**change), tmp_path)
 
     assert 98 == main(["verify", str(tmp_path)])
@@ -197,7 +197,7 @@ def test_a_measurement_that_cannot_be_trusted_is_98(
 
 
 def untrusted(*, clock_error_us: int = 0, through: int | None = None, **ended: int) -> Files:
-    """Return the books of a run that is good, but for one thing that makes it untrustworthy."""
+    """Return the files of a run that is good except for one reason to distrust it."""
     sessions = good_sessions()
     sessions[0].changes[1] = {"clock_error_us": clock_error_us}
     lines = [ledger.codec.decode(line)[1] for line in good_ledger(sessions).lines]
@@ -214,7 +214,7 @@ def untrusted(*, clock_error_us: int = 0, through: int | None = None, **ended: i
 
 
 def test_verify_refuses_other_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No volumes folder is a wrong argument, one without runs proves nothing."""
+    """A folder that is no volumes folder is an error, and one without runs is INVALID."""
     assert 104 == main(["verify", str(tmp_path)])
     assert "error: " in capsys.readouterr().err
 
@@ -224,7 +224,7 @@ def test_verify_refuses_other_folders(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("arguments", [[], ["wait"]])
-def test_bad_settings_are_told(
+def test_bad_settings_are_reported(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Malformed settings end both commands with 104 and a line each."""
@@ -238,7 +238,7 @@ def test_bad_settings_are_told(
 
 @pytest.mark.parametrize("arguments", [["--help"], ["wait", "--help"], ["verify", "--help"], ["--version"]])
 def test_help_is_given(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Every command explains itself."""
+    """Every command has a help."""
     with pytest.raises(SystemExit) as ended:
         main(arguments)
 

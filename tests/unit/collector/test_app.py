@@ -70,7 +70,7 @@ async def get(port: int, path: str) -> bytes:
 
 
 async def test_a_port_in_use_is_an_error(tmp_path: Path) -> None:
-    """The error names the setting to change."""
+    """The error about a port in use names the setting to change."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": str(taken.getsockname()[1])})
         with pytest.raises(PortInUse, match="PAGE_PORT"):
@@ -78,7 +78,7 @@ async def test_a_port_in_use_is_an_error(tmp_path: Path) -> None:
 
 
 async def test_an_unwritable_folder_is_an_error(tmp_path: Path) -> None:
-    """The service does not start, and the error says how to fix it."""
+    """A folder that cannot be written to prevents the start, and the error names the remedy."""
     (tmp_path / "summary").write_text("in the way")
     settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": "0"})
     with pytest.raises(UnwritableFolder, match="fix:"):

@@ -16,7 +16,7 @@ from services.contract.summary import Fault
      (1_940_000, "1.9 ms"), (999_949_999, "999.9 ms"), (999_950_000, "1.0 s"),
      (30_000_000_000, "30.0 s"), (-5_000, "-5.0 µs")],
 )  # fmt: skip
-def test_durations_are_told_in_their_unit(value: int | None, text: str) -> None:
+def test_durations_are_reported_in_their_unit(value: int | None, text: str) -> None:
     """A duration has the unit that suits it."""
     assert text == formatting.duration(value)
 
@@ -25,7 +25,7 @@ def test_durations_are_told_in_their_unit(value: int | None, text: str) -> None:
     ("value", "text"),
     [(0, "0 B"), (None, "-"), (30_600_000, "30.6 MB"), (2_000_000_000, "2.0 GB"), (999_960, "1.0 MB")],
 )
-def test_sizes_are_told_in_their_unit(value: int | None, text: str) -> None:
+def test_sizes_are_reported_in_their_unit(value: int | None, text: str) -> None:
     """An amount of bytes has the unit that suits it."""
     assert text == formatting.size(value)
 
@@ -37,7 +37,7 @@ def test_numbers_have_their_thousands_marked(value: float, text: str) -> None:
 
 
 def test_ranges_are_cut_after_a_few() -> None:
-    """The first three ranges are told and the others counted."""
+    """The first three ranges are listed and the others counted."""
     spans = [(1, 1), (3, 4), (6, 6), (8, 9), (11, 12)]
 
     assert "1, 3–4, 6 and 2 more ranges" == formatting.ranges(spans)
@@ -45,7 +45,7 @@ def test_ranges_are_cut_after_a_few() -> None:
 
 
 def test_names_are_cut_after_a_few() -> None:
-    """The first names are told and the others counted."""
+    """The first names are listed and the others counted."""
     assert "a, b and 1 more" == formatting.names(["a", "b", "c"], most=2)
     assert "1 client, 2 clients" == f"{formatting.several(1, 'client')}, {formatting.several(2, 'client')}"
 
@@ -67,25 +67,25 @@ def test_a_rate_has_its_unit(rate: float | None, text: str) -> None:
 @pytest.mark.parametrize(
     ("rate", "text"), [(None, ""), (0, "as fast as clients take them"), (200, "200 msg/s"), (0.5, "0.5 msg/s")]
 )
-def test_a_pace_is_told(rate: float | None, text: str) -> None:
-    """Without a schedule it has no number, in a pause there is none."""
+def test_a_pace_is_reported(rate: float | None, text: str) -> None:
+    """The rate at which records are due has no number without a schedule, and is empty in a pause."""
     assert text == formatting.pace(rate)
 
 
 def test_a_moment_is_a_time_of_day() -> None:
-    """To the millisecond, in UTC, and says so."""
+    """A time is shown to the millisecond, in UTC."""
     assert "07:30:00.250 UTC" == formatting.moment("2026-11-22T07:30:00.250999Z")
 
 
 def test_a_fault_is_one_line() -> None:
-    """File and line, kind, client, seqs, detail."""
+    """A fault has file and line, kind, client, seqs and detail."""
     found = Fault(file="f", line=3, kind="k", client=None, missing=(1, 2), detail="d")
 
     assert "f:3  k  -  seq 1-2  d" == formatting.fault(found)
 
 
 def test_machines_read_seconds() -> None:
-    """A plain decimal, without thousands."""
+    """Seconds for machines have a decimal point and no thousands separators."""
     assert ("4321.001", "0.000") == (formatting.plain_seconds(4_321_000_900_000), formatting.plain_seconds(None))
 
 

@@ -21,7 +21,7 @@ SECOND = log_source("client-1", 1, 2)
 
 
 def read(volumes: Path, wanted: MessageFilter | None = None) -> tuple[list[LoggedMessage], list[SkippedLine]]:
-    """Return the messages that are found and the lines that are passed over."""
+    """Return the messages that are found and the lines that are skipped."""
     passed: list[SkippedLine] = []
     return list(messages(volumes, RUN, wanted or MessageFilter(), passed.append)), passed
 
@@ -39,7 +39,7 @@ def volumes(tmp_path: Path) -> Path:
 
 
 def test_every_message_is_read_in_the_order_of_the_log(volumes: Path) -> None:
-    """Client by client, session by session, segment by segment, with record and place."""
+    """Messages are yielded client by client, session by session, segment by segment, with record and place."""
     found, passed = read(volumes)
 
     assert [(client, seq) for client in ("client-1", "client-2") for seq in range(1, 61)] == seqs(found)
@@ -65,11 +65,11 @@ def test_every_message_is_read_in_the_order_of_the_log(volumes: Path) -> None:
 def test_only_what_is_wanted_is_returned(
     volumes: Path, wanted: MessageFilter, expected: list[tuple[str, int | None]]
 ) -> None:
-    """Client, session, block, seqs and latency narrow, each by itself and together."""
+    """Client, session, block, seqs and latency each restrict the messages, alone and together."""
     assert (expected, []) == (seqs(read(volumes, wanted)[0]), read(volumes, wanted)[1])
 
 
-def test_damage_is_passed_over_and_told(volumes: Path) -> None:
+def test_damage_is_passed_over_and_reported(volumes: Path) -> None:
     """Good lines around a damaged and a torn one are read; each bad line is reported once with its position."""
     file = volumes / FIRST.path
     lines = file.read_bytes().splitlines(keepends=True)
@@ -82,7 +82,7 @@ def test_damage_is_passed_over_and_told(volumes: Path) -> None:
 
 
 def test_no_damage_hides_a_block(volumes: Path) -> None:
-    """A header that was damaged into another block's is not believed: the line is told."""
+    """A header that was damaged into another block's number is not used: the line is reported."""
     file = volumes / FIRST.path
     file.write_bytes(file.read_bytes().replace(b'"block":2,"first":11', b'"block":9,"first":11'))
 
@@ -100,7 +100,7 @@ def test_anothers_line_is_passed_over(volumes: Path) -> None:
 
 
 def test_a_copy_of_a_file_repeats_nothing(volumes: Path) -> None:
-    """Every block is read once, however many copies there are, and the copy is told."""
+    """Every block is read once, and copies are reported."""
     copy = Source(RUN, "client-1", "copy.jsonl")
     (volumes / copy.path).write_bytes((volumes / FIRST.path).read_bytes())
     found, passed = read(volumes)
@@ -109,8 +109,8 @@ def test_a_copy_of_a_file_repeats_nothing(volumes: Path) -> None:
     assert ["repeats 2 of the blocks that were read before"] == [one.detail for one in passed]
 
 
-def test_a_file_that_cannot_be_read_is_told(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refused file is passed over as a whole."""
+def test_a_file_that_cannot_be_read_is_reported(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that cannot be read is reported as a whole."""
 
     def refuse(_: Path, source: Source) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -121,7 +121,7 @@ def test_a_file_that_cannot_be_read_is_told(volumes: Path, monkeypatch: pytest.M
 
 
 def test_one_block_is_read_without_the_other_files(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One block of one session is looked for where the names say that it is, and no further once it is found."""
+    """A block of a named session is searched first in the files of that session, and no further once it is found."""
     opened: list[str] = []
 
     def opening(folder: Path, source: Source) -> list[bytes]:
@@ -135,7 +135,7 @@ def test_one_block_is_read_without_the_other_files(volumes: Path, monkeypatch: p
 
 
 def test_a_block_in_a_misnamed_file_is_found(volumes: Path) -> None:
-    """The lines of a file count, not its name."""
+    """A file is identified by its lines, not by its name."""
     (volumes / SECOND.path).rename(volumes / Source(RUN, "client-1", "renamed.jsonl").path)
 
     assert [("client-1", 30)] == seqs(read(volumes, MessageFilter(block=3, session=1, first=30))[0])[:1]
@@ -153,7 +153,7 @@ def test_another_writers_order_of_fields_is_read(volumes: Path) -> None:
 
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 70))
 def test_what_is_wanted_is_what_a_filter_of_all_gives(first: int, last: int, slower: int) -> None:
-    """Reading with a wish gives the same as reading everything and filtering."""
+    """Reading with a filter gives the same messages as filtering all of them."""
     entries = [blocklog.codec.decode(line)[1] for line in good_run()[FIRST]]
     blocks = [entry for entry in entries if isinstance(entry, blocklog.Block)]
     wanted = MessageFilter(first=first, last=last, slower_than_ns=1_000_000 + slower)

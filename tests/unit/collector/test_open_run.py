@@ -10,8 +10,8 @@ from services.collector.open_run import ALIVE_SECONDS, LATE_SECONDS, PATIENCE_SE
 from services.contract import ledger
 from services.contract.scalars import utc_us
 from tests.builders import external_runs
-from tests.builders.external_runs import UNTIL_US, heard
-from tests.builders.external_runs import log as heard_log
+from tests.builders.external_runs import UNTIL_US, numbered_messages
+from tests.builders.external_runs import log as external_log
 from tests.builders.runs import (
     RUN,
     Files,
@@ -207,7 +207,7 @@ def test_an_interrupted_run_is_not_over_because_of_a_newer_one(tmp_path: Path) -
 
 def test_a_silent_external_run_is_not_over_because_of_a_newer_one(tmp_path: Path) -> None:
     """A run of an external feed is over at its own time, not because of another invocation on the same volumes."""
-    run = opened(tmp_path, heard_log("client-1", heard(range(1, 10)), reason=None))
+    run = opened(tmp_path, external_log("client-1", numbered_messages(range(1, 10)), reason=None))
 
     assert not run.is_over(1e9, has_successor=True, wall_us=UNTIL_US)
     assert run.is_over(1e9, has_successor=True, wall_us=UNTIL_US + 5_000_001)
@@ -335,7 +335,7 @@ def test_torn_tails_are_counted_once(tmp_path: Path) -> None:
 
 def test_elapsed_time_starts_with_the_first_record(tmp_path: Path) -> None:
     """Elapsed time starts when the first record was due, or was logged if the feed is external."""
-    first, second = external_runs.heard(range(1, 6)), external_runs.heard(range(1, 11))
+    first, second = external_runs.numbered_messages(range(1, 6)), external_runs.numbered_messages(range(1, 11))
     run = opened(tmp_path, {**external_runs.log("a", first[2:]), **external_runs.log("b", second)})
 
     assert utc_us(second[0].received_at) == run.elapsed_from_us

@@ -22,12 +22,12 @@ def put(volumes: Path, path: str, data: bytes) -> Path:
 
 
 def texts(files: RunFiles) -> list[tuple[str, bytes]]:
-    """Read one round."""
+    """Return the lines of one iteration."""
     return [(source.path, line) for source, line in files.lines()]
 
 
 def test_runs_of_both_sides_are_found_oldest_first(tmp_path: Path) -> None:
-    """Runs are the union of both sides; -10 comes after -2, and other folders are none."""
+    """Runs are those of ledger/ and logs/, -10 sorted after -2; other folders are none."""
     for name in (
         "ledger/20260101T000000Z-10", "logs/20260101T000000Z-2/client-1", "ledger/20260101T000000Z", "logs/lost+found/1"
     ):  # fmt: skip
@@ -38,7 +38,7 @@ def test_runs_of_both_sides_are_found_oldest_first(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_logs_is_no_run(tmp_path: Path) -> None:
-    """A run that a client of a foreign feed opened, and may yet give up for another's, is not seen before its logs."""
+    """A run that clients of an external feed have opened is not found before it has a log."""
     opened = tmp_path / "logs" / "20260101T000000Z"
     opened.mkdir(parents=True)
     (opened / "feed.json").touch()
@@ -54,7 +54,7 @@ def test_no_folders_are_no_runs(tmp_path: Path) -> None:
 
 
 def test_the_ledger_is_read_before_the_logs(tmp_path: Path) -> None:
-    """A round hands out the ledger's lines first."""
+    """An iteration yields the ledger's lines first."""
     put(tmp_path, f"logs/{RUN}/a/0001-0001.jsonl", b"log\n")
     put(tmp_path, f"ledger/{RUN}/x.jsonl", b"ledger\n")
 
@@ -79,7 +79,7 @@ def test_each_line_is_handed_out_once(tmp_path: Path) -> None:
 
 
 def test_an_incomplete_line_is_left_for_the_next_round(tmp_path: Path) -> None:
-    """A tail without newline is not handed out until it is whole."""
+    """A tail without a newline is not yielded until it is complete."""
     file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\ntw")
     files = RunFiles(tmp_path, RUN)
 
@@ -126,19 +126,19 @@ def test_changed_bytes_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     files = RunFiles(tmp_path, RUN)
     texts(files)
     file.write_bytes(b"one\ntwo\nthree\nfour\n")
-    begun = files.hold()
+    begun = files.recheck()
     steps = [next(begun)]
     texts(files)
     steps += begun
     assert len(steps) == -(-8 // piece)
-    steps += files.hold()
+    steps += files.recheck()
     file.write_bytes(b"one\ntwo\nthree\nfouR\n")
 
     with pytest.raises(FileRewritten):
-        list(files.hold())
+        list(files.recheck())
     file.unlink()
     with pytest.raises(FileRewritten):
-        list(files.hold())
+        list(files.recheck())
 
 
 def test_reading_may_be_broken_off_anywhere(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_reading_may_be_broken_off_anywhere(tmp_path: Path) -> None:
 
 
 def test_who_is_always_behind_reads_every_client(tmp_path: Path) -> None:
-    """The ledger comes first in every round; then the client after the one at which the last round was broken off."""
+    """An iteration begins with the ledger, then with the client after the one at which the last iteration stopped."""
     for name in ("a", "b", "c"):
         put(tmp_path, f"logs/{RUN}/{name}/f.jsonl", b"%b1\n%b2\n" % (name.encode(), name.encode()))
     files = RunFiles(tmp_path, RUN)
@@ -191,7 +191,7 @@ def test_links_pipes_and_other_files_are_passed_over(tmp_path: Path) -> None:
     assert [] == texts(RunFiles(tmp_path, RUN))
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refused file is among the tails, with the reason."""
     put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n")
 
@@ -209,7 +209,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.
 def test_a_line_without_end_cannot_exhaust_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
 ) -> None:
-    """A line longer than allowed comes in pieces, which no decoder takes for a line."""
+    """A line longer than allowed is yielded in pieces, which no decoder accepts."""
     monkeypatch.setattr(scan, "PIECE", piece)
     monkeypatch.setattr(scan, "MAX_LINE", 4)
     put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"123456789\nok\n")
@@ -227,7 +227,7 @@ def test_nothing_is_written(tmp_path: Path) -> None:
 
 
 def test_one_file_is_read_by_itself(tmp_path: Path) -> None:
-    """Its lines are handed out as they stand, the torn one last; other files of the run are named and not opened."""
+    """`read_file` yields the lines of one file unchanged, the torn one last, and opens no other file."""
     put(tmp_path, f"logs/{RUN}/b/2.jsonl", b"one\ntw")
     put(tmp_path, f"logs/{RUN}/b/1.jsonl", b"")
     put(tmp_path, f"logs/{RUN}/a/1.jsonl", b"")
@@ -326,7 +326,7 @@ def test_a_long_tail_that_grows_is_not_read_again(tmp_path: Path, monkeypatch: p
 
 
 def test_a_long_tail_that_was_replaced_is_read_again(tmp_path: Path) -> None:
-    """Where a torn line was cut off and longer ones were appended meanwhile, none of these is passed over."""
+    """A line that was cut off and replaced by longer ones is detected, and all new lines are yielded."""
     file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n" + b"x" * 2 * scan.LONG_TAIL)
     files = RunFiles(tmp_path, RUN)
     texts(files)
@@ -369,7 +369,7 @@ def test_a_clients_folder_that_is_closed_hides_no_other(tmp_path: Path, monkeypa
 
 
 def test_a_run_that_cannot_be_listed_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder among the logs that is closed is no run."""
+    """A folder among the logs that cannot be read is no run."""
     put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n")
     (tmp_path / "logs" / "99991231T235959Z").mkdir()
     listed = scan._folders

@@ -1,1 +1,1 @@
-"""Tests of what crosses a boundary between processes."""
+"""Tests of the formats that processes exchange."""

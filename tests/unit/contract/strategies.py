@@ -1,4 +1,4 @@
-"""Random values of the contract's own types, derived from the types: a new kind of line or frame is tested at once."""
+"""Random values of the contract's types, derived from the types: a new kind of line or frame is tested at once."""
 
 from __future__ import annotations
 

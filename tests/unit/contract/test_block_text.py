@@ -1,4 +1,4 @@
-"""Tests of how the messages of a block are written and digested."""
+"""Tests of the text and the digest of a block's messages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MESSAGES = [
 def test_messages_formatted_at_once_are_those_encoded_one_by_one(
     first: int, lines: list[bytes], late: int | None, transit: int, data: st.DataObject
 ) -> None:
-    """The text that a writer makes of messages that arrived together is, byte for byte, that of each `Message`."""
+    """The text of messages that arrived together is, byte for byte, that of each `Message`."""
     each = st.lists(st.integers(-(2**50), 2**50), min_size=len(lines), max_size=len(lines))
     latencies: list[int] | int = data.draw(each) if late is None else late
     alike = [latencies] * len(lines) if isinstance(latencies, int) else latencies
@@ -47,7 +47,7 @@ def test_messages_formatted_at_once_are_those_encoded_one_by_one(
 
 @given(st.lists(records))
 def test_digest_of_records(lines: list[bytes]) -> None:
-    """The digest of records is zlib's CRC-32 of them with a newline after each, wherever they come from."""
+    """The digest of records is the CRC-32 of each with a newline, for bytes and for raw JSON."""
     expected = f"x{zlib.crc32(b''.join(line + bytes([10]) for line in lines)):08x}"
 
     assert expected == records_digest(lines)
@@ -55,7 +55,7 @@ def test_digest_of_records(lines: list[bytes]) -> None:
 
 
 def test_digest_in_order_of_seq() -> None:
-    """A block's digest goes by seq, not by the order in which its messages came."""
+    """The digest of a block is of its messages in the order of seq, not in the order received."""
     expected = records_digest([b'{"id":1}', b'{"id":3,"name":"Zo\xc3\xab"}'])
 
     assert expected == block_digest(MESSAGES)
@@ -64,7 +64,7 @@ def test_digest_in_order_of_seq() -> None:
 
 @pytest.mark.parametrize(("key", "beside"), [(None, 0), ("\x00" * 120, block_text.BESIDE_KEY)])
 def test_the_bound_on_a_line_holds(key: str | None, beside: int) -> None:
-    """No message takes more bytes beside its record than the contract says, with a gap before each of them."""
+    """A message takes at most the bytes beside its record that the contract states, with a gap before each message."""
     count, at = 1_000, "2026-11-22T07:30:00.000000Z"
     message = blocklog.ExternalMessage(int("1" + "9" * 19), at, -(2**63), None, msgspec.Raw(b""), key, "binary")
     gap = "1" + "9" * 19, "1" + "9" * 19

@@ -41,7 +41,7 @@ def test_round_trip(kind: Any, data: st.DataObject) -> None:
 
 @given(entries, st.data())
 def test_any_bit_flip_is_detected(entry: LineStruct, data: st.DataObject) -> None:
-    """A bit turned anywhere in any line of a block log is detected."""
+    """A flipped bit anywhere in a line of a block log is detected."""
     line, _ = blocklog.codec.encode(entry, FIRST)  # type: ignore[arg-type]
     changed = flipped(line, data.draw(st.integers(0, len(line) * 8 - 1)))
 
@@ -51,7 +51,7 @@ def test_any_bit_flip_is_detected(entry: LineStruct, data: st.DataObject) -> Non
 
 @given(entries, st.data())
 def test_any_truncation_is_detected(entry: LineStruct, data: st.DataObject) -> None:
-    """Any line of a block log cut short anywhere is refused."""
+    """A line of a block log that is truncated anywhere is refused."""
     line, _ = blocklog.codec.encode(entry, FIRST)  # type: ignore[arg-type]
 
     with pytest.raises(LineError):
@@ -60,8 +60,8 @@ def test_any_truncation_is_detected(entry: LineStruct, data: st.DataObject) -> N
 
 @by_type
 @given(entries)
-def test_says_its_version(entry: LineStruct) -> None:
-    """Every line of a block log says the version of its format."""
+def test_states_its_version(entry: LineStruct) -> None:
+    """Every line of a block log has the version of its format."""
     line, _ = blocklog.codec.encode(entry, FIRST)  # type: ignore[arg-type]
 
     assert b',"v":%d,"kind":"' % entry.line_version in line
@@ -96,7 +96,7 @@ def test_reads_the_next_minor(kind: Any, data: st.DataObject) -> None:
 
 @given(instances(Block))
 def test_records_stay_byte_for_byte(block: Block) -> None:
-    """A record stands in the line with exactly the bytes that came, and comes out with them."""
+    """The bytes of a record are the same in the line and in the decoded message."""
     line, _ = blocklog.codec.encode(block, FIRST)
     found = blocklog.codec.decode(line)[1]
 
@@ -117,7 +117,7 @@ def test_entries_are_values(kind: Any) -> None:
 @by_type
 @given(data=st.data())
 def test_what_is_absent_is_nothing(kind: Any, data: st.DataObject) -> None:
-    """An optional field that is left out reads as 0, as empty, or as not known; the first connection is assumed."""
+    """An absent optional field is decoded as 0, as empty or as None, and the connection as 1."""
     entry = data.draw(instances(kind))
     optional = {*kind.__struct_fields__} - {*required(kind)}
     if kind is blocklog.OpenLine:
@@ -176,7 +176,7 @@ def test_refuses_wrong_values(field: str, value: Any) -> None:
 
 @given(st.integers(1, 100_000), st.integers(1, 100_000))
 def test_file_name_round_trip(session: int, segment: int) -> None:
-    """A file's name gives back its session and segment, beyond four digits too."""
+    """Session and segment are parsed from a file name, also beyond four digits."""
     assert (session, segment) == parse_file_name(file_name(session, segment))
 
 
@@ -203,5 +203,5 @@ def test_file_name_example() -> None:
     ],
 )
 def test_file_name_refuses(name: str) -> None:
-    """A file of another name is none of a block log's."""
+    """A file with another name is not a file of a block log."""
     assert parse_file_name(name) is None

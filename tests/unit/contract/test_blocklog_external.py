@@ -61,14 +61,14 @@ def test_lines_have_the_version_of_their_feed() -> None:
 @pytest.mark.parametrize("line", [BLOCK, OPEN, CONNECTION], ids=["block", "open", "connection"])
 @pytest.mark.parametrize("version", [1, 3])
 def test_a_line_with_another_version_is_refused(line: blocklog.LogLine, version: int) -> None:
-    """A line of an external feed does not pass for one of the own feed, nor for one of a later version."""
+    """A line of an external feed is not accepted as one of the own feed, nor of a later version."""
     text, _ = seal(msgspec.json.encode(fields(line) | {"v": version}), FIRST)
 
     with pytest.raises(LineError):
         blocklog.codec.decode(text)
 
 
-def test_whether_a_block_is_new_is_only_said_where_it_is_certain() -> None:
+def test_whether_a_block_is_new_is_only_stated_where_it_is_certain() -> None:
     """A block without numbers may be held already."""
     assert not BLOCK.begins_after(0)
     assert msgspec.structs.replace(BLOCK, first=7).begins_after(6)

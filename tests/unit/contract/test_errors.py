@@ -1,4 +1,4 @@
-"""Tests of the faults that data crossing a boundary can have."""
+"""Tests of the errors for data from another process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEAVES = [
 
 @pytest.mark.parametrize("leaf", LEAVES)
 def test_carries_what_it_saw(leaf: type[errors.PeerError | errors.LineError]) -> None:
-    """A fault says one sentence and carries the first bytes of the offending data, not all of it."""
+    """An error has one sentence and only the first bytes of the data."""
     detail, data = "this is why", b"x" * 1000
     fault = leaf(detail, data)
 
@@ -27,7 +27,7 @@ def test_carries_what_it_saw(leaf: type[errors.PeerError | errors.LineError]) ->
 
 
 @pytest.mark.parametrize("leaf", LEAVES)
-def test_says_who_is_to_blame(leaf: type[Exception]) -> None:
-    """A fault is either the peer's or a line's, and always the contract's."""
+def test_states_who_is_to_blame(leaf: type[Exception]) -> None:
+    """Every error is one about a peer or about a line, and a `ContractError`."""
     assert issubclass(leaf, errors.ContractError)
     assert issubclass(leaf, errors.PeerError) != issubclass(leaf, errors.LineError)

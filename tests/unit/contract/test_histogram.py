@@ -1,4 +1,4 @@
-"""Tests of the mergeable histogram, held against exact percentiles and two well-known libraries."""
+"""Tests of the mergeable histogram, compared with exact percentiles and two well-known libraries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def of(values: list[int]) -> Histogram:
 
 
 def quantiles(histogram: Histogram) -> list[int | None]:
-    """Return all that a summary shows of a histogram."""
+    """Return the values that a summary shows of a histogram."""
     return [histogram.min, *map(histogram.percentile, PERCENTS), histogram.max, histogram.count]
 
 
@@ -51,12 +51,12 @@ def bucket(value: int) -> int:
 
 @given(durations)
 def test_buckets_are_narrow(value: int) -> None:
-    """The middle of a bucket is within 0.4 % of every value that falls into it."""
+    """The middle of a bucket is within 0.4 % of every value in it."""
     assert abs(middle_ns(bucket(value)) - value) * 250 <= value
 
 
 def test_every_bucket_is_narrow() -> None:
-    """Around both edges of every bucket there is, the error is below 0.4 %, and so it is in between."""
+    """At both edges of every bucket, and so between them, the error is below 0.4 %."""
     edges = [(row << shift, (row + 1 << shift) - 1) for shift in range(1, 46) for row in range(128, 256)]
     around = [edge + step for pair in edges for edge in pair for step in (-1, 0, 1)]
 
@@ -76,7 +76,7 @@ def test_buckets_are_in_order(one: int, other: int) -> None:
 
 
 def test_buckets_leave_no_gap() -> None:
-    """From where a bucket holds more than one duration on, the next one's number is one higher."""
+    """From the first bucket with several durations on, the number of the next bucket is one higher."""
     edges = [bucket(value) for value in range(255, 200_000)]
 
     assert list(range(edges[0], edges[-1] + 1)) == sorted(set(edges))
@@ -84,7 +84,7 @@ def test_buckets_leave_no_gap() -> None:
 
 @given(samples)
 def test_the_average_is_close(values: list[int]) -> None:
-    """The average is within 0.4 % of the exact one, or one nanosecond, and between the least and the greatest."""
+    """The mean is within 0.4 % of the exact one, or one nanosecond, and between minimum and maximum."""
     found, average = of(values).mean(), Fraction(sum(values), len(values))
 
     assert found is not None
@@ -93,13 +93,13 @@ def test_the_average_is_close(values: list[int]) -> None:
 
 
 def test_of_nothing_there_is_no_average() -> None:
-    """Without durations there is no average."""
+    """Without durations there is no mean."""
     assert None is Histogram().mean()
 
 
 @given(st.lists(st.integers(-(2**70), 2**70) | st.just(10**400), min_size=1, max_size=20))
 def test_no_duration_is_refused(values: list[int]) -> None:
-    """Any number in a line is counted: a negative one as 0, one above 292 years as 292 years."""
+    """Any integer is counted: a negative one as 0, one above 292 years as 292 years."""
     histogram = of(values)
 
     assert (min(values), max(values), len(values)) == (histogram.min, histogram.max, histogram.count)
@@ -108,7 +108,7 @@ def test_no_duration_is_refused(values: list[int]) -> None:
 
 @given(st.lists(durations | st.integers(-3, 3), min_size=1, max_size=20), st.integers(10, 50))
 def test_durations_that_are_shared_are_counted_alike(few: list[int], times: int) -> None:
-    """Many messages with few different times give what each by itself gives."""
+    """Many messages with few different times are counted like each by itself."""
     one_by_one = Histogram()
     for value in few * times:
         one_by_one.record([value])
@@ -128,7 +128,7 @@ def test_percentiles_are_within_one_percent(values: list[int], percent: float) -
 
 @given(samples)
 def test_extremes_are_exact(values: list[int]) -> None:
-    """The least and the greatest duration are kept as they were, and nothing lies outside them."""
+    """Minimum and maximum are exact, and no percentile is beyond them."""
     histogram = of(values)
     found = [histogram.percentile(percent) for percent in (0, *PERCENTS, 100)]
 
@@ -150,14 +150,14 @@ def test_merging_is_order_independent(parts: list[list[int]], dice: random.Rando
 
 
 @given(samples)
-def test_buckets_tell_their_counts(values: list[int]) -> None:
+def test_buckets_show_their_counts(values: list[int]) -> None:
     """Every duration is counted in its bucket."""
     assert Counter(buckets(values)) == of(values).counts
 
 
 @given(st.lists(st.lists(durations | st.integers(-300, 300), max_size=50), max_size=5))
 def test_gathered_counts_alike(parts: list[list[int]]) -> None:
-    """Recorded at once, gathered and counted, gathered apart and merged, or added counted: all tell the same."""
+    """Durations that are recorded, pending, merged or added as counts give equal histograms."""
     expected = of([value for values in parts for value in values])
     every, few, added = PendingDurations(), Histogram(), Histogram()
     for values in parts:
@@ -173,7 +173,7 @@ def test_gathered_counts_alike(parts: list[list[int]]) -> None:
 
 
 def test_merging_an_empty_one_changes_nothing() -> None:
-    """A client that measured nothing leaves the whole as it was."""
+    """Merging an empty histogram changes nothing."""
     histogram = of([1, 2, 3])
     expected = quantiles(histogram)
     histogram.merge(Histogram())
@@ -182,14 +182,14 @@ def test_merging_an_empty_one_changes_nothing() -> None:
 
 
 def test_nothing_recorded_is_nothing_measured() -> None:
-    """Without a single duration there is no percentile, which is not the same as 0."""
+    """Without durations a percentile is None, not 0."""
     expected = [None, None, None, None, None, None, 0]
 
     assert expected == quantiles(of([]))
 
 
 def test_negative_durations_count_as_none() -> None:
-    """A duration below zero, a clock's error, counts as 0 but stays visible as the least one."""
+    """A negative duration, an error of a clock, counts as 0, and the minimum keeps its value."""
     histogram = of([-5, 10, 20])
     expected = (-5, 0, 10)
 
@@ -198,7 +198,7 @@ def test_negative_durations_count_as_none() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_agrees_with_hdrhistogram(seed: int) -> None:
-    """Percentiles agree with those of HdrHistogram, as far as both promise."""
+    """Percentiles agree with those of HdrHistogram, within the errors of both."""
     hdrh = pytest.importorskip("hdrh.histogram", reason="hdrhistogram has no wheel for this machine")
     values = lognormal(10_000, seed)
     theirs = hdrh.HdrHistogram(1, HOUR_NS, 3)
@@ -212,7 +212,7 @@ def test_agrees_with_hdrhistogram(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_agrees_with_ddsketch(seed: int) -> None:
-    """Percentiles agree with those of DDSketch, as far as both promise."""
+    """Percentiles agree with those of DDSketch, within the errors of both."""
     ddsketch = pytest.importorskip("ddsketch")
     values = lognormal(10_000, seed)
     theirs = ddsketch.DDSketch(relative_accuracy=0.001)
@@ -233,7 +233,7 @@ def test_agrees_with_ddsketch(seed: int) -> None:
 
 @given(samples, st.lists(durations, max_size=5))
 def test_counts_up_to_a_bound_are_near(values: list[int], others: list[int]) -> None:
-    """Of the values below and above a bound, those within 0.4 % of it at most are counted on the wrong side."""
+    """Only values within 0.4 % of a bound are counted on its wrong side."""
     bounds = sorted([*others, values[0]])
     for bound, count in zip(bounds, of(values).up_to(bounds), strict=True):
         sure = sum(value <= bound * 249 // 250 for value in values)
@@ -244,12 +244,12 @@ def test_counts_up_to_a_bound_are_near(values: list[int], others: list[int]) -> 
 
 @given(samples)
 def test_no_value_is_above_the_greatest(values: list[int]) -> None:
-    """All values are up to the greatest, none is below 0, and of no values there are none."""
+    """All values are up to the maximum, none is below 0, and an empty histogram has none."""
     assert [0, len(values)] == of(values).up_to([-1, max(values)])
     assert [0] == Histogram().up_to([1])
 
 
 @given(samples)
 def test_the_sum_is_near(values: list[int]) -> None:
-    """The sum is within 0.4 % of the values' own."""
+    """The sum is within 0.4 % of the sum of the values."""
     assert abs(of(values).total_ns() - sum(values)) * 250 <= sum(values)

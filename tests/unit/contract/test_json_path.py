@@ -20,13 +20,13 @@ VALUE = {"seq": 7, "data": [{"ts": 1.5, "a b": None}], "it's": {"x-y": True}}
     ],
 )
 def test_names_one_place(text: str, expected: object) -> None:
-    """A path finds what stands at its place, null too."""
+    """A path returns the value at its place, also null."""
     assert expected == JsonPath(text).find(VALUE)
 
 
 @pytest.mark.parametrize("text", ["$.none", "$.seq.x", "$.data[1]", "$.data.ts", "$[0]", "$.data[0].ts[0]"])
 def test_finds_nothing_where_nothing_is(text: str) -> None:
-    """A value that is not there is absent, which differs from null."""
+    """A value that does not exist is absent, which differs from null."""
     assert ABSENT is JsonPath(text).find(VALUE)
 
 
@@ -34,7 +34,7 @@ def test_finds_nothing_where_nothing_is(text: str) -> None:
     ("text", "at"), [("seq", 1), ("", 1), ("$seq", 2), ("$.", 2), ("$.a..b", 4), ("$.a[x]", 4), ("$.a['b]", 4)]
 )
 def test_mistakes_are_pointed_at(text: str, at: int) -> None:
-    """What cannot be understood is refused, with the place of the first wrong character."""
+    """A malformed path is refused with the position of the first wrong character."""
     with pytest.raises(MalformedPath, match=f"at character {at} ") as refused:
         JsonPath(text)
 

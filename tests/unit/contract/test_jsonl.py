@@ -20,13 +20,13 @@ from tests.unit.contract.strategies import flipped, single_bit_flips
 
 
 class Note(LineStruct, tag="note", frozen=True, kw_only=True):
-    """The simplest kind of line there can be."""
+    """The simplest possible kind of line."""
 
     text: str
 
 
 class Other(LineStruct, tag="other", frozen=True, kw_only=True):
-    """A second kind, so that there is something to tell apart."""
+    """A second kind of line, which a reader has to distinguish."""
 
 
 codec: Kinds[Note | Other] = Kinds({1: Note | Other})
@@ -43,7 +43,7 @@ def sealed(content: bytes) -> bytes:
 
 
 def believed(data: bytes) -> list[Note | Other]:
-    """Return what a reader of a file with these bytes takes for good lines."""
+    """Return the lines that a reader of a file with these bytes accepts."""
     entries = []
     for line in data.splitlines(keepends=True):
         try:
@@ -54,7 +54,7 @@ def believed(data: bytes) -> list[Note | Other]:
 
 
 def test_bytes_of_a_line() -> None:
-    """A line is crc, prev, version, kind and the fields, with the crc over everything after it."""
+    """A line has crc, prev, version, kind and fields, and the crc covers all that follows it."""
     covered = b'"prev":"x1d22e870","v":1,"kind":"note","text":"a record, received"}'
 
     assert b'{"crc":"x%08x",%b\n' % (zlib.crc32(covered), covered) == LINE
@@ -69,7 +69,7 @@ def test_fields_come_in_order() -> None:
 
 @given(notes, st.integers(0, 2**32 - 1).map("x{:08x}".format))
 def test_round_trip(note: Note, prev: str) -> None:
-    """A line gives back its entry, its own crc and that of the line before."""
+    """A decoded line has its entry, its own crc and that of the line before."""
     line, crc = codec.encode(note, prev)
     found, entry = codec.decode(line)
 
@@ -79,17 +79,17 @@ def test_round_trip(note: Note, prev: str) -> None:
 
 @given(notes)
 def test_one_line_stays_one(note: Note) -> None:
-    """No text, however odd, puts a second newline into a line."""
+    """No text in a field puts a second newline into a line."""
     assert codec.encode(note, FIRST)[0].count(b"\n") == 1
 
 
 def test_every_bit_flip_is_detected() -> None:
-    """A file in which any single bit of a line has turned no longer holds that line."""
+    """After a flipped bit in a line, a file no longer has that line."""
     assert not [changed for changed in single_bit_flips(LINE) if believed(changed)]
 
 
 def test_every_bit_flip_spares_the_neighbours() -> None:
-    """A bit that turns in one line costs that line and at most the one after, never both."""
+    """A flipped bit costs the line that it is in and at most the one after it."""
     for changed in single_bit_flips(LINE):
         lost_newline = not changed.endswith(b"\n")
 
@@ -98,7 +98,7 @@ def test_every_bit_flip_spares_the_neighbours() -> None:
 
 @given(notes, st.data())
 def test_any_bit_flip_is_detected(note: Note, data: st.DataObject) -> None:
-    """A bit turned anywhere in any line is detected."""
+    """A flipped bit anywhere in a line is detected."""
     line, _ = codec.encode(note, FIRST)
     bit = data.draw(st.integers(0, len(line) * 8 - 1))
 
@@ -106,7 +106,7 @@ def test_any_bit_flip_is_detected(note: Note, data: st.DataObject) -> None:
 
 
 def test_every_truncation_is_torn() -> None:
-    """A line cut short anywhere is known for torn, not for damaged: its writer may still be at work."""
+    """A line that is truncated anywhere is torn and not damaged: its writer may not have finished it."""
     for length in range(len(LINE)):
         with pytest.raises(TornLine):
             codec.decode(LINE[:length])
@@ -114,7 +114,7 @@ def test_every_truncation_is_torn() -> None:
 
 @given(notes, st.data())
 def test_any_truncation_is_detected(note: Note, data: st.DataObject) -> None:
-    """A line cut short at any byte is refused, even if a newline was added after it."""
+    """A line that is truncated at any byte is refused, also with a newline after it."""
     line, _ = codec.encode(note, FIRST)
     length = data.draw(st.integers(0, len(line) - 2))
 
@@ -123,14 +123,14 @@ def test_any_truncation_is_detected(note: Note, data: st.DataObject) -> None:
 
 
 def test_every_glued_line_is_refused() -> None:
-    """A torn line with the next one written straight after it is no line, wherever it was torn."""
+    """A torn line with the next line directly after it is refused, wherever it was torn."""
     for length in range(1, len(LINE)):
         with pytest.raises(ChecksumMismatch):
             codec.decode(LINE[:length] + NEXT)
 
 
 def test_two_lines_are_not_one() -> None:
-    """Two good lines handed over as one are refused."""
+    """Two good lines passed as one are refused."""
     with pytest.raises(ChecksumMismatch):
         codec.decode(LINE + NEXT)
 
@@ -141,7 +141,7 @@ def test_every_lost_byte_is_detected() -> None:
 
 
 def test_every_doubled_byte_is_detected() -> None:
-    """A line in which any byte but its newline stands twice is refused."""
+    """A line with any byte doubled, except its newline, is refused."""
     assert not [at for at in range(len(LINE) - 1) if believed(LINE[: at + 1] + LINE[at:])]
 
 
@@ -161,7 +161,7 @@ def test_every_doubled_byte_is_detected() -> None:
     ids=repr,
 )
 def test_checks_the_head_as_text(damage: tuple[bytes, bytes]) -> None:
-    """White space or another spelling around the crc is damage, though JSON would take it."""
+    """White space or another notation around the crc is damage, although JSON allows it."""
     changed = LINE.replace(*damage, 1)
 
     assert changed != LINE
@@ -170,7 +170,7 @@ def test_checks_the_head_as_text(damage: tuple[bytes, bytes]) -> None:
 
 
 def test_refuses_upper_case_digits() -> None:
-    """A crc whose digits were turned into capitals is compared as text, and refused."""
+    """A crc with capital digits is refused, since it is compared as text."""
     changed = LINE.replace(CRC.encode(), b"x" + CRC[1:].upper().encode())
 
     assert changed != LINE
@@ -179,13 +179,13 @@ def test_refuses_upper_case_digits() -> None:
 
 
 def test_crc_must_come_first() -> None:
-    """A line that has its crc elsewhere is refused."""
+    """A line with its crc at another place is refused."""
     with pytest.raises(ChecksumMismatch, match="does not begin with its crc"):
         unseal(b'{"v":1,"kind":"note","crc":"x00000000","prev":"x00000000","text":"hello"}\n')
 
 
 def test_needs_no_canonical_json() -> None:
-    """White space after the crc is a writer's own affair: what counts is that the bytes are the same."""
+    """White space after the crc is accepted: the crc covers it."""
     line = sealed(b'{ "v" : 1, "kind": "note",\t"text" : "hello" } ')
 
     assert Note(text="hello") == codec.decode(line)[1]
@@ -193,7 +193,7 @@ def test_needs_no_canonical_json() -> None:
 
 @pytest.mark.parametrize("prev", ["", "x", "00000000", "x0000000", "x000000000", "xABCDEF01", "x0000000g"])
 def test_refuses_a_malformed_prev(prev: str) -> None:
-    """A line that does not say which line came before is no line of this codec, though its crc holds."""
+    """A line with a right crc and without prev is malformed."""
     line, _ = seal(b'{"v":1,"kind":"note","text":"hello"}', prev)
 
     with pytest.raises(MalformedLine, match="no prev after crc"):
@@ -227,13 +227,13 @@ def test_ignores_unknown_fields() -> None:
     ],
 )
 def test_refuses_an_unknown_version(content: bytes) -> None:
-    """The refusal names a version that this reader does not know, at any place in the line and beside any field."""
+    """The error names an unknown version, at any place in the line and beside any field."""
     with pytest.raises(UnsupportedVersion, match=r"this reader knows 1"):
         codec.decode(sealed(content))
 
 
 def test_finds_the_version_elsewhere() -> None:
-    """A version in another place than our writers' is found."""
+    """A version at another place than the usual one is found."""
     assert Note(text="hello") == codec.decode(sealed(b'{"kind":"note","text":"hello","v":1}'))[1]
 
 
@@ -261,27 +261,27 @@ def test_finds_the_version_elsewhere() -> None:
     ids=lambda content: content[:60].decode("latin-1"),
 )
 def test_refuses_malformed_content(content: bytes) -> None:
-    """Content that is not of the format is refused although its checksum holds, and never with another error."""
+    """Malformed content with a right checksum raises a line error, and no other one."""
     with pytest.raises(MalformedLine):
         codec.decode(sealed(content))
 
 
 @given(st.binary())
 def test_any_bytes_are_refused_properly(data: bytes) -> None:
-    """From any bytes in a file the reader gets an entry or a line error."""
+    """Any bytes in a file are decoded to an entry or raise a line error."""
     assert not believed(data)
     assert not believed(data + b"\n")
 
 
 @given(st.binary(min_size=1))
 def test_any_sealed_bytes_are_refused_properly(content: bytes) -> None:
-    """From any wrong content with a correct checksum the reader gets a line error."""
+    """Any malformed content with a right checksum raises a line error."""
     with pytest.raises(LineError):
         codec.decode(sealed(content))
 
 
 def test_error_carries_the_line() -> None:
-    """A refused line is shown by its first bytes."""
+    """An error has the first bytes of the refused line."""
     with pytest.raises(TornLine) as caught:
         codec.decode(LINE[:-1])
 
@@ -291,7 +291,7 @@ def test_error_carries_the_line() -> None:
 
 @given(st.lists(notes, min_size=2, max_size=6), st.data())
 def test_a_removed_line_shows(entries: list[Note], data: st.DataObject) -> None:
-    """When a line within a chain is taken out, the line after it no longer names its predecessor."""
+    """If a line of a chain is removed, the line after it names another predecessor."""
     lines, prev = [], FIRST
     for entry in entries:
         line, prev = codec.encode(entry, prev)

@@ -35,7 +35,7 @@ def test_round_trip(kind: Any, data: st.DataObject) -> None:
 
 @given(entries, st.data())
 def test_any_bit_flip_is_detected(entry: LineStruct, data: st.DataObject) -> None:
-    """A bit turned anywhere in any line of a ledger is detected."""
+    """A flipped bit anywhere in a line of a ledger is detected."""
     line, _ = ledger.codec.encode(entry, FIRST)  # type: ignore[arg-type]
     changed = flipped(line, data.draw(st.integers(0, len(line) * 8 - 1)))
 
@@ -45,8 +45,8 @@ def test_any_bit_flip_is_detected(entry: LineStruct, data: st.DataObject) -> Non
 
 @by_type
 @given(entries)
-def test_says_its_version(entry: LineStruct) -> None:
-    """Every line of a ledger says the version of its format."""
+def test_states_its_version(entry: LineStruct) -> None:
+    """Every line of a ledger has the version of its format."""
     line, _ = ledger.codec.encode(entry, FIRST)  # type: ignore[arg-type]
 
     assert b',"v":%d,"kind":"' % ledger.VERSION in line
@@ -83,7 +83,7 @@ def test_reads_the_next_minor(kind: Any, data: st.DataObject) -> None:
 @by_type
 @given(data=st.data())
 def test_what_is_absent_is_nothing(kind: Any, data: st.DataObject) -> None:
-    """An optional field that is left out reads as false, null or an empty list."""
+    """An absent optional field is decoded as False, None or an empty list."""
     content = fields(data.draw(instances(kind)))
     optional = {*kind.__struct_fields__} - {*required(kind)}
     shortened = {name: value for name, value in content.items() if name not in optional}
@@ -100,20 +100,20 @@ def test_entries_are_values(kind: Any) -> None:
 
 @a_kind
 def test_kind_is_the_name(kind: Any) -> None:
-    """A kind of line is called in the file what its class is called before ``Entry``."""
+    """The kind of a line is the name of its class before ``Entry``, in lower case."""
     assert kind.__name__.removesuffix("Entry").lower() == kind.__struct_config__.tag
 
 
 @a_kind
 def test_every_line_is_dated(kind: Any) -> None:
-    """Every line says when it was entered, before anything else."""
+    """Every line begins with the time at which it was written."""
     first, *_ = kind.__struct_fields__
 
     assert first == "at"
 
 
 def test_a_pause_is_a_pace() -> None:
-    """A pace without rate is a pause, and survives as one: null is not 0, which means flat out."""
+    """A pace without a rate, which is a pause, is not decoded as rate 0."""
     pause = ledger.PaceEntry(at=AT, first=7, due_us=0, rate=None)
     flat_out = ledger.PaceEntry(at=AT, first=7, due_us=0, rate=0)
 

@@ -1,4 +1,4 @@
-"""Tests of sets of sequence numbers, held against Python's own sets."""
+"""Tests of sets of sequence numbers, compared with Python's own sets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def held(ranges: RangeSet) -> set[int]:
 
 @given(spans)
 def test_holds_what_was_added(given_spans: list[tuple[int, int]]) -> None:
-    """A range set has the numbers of the spans that it was made of, in any order of the spans."""
+    """A range set has the numbers of its spans, in any order of the spans."""
     ranges, expected = RangeSet(given_spans), members(given_spans)
 
     assert expected == held(ranges)
@@ -57,7 +57,7 @@ def test_spans_are_fewest(given_spans: list[tuple[int, int]]) -> None:
 
 @given(spans, seqs, seqs)
 def test_add_counts_the_new(given_spans: list[tuple[int, int]], first: int, last: int) -> None:
-    """Adding a span tells how many of its numbers were not there before."""
+    """`add` returns how many numbers of a span are new."""
     ranges = RangeSet(given_spans)
     before = held(ranges)
 
@@ -77,7 +77,7 @@ def test_set_operations(one: list[tuple[int, int]], other: list[tuple[int, int]]
 
 @given(spans, spans)
 def test_operations_leave_the_operands(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
-    """An operation makes a new set, and numbers added to it are not in the old ones."""
+    """An operation returns a new set, and adding numbers to it does not change the old ones."""
     a, b = RangeSet(one), RangeSet(other)
     for result in (a | b, a & b, a - b):
         result.add(100, 200)
@@ -88,7 +88,7 @@ def test_operations_leave_the_operands(one: list[tuple[int, int]], other: list[t
 
 @given(spans, seqs, seqs)
 def test_within(given_spans: list[tuple[int, int]], first: int, last: int) -> None:
-    """What lies within two bounds includes the bounds."""
+    """`within` includes both bounds."""
     expected = members(given_spans) & members([(first, last)])
 
     assert expected == held(RangeSet(given_spans).within(first, last))
@@ -96,7 +96,7 @@ def test_within(given_spans: list[tuple[int, int]], first: int, last: int) -> No
 
 @given(spans, seqs)
 def test_the_range_of_a_number(given_spans: list[tuple[int, int]], number: int) -> None:
-    """A number that is held lies in one range, another in none."""
+    """A number of the set is in exactly one range, any other number in none."""
     ranges = RangeSet(given_spans)
     expected = next((span for span in ranges if span[0] <= number <= span[1]), None)
 
@@ -105,17 +105,17 @@ def test_the_range_of_a_number(given_spans: list[tuple[int, int]], number: int) 
 
 @given(spans, spans)
 def test_equality(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
-    """Two sets are equal when they hold the same numbers, however they came to."""
+    """Two sets are equal if they have the same numbers, however these were added."""
     assert (members(one) == members(other)) == (RangeSet(one) == RangeSet(other))
 
 
 def test_differs_from_other_types() -> None:
-    """A set is no list of spans."""
+    """A set is not equal to a list of its spans."""
     assert RangeSet([(1, 2)]) != [(1, 2)]
 
 
 def test_huge_spans_cost_nothing() -> None:
-    """A span is two numbers, however many it covers."""
+    """A set takes two integers for each span, however many numbers it has."""
     ranges = RangeSet([(1, 2**53 - 1)]) - RangeSet([(7, 7)])
     expected = [(1, 6), (8, 2**53 - 1)]
 
@@ -124,18 +124,18 @@ def test_huge_spans_cost_nothing() -> None:
 
 
 def test_shows_its_spans() -> None:
-    """A set in an assertion or a log can be read."""
+    """The representation of a set shows its spans."""
     expected = "RangeSet([(1, 3), (5, 5)])"
 
     assert expected == repr(RangeSet([(1, 2), (5, 5), (3, 3)]))
 
 
 def test_has_no_hash() -> None:
-    """A set that can grow is no key."""
+    """A set is not hashable, since it can grow."""
     with pytest.raises(TypeError, match="unhashable"):
         hash(RangeSet())
 
 
 def test_a_length_is_never_more_than_len_can_return() -> None:
-    """Numbers of 64 bits leave gaps that no ``len`` can count: those have the greatest length there is."""
+    """The count of a set is limited, since numbers of 64 bits may leave larger gaps."""
     assert MOST == RangeSet([(1, 2**64)]).count

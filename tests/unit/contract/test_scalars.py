@@ -30,7 +30,7 @@ def test_is_name_accepts(name: str) -> None:
     "name", ["", "Client", ".hidden", "..", "-a", "~a", "a" * 64, "a/b", "a b", "é", "a\n", "\na", "a\x00"]
 )
 def test_is_name_refuses(name: str) -> None:
-    """What could leave its folder, hide in it or break a line cannot name a client."""
+    """A name that could leave its folder, be hidden in it or break a line is refused."""
     assert not is_name(name)
 
 
@@ -51,7 +51,7 @@ def test_utc_text_examples(epoch_us: int, text: str) -> None:
 
 @given(st.integers(-MAX_INTEGER, MAX_INTEGER))
 def test_utc_round_trip(epoch_us: int) -> None:
-    """Every microsecond that the formats can hold survives being written and read."""
+    """Every microsecond that the formats allow is unchanged after writing and reading."""
     assert epoch_us == utc_us(utc_text(epoch_us))
 
 
@@ -68,19 +68,19 @@ def test_utc_text_form(epoch_us: int) -> None:
 
 
 def test_utc_us_reads_offsets() -> None:
-    """A time that another writer gave with an offset is the same moment."""
+    """A time with an offset is the same instant as in UTC."""
     assert utc_us("2026-11-22T07:30:00.25Z") == utc_us("2026-11-22T08:30:00.250000+01:00")
 
 
 @pytest.mark.parametrize("text", ["", "now", "2026-11-22T07:30:00.000000", "2026-13-01T00:00:00Z", "1795332600"])
 def test_utc_us_refuses(text: str) -> None:
-    """A text that is no time, or a time of no known zone, is refused."""
+    """A text that is no time, or a time without a zone, is refused."""
     with pytest.raises(ValueError, match=r"."):
         utc_us(text)
 
 
 def test_digest_text_pads() -> None:
-    """A digest has its letter and all eight digits, however small the number."""
+    """A digest has its letter and all eight digits, also for a small number."""
     assert digest_text(0) == "x00000000"
     assert digest_text(0xABC) == "x00000abc"
     assert digest_text(0xFFFFFFFF) == "xffffffff"
@@ -88,7 +88,7 @@ def test_digest_text_pads() -> None:
 
 @given(st.binary(), st.binary())
 def test_digest_continues(one: bytes, other: bytes) -> None:
-    """A digest taken in pieces is the digest of the whole, and zlib's CRC-32."""
+    """A digest of pieces is the digest of the whole, and zlib's CRC-32."""
     assert zlib.crc32(one + other) == digest(other, digest(one))
 
 
@@ -122,7 +122,7 @@ def test_digest_continues(one: bytes, other: bytes) -> None:
     ],
 )
 def test_types_refuse(kind: Any, value: Any) -> None:
-    """A value outside its type's bounds does not get across a boundary."""
+    """A value outside the bounds of its type is refused."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(msgspec.json.encode(value), type=kind)
 
@@ -147,12 +147,12 @@ def test_types_refuse(kind: Any, value: Any) -> None:
     ],
 )
 def test_types_accept(kind: Any, value: Any) -> None:
-    """A value at its type's very bounds gets across."""
+    """A value at a bound of its type is accepted."""
     assert value == msgspec.json.decode(msgspec.json.encode(value), type=kind)
 
 
 def test_runs_are_ordered_by_their_opening() -> None:
-    """Runs sort by when they were opened, the tenth of one second after the second."""
+    """Runs are sorted by the time of opening, the tenth of one second after the second."""
     runs = ["20251231T235959Z", "20261122T073000Z", "20261122T073000Z-2", "20261122T073000Z-10", "20261122T073001Z"]
 
     assert runs == sorted({*runs}, key=scalars.run_order)
@@ -161,5 +161,5 @@ def test_runs_are_ordered_by_their_opening() -> None:
 
 @pytest.mark.parametrize("run", ["20261122T073000Z", "20261122T073000Z-2", "20261122T073000Z-10"])
 def test_run_names(run: str) -> None:
-    """A run is named by its opening time, with a number when that is taken."""
+    """A run has the name of its opening time, with a number if that name is taken."""
     assert run == msgspec.convert(run, scalars.Run)

@@ -1,4 +1,4 @@
-"""Tests of what the collector makes of both sides of the books."""
+"""Tests of the summary of a run."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def test_round_trip(made: Summary) -> None:
 
 @given(instances(Summary))
 def test_obeys_its_schema(made: Summary) -> None:
-    """Every summary that can be written obeys the published schema."""
+    """Every summary conforms to the published schema."""
     Draft202012Validator(SCHEMA).validate(json.loads(summary.encode(made)))
 
 
 def test_schema_is_one() -> None:
-    """The published schema is itself valid, and every field in it that has no default is required."""
+    """The published schema is valid, and requires every field without a default."""
     Draft202012Validator.check_schema(SCHEMA)
 
     assert {"run", "verdict", "totals", "clients", "missing_by_cause"} <= {*SCHEMA["$defs"]["Summary"]["required"]}
@@ -88,7 +88,7 @@ def test_quantiles_of_nothing() -> None:
 
 
 def test_quantiles_of_a_histogram() -> None:
-    """Quantiles are read off a histogram: exact extremes, and the percentiles in between."""
+    """Quantiles have the exact minimum and maximum, and the percentiles of the histogram."""
     histogram = Histogram()
     histogram.record(range(1, 101))
 
@@ -97,12 +97,12 @@ def test_quantiles_of_a_histogram() -> None:
 
 @pytest.mark.parametrize(("verdict", "code"), [("PASS", 0), ("FAIL", 99), ("INVALID", 98)])
 def test_exit_codes(verdict: str, code: int) -> None:
-    """Each verdict has the exit code that scripts rely on."""
+    """Each verdict has its documented exit code."""
     assert code == summary.EXIT_CODES[verdict]
 
 
 def test_exit_codes_differ() -> None:
-    """No two endings share an exit code."""
+    """No two verdicts have the same exit code."""
     codes: list[Any] = [*summary.EXIT_CODES.values(), EXIT_BAD_SETTINGS, EXIT_ABORTED]
 
     assert len(codes) == len(set(codes))

@@ -10,7 +10,7 @@ from services.contract import timeline
 
 
 def test_what_is_encoded_is_decoded() -> None:
-    """A timeline survives its own JSON."""
+    """A timeline is decoded to the value that was encoded."""
     bar = timeline.Bar(session=1, block=1, start_us=1_000, duration_ns=5, first=1, last=10, count=9)
     gap = timeline.Gap(seqs=(4, 4), cause="sent_not_logged", from_us=1_001, to_us=None)
     slot = timeline.TimeSlot(at_us=1_000, messages=9, bytes=90, latency=None, transit=(1, 2, 3), heat=[(20, 9)])
@@ -31,13 +31,13 @@ def test_what_is_encoded_is_decoded() -> None:
     ("duration_ns", "row"), [(-7, 0), (0, 0), (1, 0), (2, 2), (3, 3), (4, 4), (1_414_213, 40), (1_500_000, 41)]
 )
 def test_a_duration_has_its_row(duration_ns: int, row: int) -> None:
-    """A row reaches from a power of the root of two to the next."""
+    """A row of the heat map extends by a factor of the square root of two."""
     assert row == timeline.heat_row(duration_ns)
 
 
 @given(st.integers(1, 2**63))
 def test_a_row_holds_its_durations(duration_ns: int) -> None:
-    """Two rows make a doubling, exactly."""
+    """Two rows are exactly a doubling."""
     row = timeline.heat_row(duration_ns)
 
     assert 2**row <= duration_ns**2 < 2 ** (row + 1)

@@ -51,5 +51,5 @@ def test_released_lines_pass(line: blocklog.LogLine) -> None:
 
 @pytest.mark.parametrize("line", [b"", b"{}", b'{"v":1}', b'{"v":1,"kind":"end","foreign":{}}', b"\xff"])
 def test_other_lines_pass(line: bytes) -> None:
-    """Any other line is left to the codec."""
+    """An error for any other line is left to the codec."""
     refuse_unreleased_form(line)

@@ -24,7 +24,7 @@ BODY = b'{"id":1,"name":"Ada"}\n{"id":2,"name":"Zo\xc3\xab"}\n'
 
 
 def named(kind: Any) -> str:
-    """Return how a test case is called."""
+    """Return the name of a test case."""
     return str(kind.__name__)
 
 
@@ -80,7 +80,7 @@ def test_frames_are_values(kind: Any) -> None:
 
 
 def test_numbers_are_the_protocols() -> None:
-    """Sizes and close codes are those that other programs were written against."""
+    """Limits of sizes and close codes have their documented values."""
     codes = {name: value for name, value in vars(wire).items() if name.startswith("CLOSE_")}
     expected = {
         "CLOSE_FAULT": 1011,
@@ -135,8 +135,8 @@ def test_needs_every_field(kind: Any, data: st.DataObject) -> None:
 
 @by_type
 @given(instances(wire.Welcome))
-def test_welcome_says_the_version(welcome: wire.Welcome) -> None:
-    """A welcome says which version of the protocol it is of, ours unless told otherwise; a client sees another one."""
+def test_welcome_states_the_version(welcome: wire.Welcome) -> None:
+    """A welcome has the version of the protocol, and a client reads another one."""
     content = msgspec.structs.asdict(welcome)
     del content["v"]
     ours = wire.Welcome(**content)
@@ -147,7 +147,7 @@ def test_welcome_says_the_version(welcome: wire.Welcome) -> None:
 
 
 def test_subprotocol_names_the_version() -> None:
-    """The subprotocol and the welcome speak of one version."""
+    """The subprotocol and the welcome have the same version."""
     assert f"streamgauge.v{wire.VERSION}" == wire.SUBPROTOCOL
 
 
@@ -188,7 +188,7 @@ def test_subscribe_needs_only_a_name() -> None:
     ids=lambda data: repr(data[:48]),
 )
 def test_refuses_garbage(data: bytes) -> None:
-    """A message that is no frame of a client is the peer's fault, and the fault carries its first bytes."""
+    """A message that is no frame of a client raises a peer error with its first bytes."""
     with pytest.raises(MalformedFrame) as caught:
         wire.decode_from_client(data)
 
@@ -197,7 +197,7 @@ def test_refuses_garbage(data: bytes) -> None:
 
 @given(st.binary())
 def test_any_bytes_are_refused_properly(data: bytes) -> None:
-    """Any bytes from either end are at worst a peer's fault, never an error in this process."""
+    """Any bytes from either end raise at most a peer error."""
     with pytest.raises(PeerError):
         wire.decode_from_client(data)
     with pytest.raises(PeerError):
@@ -206,7 +206,7 @@ def test_any_bytes_are_refused_properly(data: bytes) -> None:
 
 @given(st.one_of(*map(instances, FROM_CLIENT)), st.data())
 def test_damaged_frames_are_refused_properly(frame: wire.Frame, data: st.DataObject) -> None:
-    """A frame with a bit turned is read as some frame or refused as the peer's fault, never with another error."""
+    """A frame with a flipped bit is decoded or raises a peer error, and no other one."""
     sent = wire.encode(frame)
     try:
         found = wire.decode_from_client(flipped(sent, data.draw(st.integers(0, len(sent) * 8 - 1))))
@@ -250,7 +250,7 @@ def test_a_batch_is_plain_lines() -> None:
 
 
 def test_every_damage_to_a_header_shows() -> None:
-    """A header with any bit turned is refused, unless the change hides its digest and leaves all the rest alone."""
+    """A header with a flipped bit is refused, unless the change removes its digest and nothing else."""
     head, body = wire.records_head(header(BODY))[:-1], BODY
     sound = header(BODY)
     for changed in single_bit_flips(head):
@@ -262,20 +262,20 @@ def test_every_damage_to_a_header_shows() -> None:
 
 
 def test_a_header_without_its_digest_is_read() -> None:
-    """A server that does not seal its headers is understood."""
+    """A header without a digest is accepted."""
     frame = wire.encode(header(BODY)) + b"\n" + BODY
 
     assert (header(BODY), BODY) == wire.decode_from_server(frame)
 
 
 def test_every_damage_to_a_body_shows() -> None:
-    """A body with any bit turned, or cut short anywhere, is not intact."""
+    """A body with a flipped bit, or truncated anywhere, is not intact."""
     assert not [changed for changed in single_bit_flips(BODY) if wire.records_of(header(BODY), changed) is not None]
     assert not [length for length in range(len(BODY)) if wire.records_of(header(BODY), BODY[:length]) is not None]
 
 
 def test_a_body_has_as_many_lines_as_the_header_says() -> None:
-    """A body whose crc holds is still refused when its lines are not as many as announced."""
+    """A body with a right crc and another number of lines than announced is refused."""
     assert wire.records_of(msgspec.structs.replace(header(BODY), count=3), BODY) is None
     assert wire.records_of(msgspec.structs.replace(header(BODY), count=1), BODY) is None
     assert wire.records_of(header(BODY[:-1]), BODY[:-1]) is None

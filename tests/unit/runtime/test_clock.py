@@ -1,4 +1,4 @@
-"""Tests of the one clock of a process."""
+"""Tests of the clock of a process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EPOCH_NS = 1_795_332_600_000_000_000
 
 
 class FakeTime:
-    """A machine's two clocks: ``wall`` can be set by anybody, ``monotonic`` only goes on."""
+    """The two clocks of a machine: ``wall`` can be set, ``monotonic`` only advances."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.wall, self.monotonic = EPOCH_NS, 5_000
@@ -34,8 +34,8 @@ def now(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     return FakeTime(monkeypatch)
 
 
-def test_tells_the_time(now: FakeTime) -> None:
-    """A clock says the wall time at its start, and goes on from there."""
+def test_shows_the_time(now: FakeTime) -> None:
+    """A clock has the wall time at its start, and advances from there."""
     clock = Clock()
     now.goes_on(1_234_567)
 
@@ -46,7 +46,7 @@ def test_tells_the_time(now: FakeTime) -> None:
 
 
 def test_is_not_set(now: FakeTime) -> None:
-    """Setting the wall clock, forward or back, does not move the stamps."""
+    """Setting the wall clock, forward or back, does not change the clock."""
     clock = Clock()
     for jump in (-3_600_000_000_000, 7_200_000_000_000):
         now.wall += jump
@@ -68,7 +68,7 @@ def test_goes_on_from_a_time_that_has_been(now: FakeTime) -> None:
 
 
 def test_never_runs_backwards() -> None:
-    """Each stamp is at least the one before."""
+    """Each timestamp is at least the one before."""
     clock = Clock()
     stamps = [clock.now_ns() for _ in range(10_000)]
 
@@ -76,8 +76,8 @@ def test_never_runs_backwards() -> None:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_tells_that_it_was_set(now: FakeTime, sign: int) -> None:
-    """A wall clock that was set by more than 50 ms is told, by how much; a smaller correction is not."""
+def test_shows_that_it_was_set(now: FakeTime, sign: int) -> None:
+    """`step_ns` returns by how much the wall clock was set, 0 for a correction of up to 50 ms."""
     clock = Clock()
     now.wall += sign * 50_000_000
     disciplined = clock.step_ns()
@@ -88,13 +88,13 @@ def test_tells_that_it_was_set(now: FakeTime, sign: int) -> None:
 
 
 def test_tie_is_taken_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wall time is tied to the middle of the two looks at the monotonic clock around it."""
+    """The offset is that of the wall time to the middle of the two readings of the monotonic clock around it."""
     looks = iter([1_000, 3_000])
     monkeypatch.setattr(time, "monotonic_ns", lambda: next(looks))
     monkeypatch.setattr(time, "time_ns", lambda: EPOCH_NS)
     expected = EPOCH_NS - 2_000
 
-    assert expected == Clock().tie_ns
+    assert expected == Clock().offset_ns
 
 
 def test_boot_id_is_the_kernels() -> None:
@@ -103,7 +103,7 @@ def test_boot_id_is_the_kernels() -> None:
 
 
 def test_boot_id_without_a_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the kernel tells no boot id, no other process is taken to share the clock."""
+    """Without the kernel's boot id a process gets an identity of its own."""
 
     def refuse(*_: object, **__: object) -> str:
         raise FileNotFoundError

@@ -1,4 +1,4 @@
-"""Tests of questions and answers of DNS; those about pointers are also in the client's."""
+"""Tests of DNS queries and answers; the client's tests have more about pointers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ANSWERED = (
 
 
 def test_question_is_that_of_the_standard() -> None:
-    """The question is the octets of RFC 1035; one for a long answer says so as RFC 6891 has it."""
+    """A question has the octets of RFC 1035, and one for a long answer those of RFC 6891."""
     longer = ASKED[:11] + b"\x01" + ASKED[12:] + b"\x00\x00\x29\x10\x00\x00\x00\x00\x00\x00\x00"
 
     assert ASKED == question(7, "client", ADDRESS)
@@ -30,7 +30,7 @@ def test_question_is_that_of_the_standard() -> None:
 
 
 def test_all_addresses_are_read() -> None:
-    """A name's addresses are read in their order; of another kind, or to another question, there are none."""
+    """The addresses of a name are returned in order; for another type or number there are none."""
     assert ["172.18.0.3", "172.18.0.2"] == answers(7, ANSWERED, ADDRESS)
     assert [] == answers(7, ANSWERED, POINTER)
     assert [] == answers(8, ANSWERED, ADDRESS)
@@ -44,18 +44,18 @@ def test_a_name_that_is_not_known_has_none() -> None:
 
 
 def test_records_before_the_damage_are_returned() -> None:
-    """An answer that was cut short has the addresses that are whole."""
+    """A truncated answer has the addresses that are complete."""
     assert ["172.18.0.3"] == answers(7, ANSWERED[:-1], ADDRESS)
 
 
 def test_reverse_name() -> None:
-    """An address is asked for from its end."""
+    """The name of a PTR record has the octets of the address in reverse order."""
     assert "2.0.18.172.in-addr.arpa" == reverse("172.18.0.2")
 
 
 @given(st.binary(max_size=200), st.sampled_from([ADDRESS, POINTER]))
-def test_hostile_bytes_say_nothing_bad(message: bytes, kind: int) -> None:
-    """Reading any message ends, and returns texts only."""
+def test_hostile_bytes_cause_no_harm(message: bytes, kind: int) -> None:
+    """Decoding any message ends, and returns texts only."""
     for head in (b"", ANSWERED[:12], ASKED):
         assert all(isinstance(found, str) for found in answers(7, head + message, kind))
 
@@ -70,7 +70,7 @@ def test_hostile_bytes_say_nothing_bad(message: bytes, kind: int) -> None:
     ],
 )
 def test_name_server(tmp_path: Path, text: str, server: str | None) -> None:
-    """The first IPv4 name server is asked."""
+    """The first IPv4 name server of the file is returned."""
     path = tmp_path / "resolv.conf"
     path.write_text(text)
 
@@ -78,5 +78,5 @@ def test_name_server(tmp_path: Path, text: str, server: str | None) -> None:
 
 
 def test_no_configuration_no_server(tmp_path: Path) -> None:
-    """A host without the file has no name server, and so no pointer."""
+    """Without the file there is no name server."""
     assert name_server(tmp_path / "missing") is None

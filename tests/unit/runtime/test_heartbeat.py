@@ -1,4 +1,4 @@
-"""Tests of the sign of life that the containers' probe reads."""
+"""Tests of the heartbeat file that the containers' probe reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from services.runtime import heartbeat
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the place of a heartbeat that an image names."""
+    """Return the path of a heartbeat file that an image names."""
     named = tmp_path / "heartbeat"
     monkeypatch.setenv("HEARTBEAT", str(named))
     return named
@@ -33,7 +33,7 @@ def probe() -> int:
 
 
 async def test_beats_every_second(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is touched, then touched again after a second, for as long as the loop turns."""
+    """The file is touched at once, and every second while the loop runs."""
     ages: list[float | None] = []
 
     async def pass_time(seconds: float) -> None:
@@ -51,7 +51,7 @@ async def test_beats_every_second(path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_beats_only_while_alive(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that finds itself unwell does not beat, and beats again when it is well."""
+    """A service does not touch the file while ``alive`` returns False, and does again afterwards."""
     states = iter([True, False, True])
     beats: list[bool] = []
 
@@ -74,12 +74,12 @@ async def test_outside_containers_nothing_beats(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("HEARTBEAT", raising=False)
     await heartbeat.beat()
 
-    assert heartbeat.place() is None
+    assert heartbeat.path_from_environment() is None
     assert heartbeat.age_seconds() is None
 
 
 async def test_needs_no_folder(tmp_path: Path) -> None:
-    """A service that cannot write its heartbeat goes on without one."""
+    """A service whose heartbeat cannot be written continues without one."""
     nowhere = tmp_path / "nowhere" / "heartbeat"
     await heartbeat.beat(nowhere)
 
@@ -87,7 +87,7 @@ async def test_needs_no_folder(tmp_path: Path) -> None:
 
 
 async def test_a_process_that_is_out_of_files_beats_again_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What refuses for the moment does not end the heartbeat."""
+    """A temporary error does not end the heartbeat."""
     touch, refused = Path.touch, [errno.EMFILE, errno.ENFILE]
 
     def scarce(self: Path) -> None:
@@ -108,7 +108,7 @@ async def test_a_process_that_is_out_of_files_beats_again_later(path: Path, monk
 
 
 def test_age_counts_from_the_last_beat(path: Path) -> None:
-    """A heartbeat's age is the time since it was touched."""
+    """The age of the file is the time since it was touched."""
     path.touch()
     now = time.time()
     os.utime(path, (now - 100, now - 100))
@@ -119,7 +119,7 @@ def test_age_counts_from_the_last_beat(path: Path) -> None:
 
 
 def test_probe_has_no_side_effect(path: Path) -> None:
-    """A probe run by hand changes nothing: the file keeps its times and its content, and the next one says the same."""
+    """A probe changes nothing, and a second one has the same result."""
     path.write_text("as it was")
     before = (path.stat().st_mtime_ns, path.stat().st_ctime_ns, path.read_text())
     codes = [probe() for _ in range(3)]
@@ -129,7 +129,7 @@ def test_probe_has_no_side_effect(path: Path) -> None:
 
 
 def test_probe_fails_when_stale(path: Path) -> None:
-    """A heartbeat that is too old means that the service hangs."""
+    """The probe fails for a file that is too old."""
     path.touch()
     stale = time.time() - heartbeat.MAX_AGE_SECONDS - 1
     os.utime(path, (stale, stale))
@@ -138,13 +138,13 @@ def test_probe_fails_when_stale(path: Path) -> None:
 
 
 def test_probe_fails_without_a_beat(path: Path) -> None:
-    """A service that never beat is not well."""
+    """The probe fails without a file."""
     assert not path.exists()
     assert probe() == 1
 
 
 def test_probe_needs_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A probe that was not told where to look does not call the service well."""
+    """The probe fails without HEARTBEAT."""
     monkeypatch.delenv("HEARTBEAT", raising=False)
 
     assert probe() == 1

@@ -1,4 +1,4 @@
-"""Tests of how a process starts and ends."""
+"""Tests of the start and the end of a service process."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def held(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 async def never(settings: str, stop: asyncio.Event) -> int:
-    """Fail the test: the service must not have started."""
+    """Fail the test: the service must not be started."""
     raise AssertionError("started with settings that cannot be used")
 
 
 def test_returns_what_the_service_returns(held: list[float]) -> None:
-    """A service's own exit code is the process's, at once."""
+    """The exit code of the process is that of the service, without a delay."""
 
     async def service(settings: str, stop: asyncio.Event) -> int:
         return len(settings)
@@ -53,7 +53,7 @@ def test_returns_what_the_service_returns(held: list[float]) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_service(number: signal.Signals) -> None:
-    """SIGTERM and SIGINT set the event, and the service ends in its own time."""
+    """SIGTERM and SIGINT set the event, and the service returns by itself."""
 
     async def service(settings: None, stop: asyncio.Event) -> int:
         os.kill(os.getpid(), number)
@@ -67,7 +67,7 @@ def test_a_signal_stops_the_service(number: signal.Signals) -> None:
 
 
 def test_bad_settings_are_one_line_each(capfd: pytest.CaptureFixture[str]) -> None:
-    """Settings that cannot be used are printed one line each, and the exit code says so."""
+    """Invalid settings are printed one line each, and the exit code is 104."""
     code = lifecycle.run(refuse, never)
     out, err = capfd.readouterr()
 
@@ -77,7 +77,7 @@ def test_bad_settings_are_one_line_each(capfd: pytest.CaptureFixture[str]) -> No
 
 
 def test_faults_found_later_are_reported_alike(capfd: pytest.CaptureFixture[str]) -> None:
-    """A fault that the operator can mend ends the process the same way when the service finds it."""
+    """An error that the operator can repair ends the process in the same way when the service raises it."""
 
     async def service(settings: None, stop: asyncio.Event) -> int:
         raise PortInUse("PORT", 8765)
@@ -94,17 +94,17 @@ def test_faults_found_later_are_reported_alike(capfd: pytest.CaptureFixture[str]
     ],
 )
 def test_holds_before_it_exits(monkeypatch: pytest.MonkeyPatch, held: list[float], text: str, seconds: float) -> None:
-    """Bad configuration waits HOLD_SECONDS, a minute at most, so that a restart policy does not spin."""
+    """Before it exits with 104, the process waits HOLD_SECONDS, a minute at most."""
     monkeypatch.setenv("HOLD_SECONDS", text)
     lifecycle.run(refuse, never)
 
     assert seconds == pytest.approx(sum(held))
 
 
-def test_goes_on_once_the_fault_is_mended(
+def test_goes_on_once_the_fault_is_repaired(
     monkeypatch: pytest.MonkeyPatch, held: list[float], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What the operator mends in time is neither waited out nor the end of the process: the service is begun again."""
+    """If the operator repairs the error in time, the service is started again in the same process."""
 
     def refuse_for_a_while() -> str:
         if len(held) < 3:
@@ -125,7 +125,7 @@ def test_goes_on_once_the_fault_is_mended(
 def test_a_fault_that_flickers_does_not_make_the_process_spin(
     monkeypatch: pytest.MonkeyPatch, held: list[float]
 ) -> None:
-    """A fault that looks mended and is not costs a pause every time."""
+    """An error that is repaired and comes back costs a pause every time."""
 
     def refuse_again_and_again() -> str:
         if len(held) == 5:
@@ -140,7 +140,7 @@ def test_a_fault_that_flickers_does_not_make_the_process_spin(
 
 
 def test_a_fault_of_ours_is_no_configuration(held: list[float]) -> None:
-    """An error that no operator can mend is not disguised as one."""
+    """An error of this program is raised with its traceback."""
 
     async def service(settings: None, stop: asyncio.Event) -> int:
         raise ZeroDivisionError
@@ -151,7 +151,7 @@ def test_a_fault_of_ours_is_no_configuration(held: list[float]) -> None:
 
 
 def test_group_may_write_what_it_makes() -> None:
-    """Everything that a service makes is open to the group, in which the host's user is."""
+    """Files and folders of a service are writable for the group, to which the host's user belongs."""
 
     async def service(settings: None, stop: asyncio.Event) -> int:
         mask = os.umask(0)
@@ -164,7 +164,7 @@ def test_group_may_write_what_it_makes() -> None:
 
 
 def test_a_held_process_can_be_stopped() -> None:
-    """SIGTERM ends a process that waits with bad configuration, rather than keep an operator waiting."""
+    """SIGTERM ends a process that waits because of invalid settings."""
     program = textwrap.dedent("""
         from services.runtime import lifecycle
         from services.runtime.errors import BadSettings

@@ -37,7 +37,7 @@ sys.exit(lifecycle.run(lambda: None, service))
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, list[int]]]:
-    """Return the read end of a pipe, and its write end in a list from which a test that closes it takes it."""
+    """Return the read end of a pipe, and its write end in a list."""
     read, write = os.pipe()
     writes = [write]
     yield read, writes
@@ -55,8 +55,8 @@ def test_it_ends_when_the_last_write_end_is_closed(pipe: tuple[int, list[int]]) 
     assert ended.wait(10)
 
 
-def test_every_line_is_heard_once(pipe: tuple[int, list[int]]) -> None:
-    """Lines that came before anything listened are handed on too, and a line may come in parts."""
+def test_every_line_is_passed_on_once(pipe: tuple[int, list[int]]) -> None:
+    """Lines that arrived before `listen` are passed on too, and a line may arrive in parts."""
     heard: list[str] = []
     line = ParentPipe(pipe[0], lambda: None)
     os.write(pipe[1][0], b"first\nsec")
@@ -68,7 +68,7 @@ def test_every_line_is_heard_once(pipe: tuple[int, list[int]]) -> None:
 
 
 def test_no_process_that_is_started_inherits_it(pipe: tuple[int, list[int]]) -> None:
-    """A grandchild holds neither end."""
+    """A child of this process inherits neither end."""
     os.set_inheritable(pipe[0], True)
     ParentPipe(pipe[0], lambda: None)
 
@@ -77,7 +77,7 @@ def test_no_process_that_is_started_inherits_it(pipe: tuple[int, list[int]]) -> 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "99999", "99999999999999999999", "0.5"])
 def test_only_a_pipe_is_taken(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """A variable that means nothing here attaches the process to nothing."""
+    """A variable that does not name a pipe is ignored."""
     monkeypatch.setenv(VARIABLE, text)
 
     assert parent_pipe.attached.__wrapped__() is None
@@ -86,7 +86,7 @@ def test_only_a_pipe_is_taken(monkeypatch: pytest.MonkeyPatch, text: str) -> Non
 
 @pytest.mark.parametrize(("how", "code"), [("", 7), ("stuck", 105)])
 def test_a_service_ends_with_its_parent(tmp_path: object, pipe: tuple[int, list[int]], how: str, code: int) -> None:
-    """It stops in good order when the pipe ends, and one that cannot is ended."""
+    """A service gets SIGTERM when the pipe ends, and is killed if it still runs later."""
     mark = f"{tmp_path}/stopped"
     with subprocess.Popen(
         [sys.executable, "-c", CHILD, mark, how],
@@ -105,7 +105,7 @@ def test_a_service_ends_with_its_parent(tmp_path: object, pipe: tuple[int, list[
 
 
 def test_a_service_that_waits_for_its_operator_ends_too(pipe: tuple[int, list[int]]) -> None:
-    """HOLD_SECONDS keeps no process for longer than its parent."""
+    """A service that waits HOLD_SECONDS ends with its parent."""
     program = """
 from services.runtime import lifecycle
 from services.runtime.errors import BadSettings

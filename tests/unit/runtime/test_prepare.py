@@ -1,4 +1,4 @@
-"""Tests of what makes the volumes writable before any service starts. In its container it runs as root."""
+"""Tests of the init container that makes the volumes writable; in its container it runs as root."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ownership(path: Path) -> tuple[int, int, int]:
 
 @as_root
 def test_makes_the_folders(volumes: Path) -> None:
-    """All three folders exist afterwards, the containers' to write and the host's user's to empty."""
+    """All three folders exist afterwards, owned by uid 10001 and writable for the host's group."""
     code = main(volumes)
 
     assert code == 0
@@ -51,7 +51,7 @@ def test_makes_the_folders(volumes: Path) -> None:
 
 @as_root
 def test_leaves_the_parent_alone(volumes: Path) -> None:
-    """The folder above stays the host's user's, mode and all."""
+    """Owner and mode of the parent folder are unchanged."""
     before = ownership(volumes)
     main(volumes)
 
@@ -60,7 +60,7 @@ def test_leaves_the_parent_alone(volumes: Path) -> None:
 
 @as_root
 def test_hands_over_what_is_there(volumes: Path) -> None:
-    """Files of earlier runs, of any owner and mode, are given to the containers' user; their content stays."""
+    """Files of earlier runs, of any owner and mode, get uid 10001; their contents are unchanged."""
     old = volumes / "logs" / "20261122T073000Z" / "client-1"
     old.mkdir(parents=True, mode=0o700)
     file = old / "0001-0001.jsonl"
@@ -75,7 +75,7 @@ def test_hands_over_what_is_there(volumes: Path) -> None:
 
 @as_root
 def test_the_token_stays_unreadable_for_others(volumes: Path) -> None:
-    """The token that a running server handed on is not opened to all others of the host."""
+    """The token of a running server stays unreadable for other users."""
     main(volumes)
     file = volumes / "ledger" / token.NAME
     token.draw(file.parent)
@@ -87,7 +87,7 @@ def test_the_token_stays_unreadable_for_others(volumes: Path) -> None:
 
 @as_root
 def test_only_adds_rights(volumes: Path) -> None:
-    """A file that is more open than it needs to be stays so."""
+    """Permissions that a file has besides are kept."""
     (volumes / "summary").mkdir()
     file = volumes / "summary" / "script"
     file.touch()
@@ -99,7 +99,7 @@ def test_only_adds_rights(volumes: Path) -> None:
 
 @as_root
 def test_follows_no_link(volumes: Path, tmp_path: Path) -> None:
-    """A link inside leads to nothing that is given away, and is not given away itself."""
+    """A link inside a folder is not followed, and its owner is not changed."""
     outside = tmp_path / "outside"
     outside.mkdir(mode=0o700)
     (outside / "secret").touch(mode=0o600)
@@ -137,7 +137,7 @@ def test_hands_the_group_on(volumes: Path) -> None:
 
 @as_root
 def test_what_vanishes_is_passed_over(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Running services replace and delete files as they are looked at: that is no fault."""
+    """A file that a running service replaces or deletes meanwhile is no error."""
     (volumes / "logs").mkdir()
     (volumes / "logs" / "gone").touch()
     (volumes / "logs" / "here").touch()
@@ -175,7 +175,7 @@ def test_a_refusal_inside_a_folder_is_reported(
 
 
 def test_runs_as_a_program(tmp_path: Path) -> None:
-    """The one-shot container runs it on the folder it is given, and its code is the container's."""
+    """The program prepares the folder of its argument, and its exit code is that of the container."""
     (tmp_path / "logs").touch()
     command = [sys.executable, "-m", "services.runtime.prepare", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -188,7 +188,7 @@ def test_runs_as_a_program(tmp_path: Path) -> None:
 def test_refuses_what_is_no_folder(
     volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
-    """A file or a link that stands where a folder should be is told on one line with the cure, and the code is 104."""
+    """A file or link in the place of a folder is reported in one line with the remedy, and the code is 104."""
     logs = volumes / "logs"
     if kind == "file":
         logs.touch()
@@ -206,7 +206,7 @@ def test_refuses_what_is_no_folder(
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root is refused nothing here")
 def test_a_refusal_is_reported_with_its_remedy(volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without the right to give files away it says so on one line, and the code is 104."""
+    """Without the right to change owners the error is one line with the remedy, and the code is 104."""
     code = main(volumes)
     (line,) = capsys.readouterr().err.splitlines()
 
@@ -218,7 +218,7 @@ def test_a_refusal_is_reported_with_its_remedy(volumes: Path, capsys: pytest.Cap
 def test_a_read_only_disk_is_reported_with_its_remedy(
     volumes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a file system that is mounted read-only no owner helps: the cure is to mount it for writing."""
+    """For a read-only file system the remedy is to mount it for writing."""
     (volumes / "logs").mkdir()
 
     def refuse(*_: Any, **__: Any) -> None:
@@ -235,7 +235,7 @@ def test_a_read_only_disk_is_reported_with_its_remedy(
 
 
 def test_a_missing_volume_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A volumes folder that is not there is told by the nearest folder that is."""
+    """The error about a missing volumes folder describes the nearest folder that exists."""
     code = main(tmp_path / "nowhere")
     (line,) = capsys.readouterr().err.splitlines()
 

@@ -11,7 +11,7 @@ import pytest
 PROGRAM = """
 import os, sys
 from services.runtime import process_setup
-process_setup.settle_streams()
+process_setup.make_streams_usable()
 print("a \\u00b7 b", flush=True)
 print("c \\u00b7 d", file=sys.stderr)
 os.fstat(0), os.fstat(1), os.fstat(2)
@@ -39,7 +39,7 @@ def test_no_locale_refuses_a_character(given: dict[str, str], expected: bytes) -
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_closed_stream_leads_to_the_null_device(closed: str) -> None:
-    """A program that was started without one of them prints all the same, and no file takes its number."""
+    """A program that was started with a closed stream still prints, and no file gets the number of that stream."""
     command = ["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, PROGRAM]
 
     assert 0 == subprocess.run(command, capture_output=True, check=False).returncode

@@ -1,4 +1,4 @@
-"""Tests of the limit on how often something may happen."""
+"""Tests of the token bucket."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from services.runtime.rate_limit import TokenBucket
 
 
 def test_so_many_at_once_and_then_so_many_per_second() -> None:
-    """A full bucket gives its burst, then one more for each part of a second, and never saves up beyond the burst."""
+    """A full bucket allows its burst, then its rate, and never saves up more than the burst."""
     allowance = TokenBucket(3, 2.0, 10.0)
 
     assert [True, True, True, False] == [allowance.consume(10.0) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""Tests of the pace that ``RATE`` asks for."""
+"""Tests of the grammar of ``RATE``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.runtime.rate_plan import HIGHEST, Plan, Stage, read_plan, steady
 
 @pytest.mark.parametrize(("text", "rate"), [("200", 200), ("0", 0), ("0.5", 0.5), ("1e3", 1000), ("1000000", HIGHEST)])
 def test_a_number_is_a_pace_that_does_not_change(text: str, rate: float) -> None:
-    """One number is the pace of the whole run."""
+    """One number is the rate of the whole run."""
     plan = read_plan(text)
 
     assert steady(rate) == plan
@@ -20,7 +20,7 @@ def test_a_number_is_a_pace_that_does_not_change(text: str, rate: float) -> None
 
 
 def test_stages() -> None:
-    """A plan is stages with durations; a pause is one too, and the last needs no duration."""
+    """A plan has stages with durations, of which some may be pauses; the last needs no duration."""
     plan = read_plan("200:20s, 5000:1m30s ,pause:500ms,0.5:1.5h,200")
 
     assert (
@@ -34,7 +34,7 @@ def test_stages() -> None:
 
 
 def test_one_stage_is_no_plan() -> None:
-    """A stage that nothing follows goes on, so it is a pace that does not change."""
+    """A single stage is a constant rate."""
     assert (200, None) == (read_plan("200:20s").rate, read_plan("200:20s").text)
 
 
@@ -72,7 +72,7 @@ stages = st.builds(Stage, rates, st.integers(1, 10**7).map(lambda ms: ms * 1000)
 
 @given(st.lists(stages, min_size=2, max_size=6))
 def test_a_plan_is_written_one_way(given_stages: list[Stage]) -> None:
-    """The text of a plan is read as the same plan, but for how long the last stage is, which makes no difference."""
+    """The text of a plan is parsed as the same plan, except for the duration of the last stage."""
     plan = Plan(tuple(given_stages))
     again = read_plan(plan.text or "")
 

@@ -1,4 +1,4 @@
-"""Tests of reading files that something else may have put there."""
+"""Tests of reading files that another program may have put there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.runtime.regular_files import FileLine, NotARegularFile, is_not_reg
 
 
 def test_a_file_is_opened(tmp_path: Path) -> None:
-    """A regular file is read as it stands."""
+    """The lines of a regular file are read unchanged."""
     path = tmp_path / "a"
     path.write_bytes(b"one\ntwo")
     with open_regular(path) as file:
@@ -26,7 +26,7 @@ def test_a_file_is_opened(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["pipe", "link", "folder", "socket", "device"])
 def test_another_kind_of_file_is_not_opened(tmp_path: Path, kind: str) -> None:
-    """A pipe is not waited for, a link not followed, and a folder, a socket or a device not read."""
+    """A pipe does not block, a link is not followed, and a folder, a socket or a device is not read."""
     path = tmp_path / "a"
     if kind == "pipe":
         os.mkfifo(path)
@@ -42,7 +42,7 @@ def test_another_kind_of_file_is_not_opened(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_missing_file_is_another_error(tmp_path: Path) -> None:
-    """A file that is not there is said to be missing, as by any other way of opening it."""
+    """A missing file raises FileNotFoundError."""
     with pytest.raises(FileNotFoundError) as missing:
         open_regular(tmp_path / "a")
 
@@ -50,7 +50,7 @@ def test_a_missing_file_is_another_error(tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_too_long_is_passed_over() -> None:
-    """Of a line beyond the most only place and size are given, and the next one is read again."""
+    """A line beyond the maximum has only its offset and size, and the next one is read."""
     found = list(lines(BytesIO(b"a" * 20 + b"\nb\n" + b"c" * 20), 10, 1000))
 
     assert [
@@ -61,14 +61,14 @@ def test_a_line_that_is_too_long_is_passed_over() -> None:
 
 
 def test_no_more_than_the_limit_is_looked_at() -> None:
-    """Reading ends at the limit, within a line that reaches beyond."""
+    """Reading ends at the limit, also within a line."""
     found = list(lines(BytesIO(b"a\n" + b"b" * 100), 10, 50))
 
     assert [FileLine(0, 2, b"a\n", ended=True), FileLine(2, 48, None, ended=False)] == found
 
 
 def test_a_giant_takes_no_memory(tmp_path: Path) -> None:
-    """A sparse file of 3 GB is one line, looked at as far as the limit."""
+    """A sparse file of 3 GB is one line, read up to the limit."""
     path = tmp_path / "a"
     path.touch()
     os.truncate(path, 3 * 2**30)

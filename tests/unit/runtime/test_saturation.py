@@ -1,4 +1,4 @@
-"""Tests of the evidence of a process that was held up."""
+"""Tests of measuring the saturation of a process."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ MS = 1_000_000
 
 
 class Machine:
-    """A clock, a processor and a file system that stand still until they are told."""
+    """A clock, a processor and a file system that change only when a test sets them."""
 
     def __init__(self) -> None:
         self.now_ns = self.cpu_ns = 0
         self.files: dict[str, str] = {"/proc/self/cgroup": "0::/\n"}
 
     def strain(self) -> SaturationMonitor:
-        """Return the strain of a process on this machine."""
+        """Return the saturation monitor of a process on this machine."""
         return SaturationMonitor(lambda: self.now_ns, lambda: self.cpu_ns, self.files.get)
 
     def throttled_us(self, taken: int) -> None:
-        """Say for how long the process was stopped."""
+        """Set for how long the process was throttled."""
         self.files["/sys/fs/cgroup/cpu.stat"] = f"usage_usec 7\nnr_throttled 1\nthrottled_usec {taken}\n"
 
 
@@ -78,7 +78,7 @@ def test_what_was_before_the_window_is_not_in_it(machine: Machine) -> None:
     ],
 )
 def test_a_few_stops_are_no_strain(machine: Machine, ticks: list[int], p99_ms: float | None) -> None:
-    """The percentile is of 99 in a hundred, and of all but five: in short windows a few stops would decide it."""
+    """The p99 excludes the five latest ticks, so a few suspensions in a short window do not decide it."""
     strain = machine.strain()
     window = strain.window()
     for late_ms in ticks:
@@ -91,7 +91,7 @@ def test_a_few_stops_are_no_strain(machine: Machine, ticks: list[int], p99_ms: f
 
 @given(st.integers(ENOUGH_TICKS, 5000))
 def test_exactly_five_are_left_aside(count: int) -> None:
-    """However many ticks there are, the sixth latest counts as long as that is more than one in a hundred."""
+    """In a long window the sixth latest tick counts if it is more than 1 % of all."""
     machine = Machine()
     strain = machine.strain()
     window = strain.window()
@@ -120,7 +120,7 @@ def test_a_thousand_clients_share_their_marks(machine: Machine) -> None:
 
 
 async def test_a_delayed_loop_has_lag() -> None:
-    """While something else holds the loop the timer cannot go off, and notes by how much it is late."""
+    """While the event loop is blocked the timer is late, and its lag is measured."""
     strain = SaturationMonitor()
     window, began = strain.window(), time.monotonic()
     task = asyncio.create_task(strain.watch())
@@ -163,7 +163,7 @@ def test_the_throttling_of_a_control_group_is_read(files: Mapping[str, str], exp
 
 
 def test_a_file_that_is_not_there_has_no_text(tmp_path: Path) -> None:
-    """What cannot be read, or is no text, is nothing."""
+    """A file that cannot be read, or is no text, has the text None."""
     (tmp_path / "text").write_text("a b\n")
     (tmp_path / "noise").write_bytes(b"\xff")
 

@@ -1,4 +1,4 @@
-"""Tests of the one table of settings."""
+"""Tests of the table of settings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_default_can_be_read(name: str) -> None:
 
 
 def test_defaults() -> None:
-    """Without any environment the values are those of the main job."""
+    """Without an environment the values are the documented defaults."""
     values = read({}, NAMES)
     expected = {
         "rate": steady(200),
@@ -52,7 +52,7 @@ def test_defaults() -> None:
 def test_table_is_complete(setting: Any) -> None:
     """Every setting has a name in capitals, a service or several, and one line of meaning."""
     assert setting.name == setting.name.upper()
-    assert {*setting.of.split(", ")} <= SERVICES
+    assert {*setting.services.split(", ")} <= SERVICES
     assert setting.meaning
     assert "\n" not in setting.meaning
 
@@ -63,7 +63,7 @@ def test_names_are_unique() -> None:
 
 
 def test_reads_only_what_is_asked_for() -> None:
-    """A service reads its own settings; another's mistakes are not its business."""
+    """A service reads its own settings, and ignores mistakes in others."""
     expected = {"rate": steady(5)}
 
     assert expected == read({"RATE": "5", "BLOCK_SIZES": "x"}, ["RATE"])
@@ -71,7 +71,7 @@ def test_reads_only_what_is_asked_for() -> None:
 
 @pytest.mark.parametrize("empty", ["", "  "])
 def test_empty_is_not_set(empty: str) -> None:
-    """A variable that is set to nothing, as compose passes it on, has its default."""
+    """An empty variable has its default, since compose passes unset ones on as empty."""
     expected = {"seed": 42, "control_token": ""}
 
     assert expected == read({"SEED": empty, "CONTROL_TOKEN": empty}, ["SEED", "CONTROL_TOKEN"])
@@ -108,7 +108,7 @@ def test_reads(name: str, text: str, value: Any) -> None:
 
 
 def test_a_whole_rate_is_an_integer() -> None:
-    """A rate that is whole is kept as an integer, with which due times are exact."""
+    """A whole rate is an integer, so that due times are exact."""
     assert isinstance(read({"RATE": "200.0"}, ["RATE"])["rate"].rate, int)
 
 
@@ -220,7 +220,7 @@ def test_a_text_has_to_be_utf8(name: str) -> None:
 
 
 def test_all_problems_are_reported_together() -> None:
-    """Every mistake is in the one report, so that the operator mends them in one go."""
+    """All mistakes are reported together."""
     found = problems({"RATE": "fast", "SEED": "x", "FSYNC": "maybe", "BLOCK_SIZE": "10", "RECORDS": "5"})
 
     named = sorted(problem.replace("=", ":").partition(":")[0] for problem in found)
@@ -247,7 +247,7 @@ def test_all_problems_are_reported_together() -> None:
     ],
 )
 def test_names_a_misspelt_setting(wrong: str, right: str) -> None:
-    """A name that is nearly a setting's is reported with the right one, instead of being ignored."""
+    """A name that is similar to a setting's is reported with the right one."""
     assert (f"{wrong}: no such setting; did you mean {right}?",) == problems({wrong: "1"})
 
 
@@ -260,13 +260,13 @@ def test_names_a_misspelt_setting(wrong: str, right: str) -> None:
     ],
 )
 def test_leaves_other_names_alone(name: str) -> None:
-    """A variable of the system, of Docker or of Kubernetes is not taken for a misspelt setting."""
+    """A variable of the system, of Docker or of Kubernetes is not reported as misspelt."""
     assert not problems({name: "1"})
 
 
 @given(st.sampled_from(NAMES), st.text())
 def test_any_text_is_read_or_refused(name: str, text: str) -> None:
-    """Every text of a variable gives a value or an error."""
+    """Every text of a variable is converted to a value or raises an error."""
     found = problems({name: text}, [name])
 
     assert all(problem.startswith(f"{name}=") and problem.isprintable() for problem in found)
@@ -278,5 +278,5 @@ def test_any_text_is_read_or_refused(name: str, text: str) -> None:
      ({"FEED": "streamgauge", "FEED_SEQ": "$.seq"}, False)],
 )  # fmt: skip
 def test_any_setting_of_an_external_feed_makes_it_external(environment: dict[str, str], foreign: bool) -> None:
-    """A feed is foreign when anything is said of it that is only said of such, unless it is said to be ours."""
+    """A feed is external if any setting of external feeds is set, unless FEED is ``streamgauge``."""
     assert foreign == is_external_feed(environment)

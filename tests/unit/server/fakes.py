@@ -64,7 +64,7 @@ class FakeConnection:
         self.is_reading = self.is_within_limits = True
 
     def abort(self) -> None:
-        """Note that it was cut off."""
+        """Record that it was cut off."""
         self.was_aborted = True
 
     def accept_message(self) -> bool:
@@ -97,7 +97,7 @@ class FakeConnection:
         return pong()
 
     async def close_within(self, code: int, reason: str, seconds: float = 1.0) -> None:
-        """Note the code with which it was closed."""
+        """Record the code with which it was closed."""
         self.close_code = code
 
     def received(self) -> list[wire.FromServer]:
@@ -125,11 +125,11 @@ class FakeDisk:
         self.size += len(data)
 
     def cut_back(self, size: int) -> None:
-        """Note the size to which the file was cut."""
+        """Record the size to which the file was cut."""
         self.cuts.append(size)
 
     def write_again(self, data: bytes, at: int) -> None:
-        """Note the bytes that were written for a second time, and their offset."""
+        """Record the bytes that were written again, and their offset."""
         self.rewritten.append((at, data))
 
     def sync(self) -> None:

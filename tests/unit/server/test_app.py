@@ -67,7 +67,7 @@ async def listening(port: int) -> None:
 
 
 async def until_closed(client: ClientConnection) -> list[wire.FromServer]:
-    """Return all frames that come until the connection is closed."""
+    """Return all frames that arrive until the connection is closed."""
     frames = []
     with contextlib.suppress(ConnectionClosed):
         while True:

@@ -8,7 +8,7 @@ from services.collector.publish.sparkline import coarsen
 from services.contract.timeline import Bar, ClientLane, Gap, Timeline, TimelineEvent, TimeSlot
 
 MAX_BARS, MAX_GAPS, MAX_POINTS = 4_000, 1_000, 8_000
-"""For all clients together: as many as a browser draws smoothly and a reader can tell apart."""
+"""For all clients together: as many as a browser draws smoothly and a reader can distinguish."""
 MAX_POINTS_PER_CLIENT = 60
 
 

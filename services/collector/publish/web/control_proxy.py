@@ -25,7 +25,7 @@ def control_client(url: str, bearer_token: str, seconds: float) -> ControlClient
 class ControlProxy:
     """Sends control requests to the server, one at a time.
 
-    Each request has a connection of its own, so none is held open, and counts against the server's limits, in between.
+    Each request has a connection of its own: one that is held open in between would count against the server's limits.
     """
 
     def __init__(self, settings: CollectorSettings) -> None:
@@ -38,8 +38,8 @@ class ControlProxy:
 
         Raises:
             ControlRefused: the server refuses the request.
-            ServerUnreachable: the server does not answer, or the feed is external: then no request is sent and no
-                token is shown.
+            ServerUnreachable: the server does not answer, or the feed is external: then neither the request nor
+                the token is sent.
         """
         if self._url is None:
             raise ServerUnreachable(NOT_CONTROLLABLE)

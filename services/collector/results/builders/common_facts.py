@@ -1,4 +1,4 @@
-"""Facts that both builders take from the evidence: nothing in them depends on the kind of feed."""
+"""Facts that both builders take from the evidence, in the same way for each kind of feed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from services.contract.summary import RunState
 
 def run_state(evidence: RunEvidence, *, final: bool) -> RunState:
     """Return where a run is in its life."""
-    # A run without a ledger has no end; once it is final it is closed all the same, and not read again.
+    # A run without a ledger has no end; once it is final it is closed nevertheless, and not read again.
     state = evidence.state
     return "closed" if final and (state == "ended" or not evidence.ledger.opens) else state
 
@@ -36,7 +36,7 @@ def run_durations(evidence: RunEvidence, clients: Sequence[ClientResult]) -> Run
 
 
 def ledger_facts(ledger: LedgerEvidence) -> LedgerFacts:
-    """Return what the ledger says of a run as a whole."""
+    """Return the facts that the ledger has about the run as a whole."""
     servers, expected = ledger.servers.values(), ledger.expected
     conflict = server_processes.conflict(servers)
     return LedgerFacts(
@@ -59,7 +59,7 @@ def ledger_facts(ledger: LedgerEvidence) -> LedgerFacts:
 
 
 def log_facts(evidence: RunEvidence, log: LogEvidence) -> ClientResult:
-    """Return what the block log of a client says by itself; nothing in it depends on the kind of feed."""
+    """Return the facts that a client's block log alone shows, with any kind of feed."""
     times = log.times
     return ClientResult(
         client=log.client,
@@ -120,7 +120,7 @@ def _conflicts(log: LogEvidence) -> LogConflicts:
     lines = [("open", segment, len(versions)) for segment, versions in log.opens.items()]
     lines += [("end", segment, len(reasons)) for segment, reasons in log.ends.items()]
     several = sorted(line for line in lines if line[2] > 1)
-    return LogConflicts(blocks=tuple(sorted(log.blocks.again.items())), lines=tuple(several))
+    return LogConflicts(blocks=tuple(sorted(log.blocks.repeated.items())), lines=tuple(several))
 
 
 def _server_ends(ledger: LedgerEvidence) -> Iterator[ServerEnd]:

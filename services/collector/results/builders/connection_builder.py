@@ -24,13 +24,13 @@ def connection_history(
     Args:
         log: its log.
         state: how it ended.
-        productive: session and number of the connections over which records came.
+        productive: session and number of the connections over which records were received.
     """
     lines = sorted(log.connections.values(), key=_order)
     # Logs of older versions lack connection lines. One that was closed with `finished` still stayed to the run's end.
     if not lines:
         return ConnectionHistory(end_us=log.until_us if state == "finished" else None)
-    # Only the last session can tell how the client ended: a process after the others took its place.
+    # Only the last session shows how the client ended: its process replaced those of the sessions before.
     last = max((session for session, _ in (*log.opens, *log.ends)), default=lines[-1].session)
     final = next((line for line in reversed(lines) if line.session == last and line.event in ("ended", "sealed")), None)
     ended = next((line for line in lines if line.session == last and line.event == "ended"), None)
@@ -119,17 +119,17 @@ class _Course:
         if (line.session, line.connection) in self.productive:
             self._had_records = True
         elif self._is_connected and self.absences:
-            # The connection brought nothing, so the absence before it goes on.
+            # No record was received over the connection, so the absence before it continues.
             self.away_us = self.absences.pop().from_us
-        # Never a record so far: the client counts as away from its first connection on, since a server that accepts and
-        # closes would look present otherwise (ADR 44).
+        # No record so far: the client counts as away from its first connection on. Otherwise a server that accepts and
+        # closes connections would look available (ADR 44).
         elif not self._had_records and self.since_us is not None:
             self.away_us = self.since_us
         self.away_us = at_us if self.away_us is None else self.away_us
         self._is_connected = False
 
     def _leave_session(self, line: ConnectionLine) -> None:
-        """Note that the process that wrote this line, the last of its session, is gone, and another one has begun."""
+        """Record that the process that wrote this line, the last of its session, was replaced by another one."""
         # A process that was killed logged no close. It was connected until its last line or its last record, at least.
         if self._is_connected:
             logged_us, received_us = moment(line.at), self.last_records.get(line.session)

@@ -1,4 +1,4 @@
-"""Builds the result of a run of an external feed from its block logs: no ledger says which records were sent.
+"""Builds the result of a run of an external feed from its block logs: no ledger records what was sent.
 
 The clients are judged by each other: a record that any client of a group received was sent.
 """
@@ -43,7 +43,7 @@ from services.contract.summary import Causes, ClientState
 
 
 def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
-    """Return the result of a run of an external feed. ``final`` says that nothing more will be logged."""
+    """Return the result of a run of an external feed. ``final`` is whether nothing more will be logged."""
     # A client that only claimed a file took part: its disk may have refused its lines, or lost them.
     taking_part = (name for name, log in evidence.logs.items() if log.claimed or not log.is_empty)
     names = sorted(taking_part, key=client_order)
@@ -76,7 +76,7 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
 
 
 def is_external_client_awaited(evidence: RunEvidence, name: str) -> bool:
-    """Tell whether a client of an external feed is still to seal its log: it stayed until the end of its run."""
+    """Return whether a client of an external feed still has to seal its log: it stayed until the end of its run."""
     log = evidence.logs.get(name) or LogEvidence(name, evidence.times)
     return not log.is_empty and _client_state(log, final=False) == "finished"
 
@@ -133,7 +133,7 @@ def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
     log = feed.evidence.logs[name]
     state = _client_state(log, final=feed.final)
     connection = connection_history(log, state, log.external.productive())
-    # It takes a pass over all blocks, and is asked for only where the end is known.
+    # The rhythm takes a pass over all blocks, and is needed only if the end is known.
     known_rhythm = rhythm(log.external.rows()) if connection.end_us is not None else None
     facts = replace(
         log_facts(feed.evidence, log),
@@ -240,7 +240,7 @@ def _silence(
     log: LogEvidence, state: ClientState, connection: ConnectionHistory, *, final: bool
 ) -> LongestSilence | None:
     end_us = connection.end_us if connection.end_us is not None else log.until_us if final else None
-    # A client that stayed to its end received nothing after its last message; in state "lost" that time counts.
+    # A client that stayed to its end received nothing after its last message; in the state "lost" that time counts.
     judged: ClientState = "running" if state == "left" and connection.end_us is None else "lost"
     return longest(log.times.silences, ClientLedger(), judged, None, end_us)
 
@@ -252,7 +252,10 @@ def _until(
     connection: ConnectionHistory,
     known_rhythm: FeedRhythm | None,
 ) -> int | None:
-    """Return up to when a client answers for what others received; None where only its own numbers count."""
+    """Return until when a client should have received what others received, epoch microseconds.
+
+    None if only its own numbers count.
+    """
     if connection.end_us is None:
         return log.until_us if state in ("finished", "lost") else None
     is_open = connection.is_connected is not False and not connection.is_ended
@@ -268,7 +271,7 @@ def _until(
 def _end(
     feed: _FeedEvidence, log: LogEvidence, key: SequenceName, numbers: SequenceTracker, until_us: int | None
 ) -> int:
-    """Return up to which number of a sequence a client answers, None as ``until_us`` for its own last one."""
+    """Return the last number of a sequence that a client should have; its own last one if ``until_us`` is None."""
     if until_us is None:
         return numbers.held.last
     # A number of a client that received a sequence of its own is not expected here (ADR 45).

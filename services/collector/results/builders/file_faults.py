@@ -87,7 +87,7 @@ def _of_file(
             line=damage.line,
             kind=kind,
             client=log.client,
-            # A repeated line stands in no other line's place, so nothing is missing because of it.
+            # A repeated line replaces no other line, so nothing is missing because of it.
             missing=(spans[0][0], spans[-1][1]) if spans and kind != "repeated" else None,
             detail=_detail(damage, kind),
         )
@@ -105,7 +105,7 @@ def _kind(damage: FileDamage, log: LogEvidence) -> str | None:
 
 def _detail(damage: FileDamage, kind: str) -> str:
     if kind == "moved":
-        return "the line is not where it was written: the one it continues does not stand before it"
+        return "the line is out of place in its file"
     if damage.first:
         return "the end of the segment that this one continues is missing"
     return damage.detail + (f" (and {damage.more} more)" if damage.more else "")

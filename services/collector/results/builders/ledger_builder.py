@@ -36,12 +36,12 @@ CAUSES = (
     "receipted_not_logged",
     "sent_not_logged",
 )
-"""In the order in which they are asked for: each takes what the ones before it leave."""
+"""In the order in which they are tried: each explains those records that no earlier cause explains."""
 DAMAGED = frozenset({"corrupt_block", "unreadable"})
 
 
 def ledger_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
-    """Return the result of a run of our own feed. ``final`` says that nothing more will be logged."""
+    """Return the result of a run of our own feed. ``final`` is whether nothing more will be logged."""
     # An observer, and a client that only claimed a file, take no part in the run.
     sent_by = {name for name, client in evidence.ledger.clients.items() if client.is_client}
     logging = {name for name, log in evidence.logs.items() if not log.is_empty}
@@ -70,7 +70,7 @@ def ledger_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
 
 
 def is_ledger_client_awaited(evidence: RunEvidence, name: str) -> bool:
-    """Tell whether a client of our own feed is still to seal its log: it is connected, or received the last record."""
+    """Return whether a client of our own feed still has to seal its log: it is connected, or has the last record."""
     log = evidence.logs.get(name) or LogEvidence(name, evidence.times)
     ledger = evidence.ledger.clients.get(name) or ClientLedger()
     # An observer never writes a log.
@@ -102,7 +102,7 @@ def _client_result(evidence: RunEvidence, name: str, *, final: bool) -> ClientRe
         duplicates=log.duplicates + log.messages - log.logged.count,
         reordered=log.reordered,
         corrupt=log.corrupt.count,
-        # Counted from the ledger alone, so that the sum cannot come out right by accident.
+        # `never_sent` comes from the ledger alone: derived from the missing records, the residual would always be 0.
         residual=expected - received - explained,
         logged_not_receipted=(log.logged - ledger.receipted).count,
         missing_seqs=missing,
@@ -133,7 +133,7 @@ def _client_state(evidence: RunEvidence, log: LogEvidence, ledger: ClientLedger)
 
 
 def _sealed_to_leave(log: LogEvidence, ledger: ClientLedger) -> bool:
-    """Tell whether a client whose connection broke had sealed its log to leave: then only its goodbye was lost."""
+    """Return whether a client that lost its connection had sealed its log to leave: then only its goodbye was lost."""
     fence = max(ledger.subscriptions, default=0)
     if fence not in ledger.leaves:
         return False
@@ -144,7 +144,7 @@ def _sealed_to_leave(log: LogEvidence, ledger: ClientLedger) -> bool:
 def _expected(log: LogEvidence, ledger: ClientLedger, state: ClientState, end: EndEntry | None) -> tuple[int, int]:
     """Return the last record that a client should have logged, and the last one that was sent to it."""
     if state == "left":
-        # It sealed its log before it left, so nothing after its last receipt was to be logged.
+        # It sealed its log before it left, so no record after its last receipt is expected.
         return ledger.receipted.last, ledger.through
     if end is not None:
         return end.last, ledger.through
@@ -157,7 +157,7 @@ def _lost(
 ) -> dict[str, RangeSet]:
     """Return the missing records by cause; without a contradiction they are all of them, each once."""
     if not missing:
-        # Most clients miss nothing, and a run with many of them is summed up again and again.
+        # Most clients miss nothing, and the result of a run with many of them is built again and again.
         return {cause: RangeSet() for cause in CAUSES}
     gaps = damaged_gaps(log, expected)
     known = {
@@ -191,7 +191,7 @@ def _consistency(
 
 
 def _agrees(log: LogEvidence, ledger: ClientLedger, key: BlockKey) -> bool:
-    # The last field is no content: of a receipt it says whether the server found the block equal to its feed.
+    # The last field is not content: in the row of a receipt it is whether the server found the block equal to its feed.
     receipts, blocks = ledger.receipts.of(key), log.blocks.of(key)
     receipted, logged = {row[:-1] for row in receipts}, {row[:-1] for row in blocks}
     # A receipt without its block is no contradiction: the records are missing, with a cause of their own.
@@ -209,7 +209,7 @@ def _unsealed(evidence: RunEvidence, log: LogEvidence, ledger: ClientLedger, sta
 
 
 def _unknown_fences(log: LogEvidence, ledger: ClientLedger) -> set[int]:
-    # That the ledger has no subscription at all is a sentence of its own.
+    # A ledger without any subscription of the client is reported by a sentence of its own.
     if not ledger.subscriptions:
         return set()
     opened = {row.fence for versions in log.opens.values() for row in versions.values()}

@@ -52,7 +52,7 @@ def _chosen(clients: Sequence[ClientResult]) -> list[ClientResult]:
 
 
 def events(evidence: LedgerEvidence) -> list[TimelineEvent]:
-    """Return what happened, in the order of time."""
+    """Return the events of a run, in the order of time."""
     found = {*_rate_changes(evidence), *_drops(evidence), *_of_clients(evidence), *_ends(evidence)}
     return sorted(found, key=event_order)
 

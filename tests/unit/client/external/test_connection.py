@@ -1,4 +1,4 @@
-"""Tests of connecting to a foreign server."""
+"""Tests of connecting to an external server."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ REFUSED = ConnectionFailure(429, "slow down", "slow down", True)
 
 
 async def echo_header(connection: ServerConnection) -> None:
-    """Say which authorization came."""
+    """Send the value of the authorization header."""
     assert connection.request is not None
     await connection.send(connection.request.headers.get("Authorization", "none"))
 
 
-async def said(url: str, **changed: str) -> str:
+async def first_message(url: str, **changed: str) -> str:
     """Connect, and return the first message."""
     reach = feed_settings(url, **changed).reach
     connection = await connect_to(reach, Clock(), tls_context(reach))
@@ -63,8 +63,8 @@ async def test_authorization_is_read_from_its_file(tmp_path: Path) -> None:
     async with external_server(echo_header) as url:
         for value in ("Bearer abc", "Bearer def"):
             secret.write_text(value + "\n")
-            assert value == await said(url, FEED_AUTHORIZATION_FILE=str(secret))
-        assert "none" == await said(url)
+            assert value == await first_message(url, FEED_AUTHORIZATION_FILE=str(secret))
+        assert "none" == await first_message(url)
 
 
 @pytest.mark.parametrize("content", [None, "", "two\nlines", "\x07"])
@@ -96,15 +96,15 @@ async def test_a_server_must_prove_its_identity(certificate: Path) -> None:
     """A self-signed certificate is refused, and accepted if FEED_CA_FILE contains it."""
     async with external_server(echo_header, ssl=tls_of(certificate)) as url:
         with pytest.raises(ssl.SSLCertVerificationError):
-            await said(url)
-        assert "none" == await said(url, FEED_CA_FILE=str(certificate / "cert.pem"))
+            await first_message(url)
+        assert "none" == await first_message(url, FEED_CA_FILE=str(certificate / "cert.pem"))
 
 
 async def test_a_server_must_have_the_name(certificate: Path) -> None:
     """A certificate for another name is refused even if its issuer is trusted."""
     async with external_server(echo_header, ssl=tls_of(certificate)) as url:
         with pytest.raises(ssl.SSLCertVerificationError, match="not valid for"):
-            await said(url.replace("localhost", "127.0.0.1"), FEED_CA_FILE=str(certificate / "cert.pem"))
+            await first_message(url.replace("localhost", "127.0.0.1"), FEED_CA_FILE=str(certificate / "cert.pem"))
 
 
 def test_unreadable_certificates_are_reported(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ async def test_a_proxy_is_asked_when_named() -> None:
     port = server.sockets[0].getsockname()[1]
     async with server:
         with pytest.raises(Exception, match=r".*"):
-            await said("ws://feed.example:80/x", FEED_PROXY=f"http://127.0.0.1:{port}")
+            await first_message("ws://feed.example:80/x", FEED_PROXY=f"http://127.0.0.1:{port}")
 
     assert [b"CONNECT feed.example:80 HTTP/1.1\r\n"] == asked
 

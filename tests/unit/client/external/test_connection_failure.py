@@ -52,7 +52,7 @@ def test_a_refusal_has_status_and_first_line(body: bytes, reason: str) -> None:
 @pytest.mark.parametrize(("status", "firm"), [(401, True), (403, True), (429, True), (404, False), (503, False)])
 def test_some_statuses_are_firm(status: int, firm: bool) -> None:
     """A rejection is firm; the failure of a server that is down is not."""
-    assert firm is of_attempt(answered(status), [], START_US).firm
+    assert firm is of_attempt(answered(status), [], START_US).is_firm
 
 
 def test_a_proxy_that_refuses_is_named() -> None:
@@ -103,10 +103,10 @@ def test_a_date_counts_from_the_servers_own_clock() -> None:
 def test_an_end_has_the_first_close_frame(
     received: Close | None, sent: Close | None, received_first: bool | None, code: int, reason: str, firm: bool
 ) -> None:
-    """The code is that of the close frame that came first, 1006 where there was none."""
+    """The code is that of the close frame that was sent first, 1006 without one."""
     found = of_close(ended(received, sent, received_first=received_first), 200, [])
 
-    assert (code, reason, firm) == (found.code, found.reason, found.firm)
+    assert (code, reason, firm) == (found.code, found.reason, found.is_firm)
 
 
 def test_no_secret_is_shown() -> None:
@@ -115,8 +115,8 @@ def test_no_secret_is_shown() -> None:
     secrets = secrets_of(
         ["wss://me:hunter2@feed/x?token=abcdefgh&v=1", ""], "Bearer s3cr3t-value", [f'{{"jwt":"{token}"}}']
     )
-    said = f"wss://me:hunter2@feed/x?token=abcdefgh&v=1 no abcdefgh, s3cr3t-value, {token}; http://a/b?q#c me"
-    shown = brief(said, secrets)
+    text = f"wss://me:hunter2@feed/x?token=abcdefgh&v=1 no abcdefgh, s3cr3t-value, {token}; http://a/b?q#c me"
+    shown = brief(text, secrets)
 
     assert "wss://feed/x no ***, ***, ***; http://a/b me" == shown
 

@@ -1,4 +1,4 @@
-"""Tests of reading a foreign server's frames."""
+"""Tests of reading an external server's frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of what arrived in one frame of a foreign feed."""
+"""Tests of the records of one frame of an external feed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of how a feed says that it is over."""
+"""Tests of the conditions that end a feed."""
 
 from __future__ import annotations
 

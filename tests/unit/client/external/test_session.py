@@ -74,7 +74,7 @@ async def test_sequences_of_several_keys_are_separate(tmp_path: Path) -> None:
 async def test_records_without_a_number_are_counted_and_reported_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What cannot be numbered is logged, counted in its block, and told in one line for each kind of remark."""
+    """A record without a usable number is logged, counted in its block, and each kind of remark is logged once."""
     odd = [DecodedRecord(b'"what?"', "text", remark="not JSON")] * 3
     with caplog.at_level(logging.WARNING):
         async with written_session(tmp_path) as opened:

@@ -1,4 +1,4 @@
-"""Tests of the lines that tell what becomes of a session's connections."""
+"""Tests of the log lines about a session's connections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def connections() -> ConnectionLog:
 
 
 def outline(line: blocklog.ConnectionLine) -> tuple[str, int, bool, int | None, str, int]:
-    """Return what a line says of an event."""
+    """Return the event and state in a line."""
     return line.event, line.connection, line.connected, line.code, line.reason, line.attempts
 
 

@@ -1,4 +1,4 @@
-"""Tests of the settings of a foreign feed."""
+"""Tests of the settings of an external feed."""
 
 from __future__ import annotations
 

@@ -162,8 +162,8 @@ async def test_a_message_that_is_too_long_is_reported(tmp_path: Path, caplog: py
             await until(lambda: made.received == 1)
 
     assert [1] == logged(folder(tmp_path))
-    told = [record.why for record in caplog.records if record.message == "not connected"]  # type: ignore[attr-defined]
-    assert ["a message is longer than FEED_MAX_BYTES=128"] == told
+    result = [record.why for record in caplog.records if record.message == "not connected"]  # type: ignore[attr-defined]
+    assert ["a message is longer than FEED_MAX_BYTES=128"] == result
 
 
 async def test_a_refusal_is_logged_with_its_status(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -268,7 +268,7 @@ async def test_a_close_of_our_own_has_its_code(tmp_path: Path) -> None:
 async def test_a_named_end_ends_the_run(
     tmp_path: Path, end: str, frames: list[object], records: list[int], condition: str
 ) -> None:
-    """What FEED_END names seals the log as finished, and the client is well and idle until it is stopped."""
+    """A condition of FEED_END seals the log as finished, and the client stays healthy until it is stopped."""
 
     async def script(connection: ServerConnection) -> None:
         for frame in frames:
@@ -323,15 +323,15 @@ class Recorder(Backoff):
         self.noted: list[str] = []
 
     def succeeded(self) -> None:
-        """Note that the back-off began again."""
+        """Record that the back-off began again."""
         self.noted.append("again")
 
     def use_longest(self) -> None:
-        """Note that a refusal was firm."""
+        """Record that a refusal was firm."""
         self.noted.append("firm")
 
     def not_before(self, seconds: float) -> None:
-        """Note what the server asked for."""
+        """Record the delay that the server asked for."""
         self.noted.append(f"not before {seconds:g} s")
 
 

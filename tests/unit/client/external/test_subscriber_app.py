@@ -1,4 +1,4 @@
-"""Tests of the clients of a foreign feed."""
+"""Tests of the clients of an external feed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def test_all_clients_of_a_process_are_in_one_run(tmp_path: Path) -> None:
 
 
 async def test_a_late_client_of_an_invocation_makes_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the end a client that crashed leaves its log as it is, and one that was never there logs that it came."""
+    """After the end of the run a client that crashed leaves its log as it is; one without a log logs its attempt."""
     clock = Clock()
     monkeypatch.setenv(invocation.VARIABLE, invocation.draw(clock.now_us()))
     clients = [(name, client_config(tmp_path)) for name in ("client-1", "client-2")]

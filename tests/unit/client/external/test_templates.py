@@ -36,9 +36,9 @@ def test_resumption_may_name_the_number_that_is_wanted() -> None:
 
 def test_resumption_is_sent_for_every_key() -> None:
     """A template with {key} is sent once for each key, with the last seq of that key."""
-    said = resumption(Template.of("{key}:{seq}"), "client-1", [("a", 4), ("b", 9)])
+    messages = resumption(Template.of("{key}:{seq}"), "client-1", [("a", 4), ("b", 9)])
 
-    assert ["a:4", "b:9"] == said
+    assert ["a:4", "b:9"] == messages
 
 
 @pytest.mark.parametrize("key", [r"a\u0062", r"x\n", r"\x41", r"\\", "{seq}", "{client}", "{key}", r"\1", "binary:"])

@@ -1,1 +1,1 @@
-"""Tests of services/collector/commands, one module for each of its own."""
+"""Tests of services/collector/commands, one module for each command."""

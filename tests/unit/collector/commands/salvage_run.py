@@ -1,4 +1,4 @@
-"""Salvages files, for the tests of what comes of it."""
+"""Salvages files, for the tests of the copy."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def after(tmp_path: Path) -> str:
 
 
 def test_worse_is_shown_and_is_the_exit_code(before: str, after: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Both sides, the workload, each metric with its change, and the verdict last."""
+    """The text has both sides, the workload, each metric with its change, and the verdict last; the exit code is 99."""
     assert 99 == main(["compare", before, after])
     lines = capsys.readouterr().out.splitlines()
 
@@ -82,14 +82,14 @@ def test_worse_is_shown_and_is_the_exit_code(before: str, after: str, capsys: py
 
 
 def test_the_other_way_round_it_is_better(before: str, after: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """What got better is told, and is no failure."""
+    """A better metric is named in the verdict, and the exit code is 0."""
     assert 0 == main(["compare", after, before])
     assert "  nothing got worse; better: latency p99" == capsys.readouterr().out.splitlines()[-1]
 
 
 @pytest.mark.parametrize(("share", "code"), [("83%", 99), ("84%", 0), ("0.83", 99), ("0.84", 0)])
-def test_what_is_borne_may_be_said(before: str, after: str, share: str, code: int) -> None:
-    """With a percent sign or without."""
+def test_what_is_borne_may_be_given(before: str, after: str, share: str, code: int) -> None:
+    """The tolerated share may be given with and without a percent sign."""
     assert code == main(["compare", before, after, "--worse-than", share])
 
 
@@ -104,7 +104,7 @@ def test_what_is_no_share_is_refused(before: str, share: str, capsys: pytest.Cap
 
 
 def test_of_one_run_a_side_only_counts_are_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Times are shown without a judgement, with the reason; a missing message is one all the same."""
+    """With one run a side times are shown without a judgement and with the reason; a missing message is worse."""
     one, other = folder(tmp_path / "a", made(1, 10)), folder(tmp_path / "b", made(1, 90))
 
     assert 0 == main(["compare", one, other])
@@ -117,8 +117,8 @@ def test_of_one_run_a_side_only_counts_are_judged(tmp_path: Path, capsys: pytest
     assert "  worse: missing" == capsys.readouterr().out.splitlines()[-1]
 
 
-def test_too_few_runs_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With three runs a side nothing can be told from noise."""
+def test_too_few_runs_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With three runs a side a note states that no change can be distinguished from noise."""
     sides = [
         folder(tmp_path / name, *(made(number, p99) for number in range(3))) for name, p99 in (("a", 1), ("b", 90))
     ]
@@ -139,7 +139,7 @@ def test_different_workloads_are_refused(tmp_path: Path, before: str, capsys: py
 
 
 def test_markdown_is_a_table(before: str, after: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The verdict first; every row has the columns of its head."""
+    """The Markdown begins with the verdict, and every row has the columns of its head."""
     assert 99 == main(["compare", before, after, "--markdown"])
     lines = capsys.readouterr().out.splitlines()
 
@@ -149,7 +149,7 @@ def test_markdown_is_a_table(before: str, after: str, capsys: pytest.CaptureFixt
 
 
 def test_json_has_all_of_it(before: str, after: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line, with the values of every run."""
+    """With --json the result is one line, with the values of every run."""
     assert 99 == main(["compare", before, after, "--json"])
     (line,) = capsys.readouterr().out.splitlines()
     found = json.loads(line)
@@ -163,6 +163,6 @@ def test_json_has_all_of_it(before: str, after: str, capsys: pytest.CaptureFixtu
 
 
 def test_a_side_without_runs_is_refused(tmp_path: Path, before: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """And named."""
+    """A side without runs is an error that names it."""
     assert 104 == main(["compare", before, str(tmp_path / "nowhere")])
     assert f"error: {tmp_path / 'nowhere'}: nothing to compare" in capsys.readouterr().err

@@ -26,12 +26,12 @@ def runs(latencies: Sequence[int | None], **totals: Any) -> list[Summary]:
 
 
 def change(before: list[Summary], after: list[Summary], metric: str = "latency p99", tolerance: float = 0.1) -> Change:
-    """Return what became of one metric."""
+    """Return the change of one metric."""
     return next(one for one in compare(before, after, tolerance) if one.metric == metric)
 
 
 def test_every_metric_of_a_good_run_is_compared() -> None:
-    """In the order in which they are shown."""
+    """Every metric of a good run is compared, in the order in which they are shown."""
     assert [metric.name for metric in METRICS] == [one.metric for one in compare([MADE], [MADE], 0.1)]
 
 
@@ -51,7 +51,7 @@ def test_every_metric_of_a_good_run_is_compared() -> None:
 def test_medians_are_compared_and_held_to_the_noise(
     before: list[int], after: list[int], outcome: str, a: float, b: float
 ) -> None:
-    """A change counts when it is both more than noise and more than is borne."""
+    """A change is reported if it exceeds both the noise and the tolerance."""
     found = change(runs(before), runs(after))
 
     assert (outcome, a, b) == (found.outcome, found.a, found.b)
@@ -60,7 +60,7 @@ def test_medians_are_compared_and_held_to_the_noise(
 
 
 def test_what_is_borne_is_a_share() -> None:
-    """5 % more is worse to whom bears 4 %, and not to whom bears 5 %."""
+    """A change of 5 % is worse with a tolerance of 4 %, and not with one of 5 %."""
     before, after = runs([100] * 5), runs([105] * 5)
 
     assert ["worse", "changed"] == [change(before, after, tolerance=tolerance).outcome for tolerance in (0.04, 0.05)]
@@ -86,17 +86,17 @@ def test_of_facts_the_worst_run_counts(before: int, after: int, outcome: str) ->
 
 
 def test_a_change_from_nothing_has_no_share() -> None:
-    """There is no relative change from 0."""
+    """A change from 0 has no share."""
     assert None is change(runs([1]), runs([1], missing=5), "missing").change
 
 
 def test_what_one_side_has_not_is_not_compared() -> None:
-    """Without a schedule there is no latency, and so no change of it."""
+    """A metric that one side lacks, such as latency at rate 0, is not compared."""
     assert "latency p99" not in [one.metric for one in compare(runs([None]), runs([5]), 0.1)]
     assert 5 == change(runs([None, 5]), runs([5])).a
 
 
 @pytest.mark.parametrize(("values", "expected"), [([5], None), ([10, 9, 12], 0.2), ([0, 0, 1], None)])
 def test_how_far_apart_runs_are_is_relative(values: list[int], expected: float | None) -> None:
-    """The farthest run from the median, as a share of it."""
+    """The relative range is the largest distance from the median, as a share of the median."""
     assert pytest.approx(expected) == relative_range(values)

@@ -1,4 +1,4 @@
-"""Tests of the test for noise: held to published tables, and to counting by hand."""
+"""Tests of the test for noise, compared with published tables and an enumeration."""
 
 from itertools import combinations
 
@@ -54,7 +54,7 @@ numbers = st.lists(st.integers(0, 9).map(float), min_size=1, max_size=5)
 
 @given(numbers, numbers)
 def test_it_is_what_trying_all_ways_gives(ours: list[float], theirs: list[float]) -> None:
-    """Each way to deal the values to the two sides, by hand: the share whose sum of ranks is as extreme."""
+    """The p-value is the share of all assignments of the values to the sides whose rank sum is as extreme."""
     every = sorted([*ours, *theirs])
     ranks = [2 * every.index(value) + every.count(value) + 1 for value in [*ours, *theirs]]
     sums = [sum(dealt) * len(ranks) for dealt in combinations(ranks, len(ours))]
@@ -66,7 +66,7 @@ def test_it_is_what_trying_all_ways_gives(ours: list[float], theirs: list[float]
 
 @given(numbers, numbers)
 def test_it_does_not_matter_which_side_is_ours(ours: list[float], theirs: list[float]) -> None:
-    """The test is two-sided, and knows no units."""
+    """The p-value does not depend on which side is first, nor on the unit."""
     assert pytest.approx(p_value(ours, theirs)) == p_value(theirs, ours)
     assert pytest.approx(p_value(ours, theirs)) == p_value([10 * one for one in ours], [10 * one for one in theirs])
 
@@ -75,8 +75,8 @@ def test_it_does_not_matter_which_side_is_ours(ours: list[float], theirs: list[f
     ("ours", "theirs", "expected"),
     [(3, 3, False), (3, 4, False), (3, 5, True), (4, 4, True), (1, 38, False), (1, 40, True)],
 )
-def test_too_few_runs_tell_nothing(ours: int, theirs: int, expected: bool) -> None:
-    """However far apart they are; what can be told, the test does tell."""
+def test_too_few_runs_show_nothing(ours: int, theirs: int, expected: bool) -> None:
+    """`can_be_significant` is whether the most extreme samples of these sizes are significant."""
     apart = p_value(range(ours), range(100, 100 + theirs))
 
     assert expected is can_be_significant(ours, theirs)

@@ -42,7 +42,7 @@ def blocks(found: LogSurvey, client: str, session: int = 1) -> list[tuple[int, i
 
 
 def test_every_line_of_a_good_run_is_found(tmp_path: Path) -> None:
-    """Opens, blocks and ends, each in its segment, and each line where it stands."""
+    """Open lines, blocks and end lines are found with their segments and positions."""
     files = good_run()
     found = survey(tmp_path, files)
     session = found.clients["client-1"][1]
@@ -57,7 +57,7 @@ def test_every_line_of_a_good_run_is_found(tmp_path: Path) -> None:
 
 
 def test_damaged_lines_are_left_out_with_the_reason(tmp_path: Path) -> None:
-    """A flipped bit, a torn tail; what follows is known to stand after a gap."""
+    """A damaged and a torn line are left out with the reason, and the line after them has ``after_gap``."""
     files = good_run()
     files[FIRST][1] = files[FIRST][1].replace(b'"N7"', b'"N8"')
     files[SECOND].append(b'{"crc":')
@@ -73,7 +73,7 @@ def test_damaged_lines_are_left_out_with_the_reason(tmp_path: Path) -> None:
     [({"digest": "x00000000"}, "block 2: digest is x00000000"), ({"count": 9}, "block 2: count is 9")],
 )
 def test_a_block_that_contradicts_itself_is_left_out(tmp_path: Path, change: dict[str, object], why: str) -> None:
-    """Its checksum holds, and its content cannot be believed."""
+    """A block whose content contradicts its header is left out although its checksum is right."""
     found = survey(tmp_path, log_files(Session("a", 1, 1, 0, [(1, 10), (11, 20)], changes={2: change})))
 
     assert [(log_source("a"), 3)] == left_out(found)
@@ -93,7 +93,7 @@ def test_a_time_that_is_none_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_line_in_anothers_file_is_its_own_clients(tmp_path: Path) -> None:
-    """Of this run: it counts where it belongs. Of another run: it is left out."""
+    """A line of this run in another client's file is kept for its own client; a line of another run is left out."""
     files = good_run()
     moved = files[FIRST].pop(2)
     stranger = Writer(blocklog.codec)
@@ -107,7 +107,7 @@ def test_a_line_in_anothers_file_is_its_own_clients(tmp_path: Path) -> None:
 
 
 def test_a_line_counts_once(tmp_path: Path) -> None:
-    """A copy of a file is counted, and gives nothing new."""
+    """A copy of a line is counted and kept once."""
     files = good_run()
     found = survey(tmp_path, {**files, Source(RUN, "client-1", "copy.jsonl"): files[FIRST]})
 
@@ -155,14 +155,14 @@ def test_a_kept_line_that_cannot_be_read_again_is_named(tmp_path: Path, monkeypa
 
 
 def test_a_file_of_an_old_version_is_left_out_in_one_line(tmp_path: Path) -> None:
-    """All its lines have one cause, so only the first one is named."""
+    """A file of an old version is reported by its first line only."""
     found = survey(tmp_path, {FIRST: UNRELEASED_LOG})
 
     assert [(FIRST, 1)] == left_out(found)
 
 
 def test_an_end_is_whose_line_it_continues(tmp_path: Path) -> None:
-    """It may stand before that line, or after a damaged one; one that continues nothing here is left out."""
+    """An end line belongs to the segment of the line that it continues; one that continues no line is left out."""
     files = good_run()
     files[FIRST][2:] = reversed(files[FIRST][2:])
     files[SECOND][4] = files[SECOND][4].replace(b'"N51"', b'"N15"')
@@ -175,7 +175,7 @@ def test_an_end_is_whose_line_it_continues(tmp_path: Path) -> None:
 
 
 def test_empty_files_are_noted(tmp_path: Path) -> None:
-    """A session that only claimed its file has one all the same."""
+    """A session that only claimed its file has a segment without lines."""
     found = survey(tmp_path, {log_source("a", 3): []})
 
     assert {1} == found.clients["a"][3].segments
@@ -190,7 +190,7 @@ def test_a_misnamed_file_is_what_its_lines_say(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is named, and the others are read."""
+    """A file that cannot be read is reported, and the others are read."""
 
     def refuse(_: Path, source: Source) -> None:
         raise PermissionError(13, "Permission denied")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.collector.__main__ import main
-from tests.builders.external_runs import heard, log, message
+from tests.builders.external_runs import log, message, numbered_messages
 from tests.builders.runs import RUN, good_run, log_source, record, write
 from tests.unit.contract.test_unreleased_form import UNRELEASED_LOG
 
@@ -29,7 +29,7 @@ def ask(volumes: Path, *arguments: str) -> int:
 
 
 def test_a_message_is_a_line_of_json(volumes: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """Place, seq, times, and the record byte for byte."""
+    """A message is a line of JSON with place, seq, times, and the record byte for byte."""
     assert 0 == ask(volumes, "--client", "client-2", "--seq", "7")
     (line,) = capfdbinary.readouterr().out.splitlines()
 
@@ -40,8 +40,8 @@ def test_a_message_is_a_line_of_json(volumes: Path, capfdbinary: pytest.CaptureF
     assert line.endswith(b'"record":' + record(7) + b"}")
 
 
-def test_text_stands_in_columns(volumes: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """One head, and every column begins where its head does, or ends there."""
+def test_text_is_in_columns(volumes: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """With --text there is one head, and every column is aligned with it."""
     assert 0 == ask(volumes, "--text", "--limit", "2")
     head, *lines = capfd.readouterr().out.splitlines()
 
@@ -67,20 +67,20 @@ def test_text_stands_in_columns(volumes: Path, capfd: pytest.CaptureFixture[str]
 def test_what_is_asked_for_is_shown(
     volumes: Path, arguments: list[str], count: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Each way to narrow narrows."""
+    """Each filter selects its messages."""
     assert 0 == ask(volumes, *arguments)
     assert count == len(capfd.readouterr().out.splitlines())
 
 
 def test_the_newest_run_is_meant(volumes: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Of several runs the newest is shown unless one is named."""
+    """Without --run the newest run is shown."""
     (volumes / "logs" / "20271122T073000Z" / "client-1").mkdir(parents=True)
 
     assert 0 == ask(volumes)
     assert ("", "run 20271122T073000Z: no such message\n") == capfd.readouterr()
 
 
-def test_damage_is_told_and_is_the_exit_code(volumes: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_damage_is_reported_and_is_the_exit_code(volumes: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Good messages are printed, skipped lines reported on standard error, at most 20 of each file one by one."""
     file = volumes / log_source("client-1").path
     file.write_bytes(b"x\n" * 25 + file.read_bytes())
@@ -103,13 +103,13 @@ def test_damage_is_told_and_is_the_exit_code(volumes: Path, capfd: pytest.Captur
 def test_who_is_not_there_is_refused(
     volumes: Path, arguments: list[str], message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A client or run that does not exist is a wrong argument, and the one that is meant is suggested."""
+    """A client or run that does not exist is an error that suggests a similar one."""
     assert 104 == ask(volumes, *arguments)
     assert message in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("wrong", [["--seq", "x"], ["--seq", "-"], ["--slower-than", "3"], ["--limit", "-1"]])
-def test_a_wrong_argument_says_what_is_expected(
+def test_a_wrong_argument_states_what_is_expected(
     volumes: Path, wrong: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The error about each argument has the expected form."""
@@ -121,14 +121,14 @@ def test_a_wrong_argument_says_what_is_expected(
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    """Of no run there is nothing to show."""
+    """A folder without a run is an error."""
     (tmp_path / "logs").mkdir()
 
     assert 104 == ask(tmp_path)
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(volumes: Path) -> None:
-    """As before ``head``: no traceback, and no failure."""
+    """A closed pipe ends the output without a traceback and with the exit code 0."""
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as pipe:
@@ -144,8 +144,8 @@ def test_a_reader_that_goes_away_ends_it_quietly(volumes: Path) -> None:
 
 
 def test_messages_of_a_feed_that_is_not_ours_are_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """What such a message lacks is null, or a dash; its key is told, and stands before its number."""
-    write(log("client-1", [*heard([0, None]), *heard([7], key="b")]), tmp_path)
+    """An external message has null or a dash for unknown values, and its key before its number."""
+    write(log("client-1", [*numbered_messages([0, None]), *numbered_messages([7], key="b")]), tmp_path)
     assert 0 == ask(tmp_path)
     _, odd, keyed = map(json.loads, capfd.readouterr().out.splitlines())
     assert 0 == ask(tmp_path, "--text")
@@ -157,8 +157,8 @@ def test_messages_of_a_feed_that_is_not_ours_are_shown(tmp_path: Path, capfd: py
 
 
 def test_a_seq_that_is_asked_for_is_not_one_without(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A message without a number is none of those between two; one without a latency is not slow."""
-    write(log("client-1", heard([None, 3, None, 9])), tmp_path)
+    """A message without a number is in no range of seqs, and one without a latency is not slow."""
+    write(log("client-1", numbered_messages([None, 3, None, 9])), tmp_path)
     write(log("client-2", [message(4, 1, late_ns=None)]), tmp_path)
     assert 0 == ask(tmp_path, "--seq", "-5")
     assert [3, 4] == [json.loads(line)["seq"] for line in capfd.readouterr().out.splitlines()]
@@ -168,7 +168,7 @@ def test_a_seq_that_is_asked_for_is_not_one_without(tmp_path: Path, capfd: pytes
 
 
 def test_a_log_of_an_old_version_is_reported_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """All its lines have one cause."""
+    """A log of an old version is reported in one line."""
     write({log_source("client-1"): UNRELEASED_LOG}, tmp_path)
     ask(tmp_path)
 
@@ -176,8 +176,8 @@ def test_a_log_of_an_old_version_is_reported_in_one_line(tmp_path: Path, capfd: 
 
 
 def test_a_number_above_2_53_is_printed_as_a_text(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """As in the log, since a JSON reader may round a larger integer; in columns it is printed as digits."""
-    write(log("client-1", heard([2**53 - 1, 2**53])), tmp_path)
+    """A number from 2^53 on is printed as a text in JSON and as digits in columns."""
+    write(log("client-1", numbered_messages([2**53 - 1, 2**53])), tmp_path)
     assert 0 == ask(tmp_path)
     assert [2**53 - 1, str(2**53)] == [json.loads(line)["seq"] for line in capfd.readouterr().out.splitlines()]
 

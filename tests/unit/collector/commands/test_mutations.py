@@ -31,7 +31,7 @@ def changed(damaged: Mutation) -> tuple[Source, list[bytes], list[bytes]]:
 @pytest.mark.parametrize("header", [True, False])
 @pytest.mark.parametrize("seed", range(10))
 def test_one_bit_is_flipped(tmp_path: Path, header: bool, seed: int) -> None:
-    """Of one line one bit differs, before the messages or among them, and the line is refused."""
+    """One bit of one block differs, before or within the messages, and the line is refused."""
     damaged = mutations.bit_flipped(run(tmp_path, seed=seed), header=header)
     source, before, after = changed(damaged)
     ((at, old, new),) = [
@@ -47,7 +47,7 @@ def test_one_bit_is_flipped(tmp_path: Path, header: bool, seed: int) -> None:
 
 
 def test_a_line_is_removed(tmp_path: Path) -> None:
-    """One line is gone, and the one that follows it is named."""
+    """One line is removed, and the line after it is to be named."""
     damaged = mutations.line_removed(run(tmp_path))
     source, before, after = changed(damaged)
     at = int(damaged.where.rpartition(":")[2]) - 1
@@ -57,7 +57,7 @@ def test_a_line_is_removed(tmp_path: Path) -> None:
 
 
 def test_a_file_is_removed(tmp_path: Path) -> None:
-    """A log's file is gone, and its client is to be named."""
+    """One file of a log is removed, and its client is to be named."""
     damaged = mutations.file_removed(run(tmp_path))
     ((source, lines),) = damaged.files.items()
 
@@ -66,15 +66,15 @@ def test_a_file_is_removed(tmp_path: Path) -> None:
 
 
 def test_two_lines_are_swapped(tmp_path: Path) -> None:
-    """The same lines stand there, two that follow each other in the other order."""
+    """Two adjacent lines are swapped."""
     _, before, after = changed(mutations.lines_swapped(run(tmp_path)))
     at = next(at for at, (old, new) in enumerate(zip(before, after, strict=True)) if old != new)
 
     assert [*before[:at], before[at + 1], before[at], *before[at + 2 :]] == after
 
 
-def test_a_line_stands_twice(tmp_path: Path) -> None:
-    """A line is followed by itself."""
+def test_a_line_is_repeated(tmp_path: Path) -> None:
+    """A line follows itself."""
     _, before, after = changed(mutations.line_repeated(run(tmp_path)))
 
     assert len(before) + 1 == len(after)
@@ -92,7 +92,7 @@ def test_a_file_is_cut_within_its_last_block(tmp_path: Path) -> None:
 
 
 def test_a_line_is_another_clients(tmp_path: Path) -> None:
-    """In the place of a line stands one out of another client's log."""
+    """A line is replaced by one of another client's log."""
     source, before, after = changed(mutations.line_of_another(run(tmp_path)))
     ((line,),) = ([new for old, new in zip(before, after, strict=True) if old != new],)
 
@@ -103,7 +103,7 @@ def test_a_line_is_another_clients(tmp_path: Path) -> None:
     ("damage", "kind"), [(mutations.receipt_removed, b'"receipt"'), (mutations.end_removed, b'"kind":"end"')]
 )
 def test_a_line_of_the_ledger_is_removed(tmp_path: Path, damage: type, kind: bytes) -> None:
-    """One line of that kind is gone from the ledger."""
+    """One line of that kind is removed from the ledger."""
     source, before, after = changed(damage(run(tmp_path)))
     ((line,),) = ([line for line in before if line not in after],)
 
@@ -120,7 +120,7 @@ def test_a_line_of_the_ledger_is_removed(tmp_path: Path, damage: type, kind: byt
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_not_damaged(tmp_path: Path, damage: type) -> None:
-    """A run without blocks and without a ledger cannot be damaged, and the error says what it lacks."""
+    """A run without blocks or a ledger cannot be damaged, and the error names the missing part."""
     files = log_files(Logged("client-1", 1, 1, 0, []))
 
     with pytest.raises(NotApplicable, match="has"):
@@ -128,7 +128,7 @@ def test_what_is_not_there_is_not_damaged(tmp_path: Path, damage: type) -> None:
 
 
 def test_a_single_client_has_no_other(tmp_path: Path) -> None:
-    """With one client there is no line of another to put in."""
+    """With one client no line of another one can be inserted."""
     files = {source: lines for source, lines in GOOD.items() if source.client in (None, "client-1")}
 
     with pytest.raises(NotApplicable, match="no other client"):
@@ -136,19 +136,19 @@ def test_a_single_client_has_no_other(tmp_path: Path) -> None:
 
 
 def test_the_same_seed_chooses_the_same_place(tmp_path: Path) -> None:
-    """Dice of one seed damage the same bit, those of another one another."""
+    """The same seed selects the same bit, another seed another one."""
     places = [mutations.bit_flipped(run(tmp_path, seed=seed), header=False).where for seed in (1, 1, 2)]
 
     assert places[0] == places[1] != places[2]
 
 
 def test_a_place_is_counted_from_one() -> None:
-    """As the reports count lines."""
+    """The place of a line counts from 1, as in reports."""
     assert f"{log_source('a').path}:1" == mutations.place(log_source("a"), 0)
 
 
 def test_an_incomplete_line_is_not_damaged_again() -> None:
-    """A torn last line is of no kind: a copy of a file may end in one although the run passes."""
+    """A torn last line is of no kind: a run with a copy of a file that ends in one may pass."""
     whole = GOOD[log_source("client-1")]
     torn = [*whole[:2], whole[2][:60]]
 

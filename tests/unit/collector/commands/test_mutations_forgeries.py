@@ -27,7 +27,7 @@ def records(line: bytes) -> tuple[bytes, ...]:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_forged_latency_is_a_good_line(tmp_path: Path, seed: int) -> None:
-    """One message looks ten times faster, and by itself its line is beyond reproach."""
+    """A forged latency is a tenth of the original, and its line has a right checksum."""
     damaged = mutations.latency_forged(run(tmp_path, seed=seed))
     ((source, lines),) = damaged.files.items()
     ((old, new),) = [(old, new) for old, new in zip(GOOD[source], lines or [], strict=True) if old != new]
@@ -43,8 +43,8 @@ def test_a_forged_latency_is_a_good_line(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_of_a_forged_record_the_log_tells_nothing(tmp_path: Path, seed: int) -> None:
-    """All that depends on the record is recomputed: the log alone has no fault, and one record has changed."""
+def test_of_a_forged_record_the_log_shows_nothing(tmp_path: Path, seed: int) -> None:
+    """After a forged record the log alone has no fault, and exactly one record has changed."""
     damaged = mutations.record_forged(run(tmp_path, seed=seed))
     ((source, lines),) = damaged.files.items()
     made = judged({**GOOD, source: lines or []})

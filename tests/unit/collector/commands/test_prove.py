@@ -13,7 +13,7 @@ from services.collector.commands.mutations import Mutation
 from services.collector.commands.prove import DAMAGES, DamageResult, prove
 from services.collector.commands.run_loader import load_evidence
 from services.collector.verdict import consistency
-from tests.builders.external_runs import heard, log
+from tests.builders.external_runs import log, numbered_messages
 from tests.builders.runs import RUN, good_run, ledger_source, write
 
 
@@ -33,32 +33,32 @@ def proved(volumes: Path, seed: int = 1, keep: Path | None = None) -> list[Damag
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers())
 def test_wherever_it_is_damaged_it_is_caught(volumes: Path, seed: int) -> None:
-    """Twelve damages at any places, and each is named."""
+    """Twelve damages at any places are caught, each with its place."""
     assert 12 == len(DAMAGES)
     assert [] == [one for one in proved(volumes, seed) if not one.caught or one.verdict == "PASS"]
 
 
 def test_a_verdict_is_the_one_that_verify_gives(volumes: Path, tmp_path: Path) -> None:
-    """Every copy that is kept is judged by ``verify`` as it was here, with the same sentence."""
+    """`verify` judges every kept copy with the same verdict and sentence."""
     for one in proved(volumes, keep=tmp_path / "proof"):
         made = next(verify.check(tmp_path / "proof" / f"{one.number:02d}")).summary
 
         assert one.verdict == made.verdict
-        assert one.said in [*map(consistency.fault_sentence, made.faults), *made.reasons]
+        assert one.sentence in [*map(consistency.fault_sentence, made.faults), *made.reasons]
 
 
 def test_nothing_is_changed(volumes: Path) -> None:
-    """The books themselves are as they were."""
+    """The files of the run are unchanged."""
     before = {path: path.read_bytes() for path in volumes.rglob("*.jsonl")}
     proved(volumes)
 
     assert before == {path: path.read_bytes() for path in volumes.rglob("*.jsonl")}
 
 
-def test_what_is_not_possible_is_said_and_counts_for_nothing(
+def test_what_is_not_possible_is_stated_and_counts_for_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With one client there is no line of another: eleven are left, and all are caught."""
+    """With one client eleven damages are possible, and all are caught."""
     opened = good_run()
     files = {source: lines for source, lines in opened.items() if source.client == "client-1"}
     files[ledger_source()] = _without_client_2(opened[ledger_source()])
@@ -79,7 +79,7 @@ def _without_client_2(_: list[bytes]) -> list[bytes]:
 
 
 def test_each_damage_is_shown_with_its_catch(volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The place, the verdict and the sentence that names the place."""
+    """The text has the place, the verdict and the sentence that names the place."""
     assert 0 == main(["prove", str(volumes), "--seed", "5"])
     lines = capsys.readouterr().out.splitlines()
 
@@ -94,7 +94,7 @@ def test_each_damage_is_shown_with_its_catch(volumes: Path, capsys: pytest.Captu
 
 
 def test_json_is_a_line_for_each(volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And nothing else."""
+    """With --json each damage is a line of JSON, and nothing else is printed."""
     assert 0 == main(["prove", str(volumes), "--json"])
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
@@ -124,7 +124,7 @@ def test_a_lines_number_is_not_a_part_of_another(volumes: Path, monkeypatch: pyt
 
 
 def test_a_run_that_does_not_pass_is_refused(volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where there is no PASS to lose a catch would not show: the verdict and its reason are told."""
+    """A run that does not pass is refused, with its verdict and the reason."""
     (volumes / ledger_source().path).unlink()
 
     assert 104 == main(["prove", str(volumes)])
@@ -132,7 +132,7 @@ def test_a_run_that_does_not_pass_is_refused(volumes: Path, capsys: pytest.Captu
 
 
 def test_only_an_empty_folder_is_filled(volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Copies are written nowhere where something is, and not where they cannot be."""
+    """Copies are written only to an empty or new folder that can be written to."""
     assert 104 == main(["prove", str(volumes), "--keep", str(volumes)])
     assert (
         f"error: --keep {volumes}: the folder is not empty; nothing is ever written over\n" == capsys.readouterr().err
@@ -143,15 +143,15 @@ def test_only_an_empty_folder_is_filled(volumes: Path, capsys: pytest.CaptureFix
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    """Of no run there is nothing to prove."""
+    """A folder without a run is an error."""
     (tmp_path / "logs").mkdir()
 
     assert 104 == main(["prove", str(tmp_path)])
 
 
-def test_one_sided_books_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A run of an external feed has no ledger to compare damages with, so one clear line refuses it."""
-    write(log("client-1", heard([1, 2, 3])), tmp_path)
+def test_a_run_without_a_ledger_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run of an external feed is refused in one line."""
+    write(log("client-1", numbered_messages([1, 2, 3])), tmp_path)
 
     assert 104 == main(["prove", str(tmp_path)])
     assert f"error: run {RUN} is of an external feed: it has no ledger, and prove damages ledger and logs\n" == (

@@ -39,7 +39,7 @@ def collected(files: Files, volumes: Path, **environment: str) -> dict[str, byte
 
 @pytest.mark.parametrize("is_good", [True, False])
 def test_the_files_are_those_of_the_collector(tmp_path: Path, *, is_good: bool) -> None:
-    """Byte for byte, from logs and ledger alone, at another place."""
+    """The files made from logs and ledger alone are byte for byte those of the collector."""
     files = good_run()
     if not is_good:
         files[log_source("client-1")][1] = b"garbage\n"
@@ -52,7 +52,7 @@ def test_the_files_are_those_of_the_collector(tmp_path: Path, *, is_good: bool) 
 
 
 def test_the_files_may_go_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Then nothing is written to the volumes, and the summary says where they are."""
+    """With --out nothing is written to the volumes, and the summary names the folder."""
     write(good_run(), tmp_path / "volumes")
 
     assert 0 == main(["report", str(tmp_path / "volumes"), "--run", RUN, "--out", str(tmp_path / "here")])
@@ -62,7 +62,7 @@ def test_the_files_may_go_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_the_summary_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As on a terminal, or as one line of JSON: the summary's content."""
+    """The summary is printed as on a terminal or, with --json, as one line of JSON."""
     write(good_run(), tmp_path)
 
     assert 0 == main(["report", str(tmp_path)])
@@ -75,7 +75,7 @@ def test_the_summary_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_the_newest_run_is_meant(tmp_path: Path) -> None:
-    """Unless one is named; an older one leaves the copy beside the runs alone."""
+    """Without --run the newest run is reported; an older one does not replace the copy beside the runs."""
     write(good_run(), tmp_path)
     (tmp_path / "logs" / "20271122T073000Z" / "client-1").mkdir(parents=True)
 
@@ -86,7 +86,7 @@ def test_the_newest_run_is_meant(tmp_path: Path) -> None:
 
 
 def test_a_run_that_goes_on_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its summary is its collector's; elsewhere it may be judged as it stands."""
+    """The files of an open run are not written to the volumes, and are with --out."""
     files = good_run()
     del files[ledger_source()][-1]
     write(files, tmp_path)
@@ -98,8 +98,8 @@ def test_a_run_that_goes_on_is_left_alone(tmp_path: Path, capsys: pytest.Capture
     assert FILES == set(written(tmp_path / "out"))
 
 
-def test_what_the_operator_has_to_mend_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No run, no such run, and a folder that takes no files."""
+def test_what_the_operator_has_to_repair_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder without a run, an unknown run and a folder that cannot be written to are errors."""
     (tmp_path / "logs").mkdir()
 
     assert 104 == main(["report", str(tmp_path)])

@@ -11,7 +11,7 @@ from tests.builders.runs import RUN, good_run, ledger_source, write
 
 
 def test_runs_are_found(tmp_path: Path) -> None:
-    """All of them, or the one that is asked for."""
+    """All runs of a folder are found, or the named one."""
     write(good_run(), tmp_path)
 
     assert [RUN] == runs_of(tmp_path)
@@ -19,7 +19,7 @@ def test_runs_are_found(tmp_path: Path) -> None:
 
 
 def test_an_unknown_run_is_refused(tmp_path: Path) -> None:
-    """The message names those that there are."""
+    """The error about an unknown run lists the known ones."""
     write(good_run(), tmp_path)
 
     with pytest.raises(VolumesNotFound, match=f"no run 20200101T000000Z; there are: {RUN}"):
@@ -27,13 +27,13 @@ def test_an_unknown_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:
-    """A folder with neither side of the books is a wrong argument."""
+    """A folder without ledger/ and logs/ is an error."""
     with pytest.raises(VolumesNotFound, match="neither ledger/ nor logs/"):
         runs_of(tmp_path)
 
 
 def test_books_are_read_whole(tmp_path: Path) -> None:
-    """Both sides, and what remained without a newline."""
+    """The ledger, the logs and their tails are read."""
     files = good_run()
     files[ledger_source()].append(b'{"crc":')
     write(files, tmp_path)
@@ -44,7 +44,7 @@ def test_books_are_read_whole(tmp_path: Path) -> None:
 
 
 def test_books_that_do_not_hold_still_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that is rewritten under the reader again and again is told, not half read."""
+    """A folder whose files are rewritten again and again raises an error."""
 
     def rewritten(self: RunFiles) -> Iterator[tuple[Source, bytes]]:
         raise FileRewritten("some file")

@@ -41,7 +41,7 @@ def test_a_published_summary_is_taken(tmp_path: Path) -> None:
 
 
 def test_an_open_runs_summary_is_not(tmp_path: Path) -> None:
-    """A summary that was not final says nothing: the books do."""
+    """The published summary of an open run is not used: the run is reconciled again."""
     write(good_run(), tmp_path)
     publish(tmp_path, msgspec.structs.replace(MADE, headline="half", state="running", verdict=None))
 
@@ -49,7 +49,7 @@ def test_an_open_runs_summary_is_not(tmp_path: Path) -> None:
 
 
 def test_a_summary_alone_is_a_side(tmp_path: Path) -> None:
-    """A file that was kept of an earlier run is enough, and so are published summaries whose books are gone."""
+    """A single summary.json, and a folder with published summaries alone, are a side."""
     file = tmp_path / "main.json"
     file.write_bytes(summary.encode(MADE))
     publish(tmp_path / "volumes", MADE)
@@ -59,7 +59,7 @@ def test_a_summary_alone_is_a_side(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_trusted_is_left_out(tmp_path: Path) -> None:
-    """An INVALID run measures nothing, and it is said which one."""
+    """An INVALID run is left out and named."""
     files = good_run()
     del files[ledger_source()][-1]
     write(files, tmp_path)
@@ -75,7 +75,7 @@ def test_what_cannot_be_trusted_is_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["none", "no.json", "."])
 def test_what_holds_no_run_is_refused(tmp_path: Path, name: str) -> None:
-    """A folder without runs, one that is not there, and a file that is no summary."""
+    """A folder without runs, a missing folder and a file that is no summary are errors."""
     (tmp_path / "no.json").write_text("{}")
 
     with pytest.raises(NoComparableRuns, match="no summary"):
@@ -83,7 +83,7 @@ def test_what_holds_no_run_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_a_plan_is_the_rate(tmp_path: Path) -> None:
-    """Two runs whose last pace is the same may have had different plans: the ledger's open line says which."""
+    """The rate of a workload is the plan in the ledger's open line."""
     files = good_run()
     writer = Writer(ledger.codec)
     writer.put(msgspec.structs.replace(opening(60, 2), plan="200:20s,1000"))
@@ -93,7 +93,7 @@ def test_a_plan_is_the_rate(tmp_path: Path) -> None:
     assert ["200:20s,1000"] == [work.rate for work in read_run_set(tmp_path).workloads]
 
 
-def test_a_damaged_ledger_tells_no_plan(tmp_path: Path) -> None:
+def test_a_damaged_ledger_shows_no_plan(tmp_path: Path) -> None:
     """A ledger that cannot be read is ignored, and the summary's rate is used."""
     write(good_run(), tmp_path)
     publish(tmp_path, MADE)
@@ -102,8 +102,8 @@ def test_a_damaged_ledger_tells_no_plan(tmp_path: Path) -> None:
     assert ["1,000/s"] == [work.rate for work in read_run_set(tmp_path).workloads]
 
 
-def test_full_speed_is_said() -> None:
-    """RATE=0 is no rate."""
+def test_full_speed_is_stated() -> None:
+    """The rate of a run at rate 0 is ``full speed``."""
     assert "full speed" == workload(msgspec.structs.replace(MADE, rate=0), None).rate
 
 

@@ -18,7 +18,7 @@ from services.collector.commands.salvage import salvage, text
 from services.collector.results.builders.ledger_builder import DAMAGED
 from services.contract import blocklog, ledger
 from services.contract.errors import LineError
-from tests.builders.external_runs import heard, log
+from tests.builders.external_runs import log, numbered_messages
 from tests.builders.runs import RUN, good_run, ledger_source, log_source, opening, write
 from tests.unit.collector.commands.salvage_run import check, saved, texts
 
@@ -39,8 +39,8 @@ def messages(folder: Path) -> Iterator[tuple[str, int, bytes]]:
                 yield from ((entry.client, one.seq, bytes(one.record)) for one in entry.messages)
 
 
-def test_undamaged_books_are_copied_byte_for_byte(tmp_path: Path) -> None:
-    """Every file of the copy equals its original, and nothing is left out."""
+def test_undamaged_files_are_copied_byte_for_byte(tmp_path: Path) -> None:
+    """Every file of an undamaged run is copied byte for byte, and nothing is left out."""
     found, made, out = saved(tmp_path, good_run())
 
     assert texts(tmp_path / "source") == texts(out)
@@ -53,7 +53,7 @@ def test_undamaged_books_are_copied_byte_for_byte(tmp_path: Path) -> None:
 @settings(max_examples=60)
 @given(st.integers(), st.sampled_from(list(prove.DAMAGES)))
 def test_whatever_happened_what_is_good_is_saved(seed: int, name: str) -> None:
-    """No damaged line, every message that was good, byte for byte; the source as it was; and no PASS but by right."""
+    """The copy has every good message byte for byte, and passes only if the source does; the source is unchanged."""
     with TemporaryDirectory() as place:
         source, out = Path(place) / "source", Path(place) / "out"
         write(good_run(), source)
@@ -62,8 +62,8 @@ def test_whatever_happened_what_is_good_is_saved(seed: int, name: str) -> None:
             (source / file.path).unlink()
             if lines is not None:
                 (source / file.path).write_bytes(b"".join(lines))
-        before, (was, books) = texts(source), check(source)
-        salvage(source, books, was.faults, out)
+        before, (was, evidence_of) = texts(source), check(source)
+        salvage(source, evidence_of, was.faults, out)
         made, _ = check(out)
 
         assert before == texts(source)
@@ -74,7 +74,7 @@ def test_whatever_happened_what_is_good_is_saved(seed: int, name: str) -> None:
 
 
 def test_what_is_left_out_is_listed_with_its_seqs(tmp_path: Path) -> None:
-    """The damaged line, and what the server's receipts say of it in the copy."""
+    """A line that is left out is listed with the seqs that were lost with it."""
     files = good_run()
     files[FIRST][1] = b"garbage\n"
     found, made, _ = saved(tmp_path, files)
@@ -90,7 +90,7 @@ def test_what_is_left_out_is_listed_with_its_seqs(tmp_path: Path) -> None:
 
 
 def test_copies_are_there_once(tmp_path: Path) -> None:
-    """However many copies of a file there are."""
+    """Lines of several copies of a file are in the copy once."""
     files = good_run()
     files[log_source("client-1", 7)] = files[FIRST]
     found, made, _ = saved(tmp_path, files)
@@ -100,8 +100,8 @@ def test_copies_are_there_once(tmp_path: Path) -> None:
     assert "  4 repeated lines, copied once\n" in text(found, made)
 
 
-def test_the_ledger_is_not_mended(tmp_path: Path) -> None:
-    """Its damaged lines are left out; the gap they leave is still to be seen."""
+def test_the_ledger_is_not_repaired(tmp_path: Path) -> None:
+    """The damaged lines of a ledger are left out, and its chain is not repaired."""
     files = good_run()
     files[ledger_source()][5] = b"garbage\n"
     found, made, _ = saved(tmp_path, files)
@@ -112,7 +112,7 @@ def test_the_ledger_is_not_mended(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("odd", ["another run's", "twice"])
 def test_what_does_not_belong_into_the_ledger_is_left_out(tmp_path: Path, odd: str) -> None:
-    """The open line of another run, and a line that stands there already."""
+    """A ledger's line of another run, and a repeated line, are left out."""
     files = good_run()
     lines = files[ledger_source()]
     lines.append(lines[3] if odd == "twice" else _stranger())
@@ -126,7 +126,7 @@ def _stranger() -> bytes:
 
 
 def test_no_damage_is_left_in_a_copy_of_garbage(tmp_path: Path) -> None:
-    """Of a log that is damaged in every line an empty file is left, and all of it is listed."""
+    """A log that is damaged in every line becomes an empty file, and all of its lines are listed."""
     files = good_run()
     files[log_source("client-2")] = [b"garbage\n"] * 5
     found, made, _ = saved(tmp_path, files)
@@ -136,8 +136,8 @@ def test_no_damage_is_left_in_a_copy_of_garbage(tmp_path: Path) -> None:
 
 
 def test_a_feed_that_is_not_ours_is_copied_byte_for_byte(tmp_path: Path) -> None:
-    """Its blocks, with numbers of its own or none, are as good as any."""
-    files = {**log("client-1", heard([3, None, 4])), **log("client-2", heard([1, 1], key="a"))}
+    """A log of an external feed is copied byte for byte, with or without numbers."""
+    files = {**log("client-1", numbered_messages([3, None, 4])), **log("client-2", numbered_messages([1, 1], key="a"))}
     found, made, out = saved(tmp_path, files)
 
     assert ([], "FAIL") == (found.left_out, made.verdict)

@@ -1,4 +1,4 @@
-"""Tests of what the copy of one client's log says where a line of it was left out."""
+"""Tests of the copy of one client's log after lines were left out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from services.collector.commands.salvage import text
 from services.collector.scan import Source
 from services.contract import blocklog
 from services.contract.scalars import utc_text
-from tests.builders.external_runs import UNTIL_US, heard, log
+from tests.builders.external_runs import UNTIL_US, log, numbered_messages
 from tests.builders.runs import good_run, log_source
 from tests.unit.collector.commands.salvage_run import check, saved, texts
 
@@ -18,7 +18,7 @@ SECOND = log_source("client-1", 1, 2)
 
 
 def test_counts_and_checksums_are_those_of_the_copy(tmp_path: Path) -> None:
-    """The end line of a file that lost a block says what the copy holds, so that no fault is left in it."""
+    """The end line has the counts and checksums of the copy."""
     files = good_run()
     files[SECOND][2] = b"garbage\n"
     _, made, out = saved(tmp_path, files)
@@ -30,7 +30,7 @@ def test_counts_and_checksums_are_those_of_the_copy(tmp_path: Path) -> None:
 
 
 def test_a_damaged_open_line_is_made_anew(tmp_path: Path) -> None:
-    """Of another segment's, or of what the ledger says: then the copy of a run that lost nothing else passes."""
+    """A damaged open line is made again from another segment's or the ledger's, and an otherwise good run passes."""
     files = good_run()
     for source in (SECOND, log_source("client-2")):
         files[source][0] = b"garbage\n"
@@ -46,7 +46,7 @@ def test_a_damaged_open_line_is_made_anew(tmp_path: Path) -> None:
     assert f"  {SECOND.path}  its open line reconstructed\n" in text(found, made)
 
 
-def test_without_a_ledger_an_open_line_says_what_the_blocks_say(tmp_path: Path) -> None:
+def test_without_a_ledger_an_open_line_states_what_the_blocks_say(tmp_path: Path) -> None:
     """A reconstructed open line has only facts from the blocks."""
     files = {log_source("client-2", 2): good_run()[log_source("client-2", 2)]}
     files[log_source("client-2", 2)][0] = b"garbage\n"
@@ -59,7 +59,7 @@ def test_without_a_ledger_an_open_line_says_what_the_blocks_say(tmp_path: Path) 
 
 
 def test_a_break_that_nothing_explains_stays(tmp_path: Path) -> None:
-    """A line that is simply gone, and an open line too, are not smoothed over: the copy still shows them."""
+    """A break in the chain without a damaged line is not repaired."""
     files = good_run()
     del files[FIRST][1]
     del files[log_source("client-2")][0]
@@ -71,7 +71,7 @@ def test_a_break_that_nothing_explains_stays(tmp_path: Path) -> None:
 
 
 def test_a_line_in_anothers_file_comes_home(tmp_path: Path) -> None:
-    """A block that stood in another client's log is in its own again, between its neighbours."""
+    """A block in another client's log is copied to its own, between its neighbours."""
     files = good_run()
     files[log_source("client-2")].insert(2, files[FIRST].pop(2))
     _, made, out = saved(tmp_path, files)
@@ -81,15 +81,18 @@ def test_a_line_in_anothers_file_comes_home(tmp_path: Path) -> None:
 
 
 def test_files_that_were_only_claimed_are_there(tmp_path: Path) -> None:
-    """An empty file is a session that logged nothing, and that is something to know."""
+    """A claimed, empty file is in the copy."""
     _, _, out = saved(tmp_path, {**good_run(), log_source("client-2", 3): []})
 
     assert b"" == (out / log_source("client-2", 3).path).read_bytes()
 
 
-def test_an_open_line_of_a_foreign_feed_is_made_anew(tmp_path: Path) -> None:
-    """Which feed it was, and until when, the other client of the run says; what the client lacks is still missing."""
-    files = {**log("client-1", heard(range(8)), seq="$.n"), **log("client-2", heard(range(12)), seq="$.n")}
+def test_an_open_line_of_a_external_feed_is_made_anew(tmp_path: Path) -> None:
+    """An open line of an external feed is made again from that of another client."""
+    files = {
+        **log("client-1", numbered_messages(range(8)), seq="$.n"),
+        **log("client-2", numbered_messages(range(12)), seq="$.n"),
+    }
     (first,) = (source for source in files if source.client == "client-1")
     files[first] = [b"?\n", *files[first][1:]]
     found, made, out = saved(tmp_path, files)
@@ -106,7 +109,7 @@ def test_an_open_line_of_a_foreign_feed_is_made_anew(tmp_path: Path) -> None:
 
 def test_without_any_open_line_the_feed_is_unknown(tmp_path: Path) -> None:
     """If no client recorded the feed, the copy has an unknown feed; its messages are saved."""
-    ((source, lines),) = log("client-1", heard([1, 2])).items()
+    ((source, lines),) = log("client-1", numbered_messages([1, 2])).items()
     found, _, out = saved(tmp_path, {source: [b"?\n", *lines[1:]]})
 
     assert 2 == found.clients[0].messages
@@ -114,13 +117,13 @@ def test_without_any_open_line_the_feed_is_unknown(tmp_path: Path) -> None:
 
 
 COURSE: list[Any] = [
-    ("refused", 0.1, 503, "gone"), ("refused", 0.3, 503, "gone"), ("opened", 0.4), heard(range(1, 13)),
-    ("closed", 0.8, 1006, ""), ("opened", 1.0), heard(range(13, 16)), ("sealed", 2.0),
+    ("refused", 0.1, 503, "gone"), ("refused", 0.3, 503, "gone"), ("opened", 0.4), numbered_messages(range(1, 13)),
+    ("closed", 0.8, 1006, ""), ("opened", 1.0), numbered_messages(range(13, 16)), ("sealed", 2.0),
 ]  # fmt: skip
 
 
 def test_connection_lines_are_copied(tmp_path: Path) -> None:
-    """What became of the connections to an external feed stands in the copy where it stood, byte for byte."""
+    """Connection lines are copied in their places, byte for byte."""
     files = {**log("client-1", course=COURSE), **log("client-1", course=COURSE, session=2)}
     found, made, out = saved(tmp_path, files)
 
@@ -142,7 +145,7 @@ def test_copies_of_connection_lines_are_there_once(tmp_path: Path) -> None:
 
 
 def test_a_lost_connection_line_leaves_no_pass(tmp_path: Path) -> None:
-    """Whichever line of a connection is damaged, neither the books nor their copy pass."""
+    """With any connection line damaged neither the run nor its copy passes."""
     ((source, lines),) = log("client-1", course=COURSE).items()
     is_connection = [b'"kind":"connection"' in line for line in lines]
     for at, line in enumerate(lines):
@@ -158,7 +161,7 @@ def test_a_lost_connection_line_leaves_no_pass(tmp_path: Path) -> None:
 
 
 def test_an_open_line_before_connection_lines_is_made_anew(tmp_path: Path) -> None:
-    """Of a file that begins with what became of its connections the copy has an open line all the same."""
+    """A file that begins with connection lines gets an open line."""
     ((source, lines),) = log("client-1", course=COURSE).items()
     found, made, out = saved(tmp_path, {source: [b"?\n", *lines[1:]]})
     _, entry = blocklog.codec.decode((out / source.path).read_bytes().splitlines(keepends=True)[0])

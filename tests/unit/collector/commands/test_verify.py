@@ -16,19 +16,19 @@ from services.contract import summary
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import MAX_INTEGER
 from services.contract.summary import EXIT_CODES
-from tests.builders.external_runs import Happened, heard, log, message
+from tests.builders.external_runs import Happened, log, message, numbered_messages
 from tests.builders.runs import RUN, START_US, Files, good_run, ledger_source, log_source, write
 
 
 def test_a_good_folder_passes(tmp_path: Path) -> None:
-    """Every run of the folder is judged."""
+    """Every run of a good folder passes."""
     write(good_run(), tmp_path)
 
     assert [(RUN, "PASS")] == [(found.summary.run, found.summary.verdict) for found in verify.check(tmp_path)]
 
 
 def test_every_fault_is_named_with_its_place(tmp_path: Path) -> None:
-    """File and line of the damage, and the missing seqs with their cause."""
+    """A fault has file and line, and missing seqs have their cause."""
     files = good_run()
     files[log_source("client-1")][1] = b"garbage\n"
     write(files, tmp_path)
@@ -42,7 +42,7 @@ def test_every_fault_is_named_with_its_place(tmp_path: Path) -> None:
 
 
 def test_a_torn_tail_is_named(tmp_path: Path) -> None:
-    """Bytes without a newline at the end of a ledger are told and harmless."""
+    """Bytes without a newline at the end of a ledger are reported, and the run passes."""
     files = good_run()
     files[ledger_source()].append(b'{"crc":')
     write(files, tmp_path)
@@ -71,7 +71,7 @@ def test_one_run_may_be_asked_for(tmp_path: Path) -> None:
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:
-    """A folder with neither side of any books is no volumes folder."""
+    """A folder without ledger/ and logs/ is an error."""
     with pytest.raises(VolumesNotFound):
         list(verify.check(tmp_path))
 
@@ -80,7 +80,7 @@ def test_another_folder_is_refused(tmp_path: Path) -> None:
     ("verdicts", "code"), [(["PASS"], 0), (["PASS", "INVALID"], 98), (["INVALID", "FAIL", "PASS"], 99), ([], 98)]
 )
 def test_the_worst_verdict_counts(verdicts: list[str | None], code: int) -> None:
-    """A proven failure outranks a doubt, and no run at all proves nothing."""
+    """FAIL outranks INVALID, and a folder without runs is INVALID."""
     assert code == verify.exit_code(verdicts)
 
 
@@ -97,7 +97,7 @@ def test_json_is_the_summary(tmp_path: Path) -> None:
 OPENED: Happened = ("opened", 0.0)
 SEALED: Happened = ("sealed", 8.0)
 GONE: Happened = ("closed", 0.5, 1006, "")
-WHOLE = heard(range(1, 801))
+WHOLE = numbered_messages(range(1, 801))
 AGAIN = [
     msgspec.structs.replace(message(seq, 100 + seq), record=msgspec.Raw(b'{"again":%d}' % seq)) for seq in range(1, 9)
 ]
@@ -127,7 +127,7 @@ BOOKS: dict[str, Callable[[], Files]] = {
     "gap and unreadable": lambda: external(
         OPENED, [*WHOLE[:50], message(51, 51, unreadable=True), *WHOLE[51:60], *WHOLE[62:]], SEALED
     ),
-    "numbers from 2^53 on": lambda: external(OPENED, heard([2**53 - 2, 2**53 + 3, 2**64 - 1]), SEALED),
+    "numbers from 2^53 on": lambda: external(OPENED, numbered_messages([2**53 - 2, 2**53 + 3, 2**64 - 1]), SEALED),
     "damaged": lambda: garbled(external(OPENED, WHOLE, SEALED)),
 }
 
@@ -145,7 +145,7 @@ def garbled(files: Files) -> Files:
 
 
 @pytest.mark.parametrize("name", BOOKS)
-def test_verify_report_and_what_is_published_say_the_same(
+def test_verify_report_and_what_is_published_are_the_same(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The text and the JSON of a run have the same verdict, headline and missing ranges."""
@@ -163,14 +163,14 @@ def test_verify_report_and_what_is_published_say_the_same(
 
     text = verify.text(found)
     assert text.startswith(f"{RUN}  {published.verdict}  {published.headline}\n")
-    told: dict[str, RangeSet] = {}
+    result: dict[str, RangeSet] = {}
     for client, first, last in re.findall(r"^  (\S+)  missing seq (\d+)-(\d+)  ", text, re.MULTILINE):
-        told.setdefault(client, RangeSet()).add(int(first), int(last))
-    assert told == {
+        result.setdefault(client, RangeSet()).add(int(first), int(last))
+    assert result == {
         client.client: RangeSet((int(first), int(last)) for first, last in client.missing_ranges)
         for client in published.clients
         if client.missing_ranges
     }
     assert [client.missing or 0 for client in published.clients] == [
-        min(told.get(client.client, RangeSet()).count, MAX_INTEGER) for client in published.clients
+        min(result.get(client.client, RangeSet()).count, MAX_INTEGER) for client in published.clients
     ]

@@ -18,8 +18,8 @@ SESSION = Session("a", 1, 1, 0, [(1, 10)])
         ({"last": 11}, "it says seq 1-11 and holds 1-10"),
     ],
 )
-def test_a_block_that_contradicts_itself_is_told(changes: dict[str, object], says: str) -> None:
-    """The digest is computed again, and counts and bounds are compared with the messages."""
+def test_a_block_that_contradicts_itself_is_reported(changes: dict[str, object], says: str) -> None:
+    """A header passes if its digest, counts and bounds are those of the messages; each other value is a problem."""
     made = msgspec.structs.replace(block(SESSION, 1, 1, 10), **changes)
 
     assert says in (examine(made).problem or "")
@@ -27,7 +27,7 @@ def test_a_block_that_contradicts_itself_is_told(changes: dict[str, object], say
 
 
 def test_a_block_out_of_line_is_examined_as_well() -> None:
-    """Messages in any order, or with a gap between them, are compared with the same fields as those in line."""
+    """Messages out of order, or with a gap between them, are compared with the same fields as messages in line."""
     straight = block(SESSION, 1, 1, 10)
     turned = msgspec.structs.replace(straight, messages=straight.messages[::-1])
     some = [message for message in straight.messages if message.seq != 4]
@@ -40,8 +40,8 @@ def test_a_block_out_of_line_is_examined_as_well() -> None:
     assert "its records give" in (examine(msgspec.structs.replace(turned, digest="x00000000")).problem or "")
 
 
-def test_a_seq_that_stands_twice_is_told() -> None:
-    """Two messages of one seq are not the range that the bounds say, however their number fits."""
+def test_a_seq_that_occurs_twice_is_reported() -> None:
+    """Two messages with one seq are a problem even if the number of messages fits the bounds."""
     made = block(SESSION, 1, 1, 10)
     twice = [*made.messages[:4], *made.messages[3:9]]
     twice[-1] = made.messages[-1]
@@ -51,7 +51,7 @@ def test_a_seq_that_stands_twice_is_told() -> None:
 
 
 def test_a_block_without_messages_holds_nothing() -> None:
-    """An empty block has no range, and no range in which memory could be lost."""
+    """An empty block has no positions, and the range in its header is not expanded in memory."""
     made = msgspec.structs.replace(
         block(SESSION, 1, 1, 10), messages=[], count=0, last=2**53 - 1, digest=block_text.records_digest([])
     )
@@ -61,7 +61,7 @@ def test_a_block_without_messages_holds_nothing() -> None:
 
 @pytest.mark.parametrize("stride", [1, 2, 4, 16])
 def test_a_sample_is_the_same_in_any_order(stride: int) -> None:
-    """The messages of a block whose seqs are multiples of the stride are sampled, whether it is in line or not."""
+    """`every` returns the messages whose seqs are multiples of the stride, for blocks in line and out of line."""
     straight = block(SESSION, 1, 3, 40)
     turned = msgspec.structs.replace(straight, messages=straight.messages[::-1])
     expected = [seq for seq in range(3, 41) if not seq % stride]

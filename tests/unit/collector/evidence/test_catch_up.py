@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable
+from functools import partial
 from itertools import permutations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.catch_up import PLACE_US, CatchUp
-from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.evidence.catch_up import INTERVAL_US, CatchUp
 from services.collector.evidence.time_buckets import FINEST_US
 from services.collector.publish.terminal import summary_text
 from services.collector.publish.view_model import view
@@ -30,6 +30,7 @@ from tests.builders.runs import (
     blocks_of,
     end,
     fold,
+    fold_in_turns,
     good_ledger,
     judged,
     ledger_source,
@@ -64,8 +65,8 @@ def run_of(*sessions: Session, rate: float = 1000) -> Files:
     return files
 
 
-def told(files: Files) -> tuple[int | None, int, int | None]:
-    """Return how many messages were caught up, how many latencies there are, and how late the worst was caught up."""
+def counts_of(files: Files) -> tuple[int | None, int, int | None]:
+    """Return the number of caught-up messages, the number of latencies, and the longest delay of the former."""
     made = judged(files)
     assert "PASS" == made.verdict
     (client,) = made.clients
@@ -85,19 +86,19 @@ def snapshot_of(files: Files) -> Snapshot:
 
 
 def latencies(made: Timeline) -> int:
-    """Return how many latencies the slots of a timeline hold."""
+    """Return how many latencies the slots of a timeline have."""
     return sum(count for slot in made.slots for _, count in slot.heat)
 
 
 def test_what_was_due_before_the_first_attempt_is_caught_up() -> None:
-    """Record 26 was due when the client first tried to connect: with it latency begins, in the middle of a block."""
-    caught_up, late, worst = told(run_of(session(attempted_us=due_us(26))))
+    """Latency begins in the middle of a block with record 26, which was due when the client first tried to connect."""
+    caught_up, late, worst = counts_of(run_of(session(attempted_us=due_us(26))))
 
     assert (25, TOTAL - 25, 1_000_025) == (caught_up, late, worst)
 
 
 def test_catch_up_is_in_the_headline_and_passes() -> None:
-    """It is no fault, and it is not hidden."""
+    """Caught-up messages are named in the headline, and the run passes."""
     made = judged(run_of(session(attempted_us=due_us(26))))
 
     assert ("PASS", True) == (made.verdict, made.headline.endswith(" · p99 1.0 ms · 25 caught up"))
@@ -105,27 +106,27 @@ def test_catch_up_is_in_the_headline_and_passes() -> None:
 
 
 def test_a_server_that_is_slow_to_admit_is_late() -> None:
-    """The boundary is the attempt and not the grant: records that are due between the two are latency."""
+    """Records that are due between a client's first attempt and its subscription have latency."""
     slow = session(attempted_us=due_us(1), later_us=5_000_000)
 
-    assert (0, TOTAL) == told(run_of(slow))[:2]
+    assert (0, TOTAL) == counts_of(run_of(slow))[:2]
 
 
 def test_without_an_attempt_nothing_is_caught_up() -> None:
-    """A writer that does not say when it tried may have been there all the time."""
-    assert (0, TOTAL, None) == told(run_of(session()))
+    """Without the time of the first attempt in the open line no message is caught up."""
+    assert (0, TOTAL, None) == counts_of(run_of(session()))
 
 
 def test_what_a_later_session_receives_is_latency() -> None:
-    """A client that was stopped and started again had been there: its own second attempt does not count."""
+    """All messages of a later session have latency, although its process made a first attempt of its own."""
     first = session(last=30, reason="shutdown", attempted_us=due_us(6))
     again = session(2, 2, first=31, attempted_us=due_us(51))
 
-    assert (5, TOTAL - 5) == told(run_of(first, again))[:2]
+    assert (5, TOTAL - 5) == counts_of(run_of(first, again))[:2]
 
 
 def test_a_session_that_logged_nothing_was_the_first_all_the_same() -> None:
-    """The ledger has its subscription: the process crashed before it wrote a line."""
+    """A session counts as the first one by its subscription, even if its process crashed before it wrote a line."""
     files = run_of(session(1, 1, last=0, reason=None), session(2, 2, attempted_us=due_us(26)))
     del files[log_source("client-1")]
     books = fold({**files, log_source("client-1"): []})
@@ -134,22 +135,22 @@ def test_a_session_that_logged_nothing_was_the_first_all_the_same() -> None:
     assert (0, TOTAL) == (made.summary.totals.catch_up, latencies(made.timeline))
 
 
-def test_the_clocks_are_told_apart() -> None:
-    """The attempt is by the client's clock, which the offset of each block corrects."""
+def test_the_clocks_are_distinguished() -> None:
+    """The time of the attempt, by the client's clock, is compared with due times corrected by the offset."""
     offset = {number: {"clock_offset_us": 10_000} for number in range(1, 7)}
 
-    assert 25 == told(run_of(session(attempted_us=due_us(26), changes=offset)))[0]
+    assert 25 == counts_of(run_of(session(attempted_us=due_us(26), changes=offset)))[0]
 
 
 def test_without_a_schedule_nothing_is_caught_up() -> None:
-    """At rate 0 nothing is due."""
+    """At rate 0 no message is caught up, since no record has a due time."""
     made = judged(run_of(session(attempted_us=due_us(26)), rate=0))
 
     assert (0, Quantiles(), Quantiles()) == (made.totals.catch_up, made.catch_up_ns, made.latency_ns)
 
 
 def test_a_client_that_caught_up_with_everything_has_no_latency() -> None:
-    """It came when all was due: its transit does not stand for a latency."""
+    """A client that only caught up has no latency, and its transit is not shown as one."""
     made = judged(run_of(session(attempted_us=due_us(TOTAL + 1))))
 
     assert (TOTAL, Quantiles()) == (made.totals.catch_up, made.latency_ns)
@@ -157,7 +158,7 @@ def test_a_client_that_caught_up_with_everything_has_no_latency() -> None:
 
 
 def test_the_timeline_has_no_catch_up() -> None:
-    """Slots tell latency without it, and a lane is blank where there was nothing else."""
+    """The slots of the timeline have no caught-up message, and a lane is blank where nothing else was received."""
     files = run_of(session(attempted_us=due_us(TOTAL + 1)))
     made = snapshot_of(files).timeline
 
@@ -179,7 +180,7 @@ def test_the_timeline_has_no_catch_up() -> None:
     ],
 )
 def test_thresholds_can_name_it(expression: str, holds: bool) -> None:
-    """Its count, and with a statistic how late it was; latency is without it."""
+    """A threshold may limit the count of caught-up messages or a statistic of their delays; latency excludes them."""
     (found,) = judged(run_of(session(attempted_us=due_us(26))), parse(expression)).thresholds
 
     assert holds == found.ok, found.detail
@@ -187,14 +188,14 @@ def test_thresholds_can_name_it(expression: str, holds: bool) -> None:
 
 @pytest.mark.parametrize("expression", ["catch_up==0", "catch_up.p99<1ms", "catch_up{client:*}.max<=0ns"])
 def test_limits_on_catch_up_hold_where_there_is_none(expression: str) -> None:
-    """Nothing was caught up later than any limit says."""
+    """A limit on the delay of caught-up messages holds if there are none."""
     (found,) = judged(run_of(session()), parse(expression)).thresholds
 
     assert found.ok, found.detail
 
 
 def crooked() -> Files:
-    """Return a run in which a block of the first session is also in the second one's file, before its own."""
+    """Return a run in which a block of the first session is also in the file of the second one, before its blocks."""
     first = session(last=30, reason="shutdown", attempted_us=due_us(16))
     again = session(2, 2, first=31, attempted_us=due_us(51))
     files = run_of(first, again)
@@ -204,7 +205,7 @@ def crooked() -> Files:
 
 
 def test_the_order_of_reading_does_not_matter() -> None:
-    """Files that are read in any order, line by line or at once, with questions in between, give the same."""
+    """The result is the same for any order of files, read line by line or at once, with queries in between."""
     files = crooked()
     expected = snapshot_of(files)
     assert 15 == expected.summary.totals.catch_up
@@ -212,33 +213,19 @@ def test_the_order_of_reading_does_not_matter() -> None:
     for order in permutations(files):
         assert expected == snapshot_of({source: files[source] for source in order})
     for seed in range(50):
-        assert expected == read_by_turns(files, random.Random(seed))
-
-
-def read_by_turns(files: Files, dice: random.Random) -> Snapshot:
-    """Return the snapshot of files whose lines are read by turns."""
-    books = RunEvidence(RUN)
-    books.add_sources(files)
-    waiting = {source: list(lines) for source, lines in files.items()}
-    while waiting:
-        source = dice.choice(list(waiting))
-        books.add_line(source, waiting[source].pop(0))
-        if dice.random() < 0.2:
-            snapshot(books, final=False)
-        if not waiting[source]:
-            del waiting[source]
-    return snapshot(books, final=True)
+        read = fold_in_turns(files, random.Random(seed), partial(snapshot, final=False), 0.2)
+        assert expected == snapshot(read, final=True)
 
 
 class Kept:
-    """What turned out to be latency."""
+    """The messages that turned out to be latency."""
 
     def __init__(self) -> None:
         self.count = 0
         self.catch_up = CatchUp(self.take)
 
     def take(self, _at_us: int, some: CountedDurations) -> None:
-        """Take latencies."""
+        """Add latencies."""
         self.count += some.total
 
 
@@ -249,7 +236,7 @@ EVENTS = st.lists(st.tuples(st.integers(1, 3), st.lists(st.integers(0, 40), max_
 def test_any_order_of_open_lines_and_blocks_gives_the_same(
     events: list[tuple[int, list[int]]], fences: list[int], dice: random.Random
 ) -> None:
-    """Catch-up are the records that the session with the lowest fence received and that were due before its attempt."""
+    """For any order of open lines and blocks, only early messages of the first session are kept."""
     attempts = {1: 10, 2: 20, 3: 30}
     steps: Iterable[tuple[int, list[int] | None]] = [*events, *((number, None) for number in attempts)]
     every = list(steps)
@@ -268,13 +255,13 @@ def test_any_order_of_open_lines_and_blocks_gives_the_same(
     assert sum(len(dues) for _, dues in events) == late + kept.count + len(early)
 
 
-def test_it_is_kept_as_finely_as_time_is_told() -> None:
-    """What turns out to be latency can be entered into any slot."""
-    assert PLACE_US == FINEST_US
+def test_it_is_kept_as_finely_as_time_is_reported() -> None:
+    """The width of a time bucket is a multiple of the interval in which catch-up is kept."""
+    assert INTERVAL_US == FINEST_US
 
 
 def test_a_summary_without_the_fields_is_read() -> None:
-    """The closed runs of a collector that did not know of catch-up are shown, and say nothing of it."""
+    """A published summary of a collector that did not know of catch-up is shown without it."""
     text = summary.encode(judged(run_of(session(attempted_us=due_us(26)))))
     older = json.loads(text)
     for place in (older, older["totals"], older["clients"][0]):

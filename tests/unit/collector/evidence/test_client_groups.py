@@ -1,8 +1,9 @@
-"""Tests of the choice which clients of an external feed are compared with each other."""
+"""Tests of grouping the clients of an external feed."""
 
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,9 +21,9 @@ from services.contract import summary
 from services.contract.blocklog import ExternalMessage
 from services.contract.scalars import utc_text
 from services.contract.summary import Summary
-from tests.builders.external_runs import books
+from tests.builders.external_runs import evidence_of
 from tests.builders.external_streams import client, own, plain, record, shared, without
-from tests.builders.runs import RUN, START_US
+from tests.builders.runs import RUN, START_US, fold_in_turns
 
 
 def logs_of(*received: list[ExternalMessage]) -> list[Any]:
@@ -32,63 +33,63 @@ def logs_of(*received: list[ExternalMessage]) -> list[Any]:
 
 def judged(*received: list[ExternalMessage]) -> Summary:
     """Return the final summary of clients that received these messages."""
-    return reconcile(books(*logs_of(*received)), final=True)
+    return reconcile(evidence_of(*logs_of(*received)), final=True)
 
 
 def missing(*received: list[ExternalMessage]) -> list[tuple[int, dict[str, int]]]:
-    """Return how many messages each client is missing, and by which cause."""
-    clients = build_result(books(*logs_of(*received)), final=True).clients
+    """Return how many messages each client is missing, by cause."""
+    clients = build_result(evidence_of(*logs_of(*received)), final=True).clients
     return [(client.missing or 0, by_cause(client)) for client in clients]
 
 
 def by_cause(client: ClientResult) -> dict[str, int]:
-    """Return how many messages a client is missing by each cause that there is."""
+    """Return how many messages a client is missing, by each cause with any."""
     counts = {cause: getattr(client.missing_by_cause, cause) for cause in EXTERNAL_CAUSES}
     return {cause: count for cause, count in counts.items() if count}
 
 
-def detail(told: Summary, name: str) -> str:
+def detail(outputs_of: Summary, name: str) -> str:
     """Return the detail of one check."""
-    return next(check.detail for check in told.checks if check.name == name)
+    return next(check.detail for check in outputs_of.checks if check.name == name)
 
 
 def groups(*received: list[ExternalMessage]) -> list[list[str]]:
     """Return the groups of clients that received these messages of a feed without keys."""
-    made = books(*logs_of(*received))
+    made = evidence_of(*logs_of(*received))
     comparison = build_result(made, final=True).comparison
     assert comparison is not None
     return comparison.groups.members(None)
 
 
 def beats(offset: int) -> Any:
-    """Return bodies; every hundredth holds a time, as heartbeats do."""
+    """Return record bodies, of which every hundredth has a time, like a heartbeat."""
     return lambda seq: f"at {seq + offset}" if seq % 100 == 99 else plain(seq)
 
 
 @pytest.mark.parametrize("stamped", [True, False])
 @pytest.mark.parametrize("begins_us", [(0, 2_500_000), tuple(range(0, 2_400_000, 200_000)), (0, 150_000)])
 def test_numbers_of_a_connection_are_not_compared(begins_us: tuple[int, ...], stamped: bool) -> None:
-    """A client that came later is at lower numbers, and lacks nothing; other contents now and then are no conflict."""
+    """A client with lower numbers that connected later misses nothing, and a few other records are no conflict."""
     received = [own(at, 550 - at // 10_000, stamped=stamped, body=beats(at)) for at in begins_us]
-    told = judged(*received)
+    outputs_of = judged(*received)
 
-    assert ("PASS", 0) == (told.verdict, told.totals.missing)
-    assert "are of their own connections: not compared" in detail(told, "complete")
-    assert told.spread_ns.max is None
+    assert ("PASS", 0) == (outputs_of.verdict, outputs_of.totals.missing)
+    assert "are of their own connections: not compared" in detail(outputs_of, "complete")
+    assert outputs_of.spread_ns.max is None
 
 
-def test_what_is_not_compared_is_said() -> None:
-    """The detail of completeness names the clients."""
-    told = judged(own(0, 300), own(900_000, 200))
+def test_what_is_not_compared_is_stated() -> None:
+    """The detail of the check `complete` names the clients that are not compared."""
+    outputs_of = judged(own(0, 300), own(900_000, 200))
 
     assert (
         "500 of 500 delivered, by the feed's own numbers;"
         " numbers of client-1 and client-2 are of their own connections: not compared"
-    ) == detail(told, "complete")
+    ) == detail(outputs_of, "complete")
 
 
 def test_two_connections_begun_at_one_time_are_known_by_a_third() -> None:
-    """Times of two connections begun within a tenth of a millisecond say nothing; those of a third show the kind."""
+    """Two connections that began at the same time are separated with the evidence of a third one."""
     assert [["client-1"], ["client-2"], ["client-3"]] == groups(
         own(0, 300, body=beats(0)), own(100, 300, body=beats(100)), own(160_000, 284, body=beats(16))
     )
@@ -96,19 +97,19 @@ def test_two_connections_begun_at_one_time_are_known_by_a_third() -> None:
 
 @pytest.mark.parametrize("stamped", [True, False])
 def test_a_further_time_in_a_record_is_no_conflict(stamped: bool) -> None:
-    """Connections begun at one time are compared, and heartbeats that differ in a second time do not conflict."""
+    """Clients that connected at one time are compared, and heartbeats that differ in a second time do not conflict."""
 
     def beat(begins_us: int) -> Any:
         return lambda seq: utc_text(START_US + begins_us + seq * 10_000) if seq % 100 == 99 else plain(seq)
 
-    told = judged(*(own(at, 3000, stamped=stamped, body=beat(at), jitter_us=300) for at in (0, 200)))
+    outputs_of = judged(*(own(at, 3000, stamped=stamped, body=beat(at), jitter_us=300) for at in (0, 200)))
 
-    assert ("PASS", "0 damaged lines") == (told.verdict, detail(told, "intact"))
+    assert ("PASS", "0 damaged lines") == (outputs_of.verdict, detail(outputs_of, "intact"))
 
 
 @pytest.mark.parametrize("stamped", [True, False])
 def test_a_greeting_shows_that_numbers_are_of_a_connection(stamped: bool) -> None:
-    """Connections begun at one time whose first records differ count for themselves."""
+    """Two connections that began at the same time are not compared if their first records differ."""
 
     def greeted(begins_us: int) -> Any:
         return lambda seq: plain(seq) if seq else f"connection {begins_us}"
@@ -119,14 +120,14 @@ def test_a_greeting_shows_that_numbers_are_of_a_connection(stamped: bool) -> Non
 
 
 def test_a_clients_own_gaps_count() -> None:
-    """A number missing between its own first and last number counts, and no other client can have seen it."""
+    """A number is missing between the client's own first and last number, and no other client can have received it."""
     assert [(2, {"not_seen": 2}), (0, {})] == missing(without(own(0, 300), 40, 41), own(900_000, 200))
 
 
 @pytest.mark.parametrize("stamp", ["send", "record", None])
 @pytest.mark.parametrize("first", [0, 1, 300])
 def test_a_shared_stream_is_compared(stamp: str | None, first: int) -> None:
-    """A stamp of every send may differ: what another client received of a stream is missing, also at its end."""
+    """A number that another client of one stream received is missing, although every time of sending differs."""
     received = [shared(first, first + 900, stamp=stamp, seed=seed) for seed in range(3)]
     received[1] = without(received[1], first + 40, *range(first + 500, first + 901))
 
@@ -134,35 +135,38 @@ def test_a_shared_stream_is_compared(stamp: str | None, first: int) -> None:
 
 
 def stamps(late_us: int, *wrong: int) -> Any:
-    """Return bodies with the time of sending, which the operator has not named, but for some that are wrong."""
+    """Return bodies with a time of sending that the operator has not named; for some numbers it is a wrong one."""
     return lambda seq: f"{utc_text(START_US + late_us + seq * 10_000)} {'wrong' if seq in wrong else plain(seq)}"
 
 
 @pytest.mark.parametrize("first", [0, 300])
 def test_a_stream_whose_stamp_is_not_named_is_compared(first: int) -> None:
-    """Where FEED_TIME is not set records of one stream may differ in their time of sending, each of them."""
+    """Without FEED_TIME, records of one stream may differ in their times of sending."""
     received = [shared(first, first + 1500, stamp=None, seed=at, body=stamps(at)) for at in (0, 130, 270)]
     received[1] = without(received[1], first + 40, *range(first + 500, first + 1501))
     received[2] = shared(first, first + 1500, stamp=None, seed=9, body=stamps(270, first + 30, first + 60))
-    told = judged(*received)
+    outputs_of = judged(*received)
 
-    assert [0, 1002, 0] == [one.missing for one in told.clients]
-    assert 1002 == told.missing_by_cause.sent_not_logged
-    assert f"client-1 and client-3 have different records under 2 numbers: {first + 30}, {first + 60}" in told.reasons
+    assert [0, 1002, 0] == [one.missing for one in outputs_of.clients]
+    assert 1002 == outputs_of.missing_by_cause.sent_not_logged
+    assert (
+        f"client-1 and client-3 have different records under 2 numbers: {first + 30}, {first + 60}"
+        in outputs_of.reasons
+    )
 
 
 @pytest.mark.parametrize("begins_us", [(0, 2_500_000), (0, 7_000), (0, 100)])
 def test_numbers_of_a_connection_whose_stamp_is_not_named_are_not_compared(begins_us: tuple[int, ...]) -> None:
-    """Connections that count for themselves pass where FEED_TIME is not set, too."""
-    told = judged(*(own(at, 550 - at // 10_000, stamped=False, body=stamps(at)) for at in begins_us))
+    """Without FEED_TIME, clients whose connections are numbered for themselves pass."""
+    outputs_of = judged(*(own(at, 550 - at // 10_000, stamped=False, body=stamps(at)) for at in begins_us))
 
-    assert ("PASS", 0) == (told.verdict, told.totals.missing)
+    assert ("PASS", 0) == (outputs_of.verdict, outputs_of.totals.missing)
 
 
 @pytest.mark.parametrize("stamp", ["send", "record", None])
 @pytest.mark.parametrize(("first", "second"), [(0, 2_500_000), (2_000_000, 4_500_000), (8_000_000, 8_400_000)])
 def test_a_stream_that_is_replayed_from_its_start_is_compared(stamp: str | None, first: int, second: int) -> None:
-    """Clients that are sent everything when they join, and go on live, received one stream."""
+    """Clients that are sent the whole stream when they join, and then continue live, are compared."""
     received = [shared(1, 1000, stamp=stamp, joins_us=at, seed=at) for at in (first, second)]
     received[1] = without(received[1], 77)
 
@@ -170,28 +174,28 @@ def test_a_stream_that_is_replayed_from_its_start_is_compared(stamp: str | None,
 
 
 def test_a_stream_that_is_replayed_to_a_client_that_came_after_another_is_compared() -> None:
-    """One client has left before the other is sent the same records again."""
+    """Clients are compared if one has left before the other is sent the same records."""
     left = client("client-1", shared(1, 400), reason="shutdown")
-    made = books(left, client("client-2", without(shared(1, 1000, joins_us=9_000_000), 77)))
+    made = evidence_of(left, client("client-2", without(shared(1, 1000, joins_us=9_000_000), 77)))
 
     assert [0, 1] == [one.missing_by_cause.sent_not_logged for one in build_result(made, final=True).clients]
 
 
 @pytest.mark.parametrize("stamp", ["send", "record", None])
 def test_clients_of_two_servers_are_compared_among_themselves(stamp: str | None) -> None:
-    """Two servers that count for themselves make two groups; within each a loss is known by the other client."""
+    """The clients of two servers are two groups, and a loss within a group shows by its other client."""
     one, other = (lambda seq: f"one {seq}"), (lambda seq: f"other {seq}")
     received = [shared(5, 400, body=body, stamp=stamp, seed=seed) for seed, body in enumerate((one, other, one, other))]
     received[3] = without(received[3], 9)
-    told = judged(*received)
+    outputs_of = judged(*received)
 
     assert [["client-1", "client-3"], ["client-2", "client-4"]] == groups(*received)
-    assert [0, 0, 0, 1] == [one.missing for one in told.clients]
-    assert 1 == told.missing_by_cause.sent_not_logged
+    assert [0, 0, 0, 1] == [one.missing for one in outputs_of.clients]
+    assert 1 == outputs_of.missing_by_cause.sent_not_logged
     assert (
         "(client-1, client-3) and (client-2, client-4) have other records under the same numbers:"
         " not compared with each other"
-    ) in detail(told, "complete")
+    ) in detail(outputs_of, "complete")
 
 
 @pytest.mark.parametrize("stamp", ["send", "record", None])
@@ -199,19 +203,19 @@ def test_clients_of_two_servers_are_compared_among_themselves(stamp: str | None)
 def test_a_few_different_records_prevent_a_pass(stamp: str | None, first: int) -> None:
     """Three conflicts among two thousand equal records are reported with their numbers, and nothing is missing."""
     wrong = {first + 17, first + 18, first + 1999}
-    told = judged(
+    outputs_of = judged(
         shared(first, first + 1999, stamp=stamp, seed=1),
         shared(first, first + 1999, stamp=stamp, seed=2, body=lambda seq: "wrong" if seq in wrong else plain(seq)),
     )
     numbers = f"{first + 17:,}–{first + 18:,}, {first + 1999:,}"
 
-    assert ("FAIL", 0) == (told.verdict, told.totals.missing)
-    assert [f"client-1 and client-2 have different records under 3 numbers: {numbers}"] == told.reasons
-    assert "0 damaged lines, 3 numbers with different records" == detail(told, "intact")
+    assert ("FAIL", 0) == (outputs_of.verdict, outputs_of.totals.missing)
+    assert [f"client-1 and client-2 have different records under 3 numbers: {numbers}"] == outputs_of.reasons
+    assert "0 damaged lines, 3 numbers with different records" == detail(outputs_of, "intact")
 
 
 def test_the_client_that_differs_is_named() -> None:
-    """Of three clients the one that holds something else than the two others is named."""
+    """The sentence names the one of three clients whose record differs from that of the two others."""
     wrong = shared(5, 100, body=lambda seq: "wrong" if seq == 50 else plain(seq))
 
     assert ["client-2 and client-1 have different records under 1 number: 50"] == judged(
@@ -235,35 +239,35 @@ def test_most_records_must_differ() -> None:
 
 
 def test_sequences_of_a_feed_with_keys_are_judged_one_by_one() -> None:
-    """Where one sequence counts per connection and another one is shared, only the first is not compared."""
+    """With keys, only the sequences that are counted per connection are not compared."""
 
     def received(begins_us: int, *lost: int) -> list[ExternalMessage]:
         a = [record(seq, START_US + begins_us + seq * 10_000, key="a") for seq in range(300)]
         b = [record(seq, START_US + seq * 10_000, key="b") for seq in range(500, 900) if seq not in lost]
         return sorted([*a, *b], key=lambda one: one.received_at)
 
-    told = judged(received(0), received(1_500_000, 600))
+    outputs_of = judged(received(0), received(1_500_000, 600))
 
-    assert [0, 1] == [one.missing for one in told.clients]
-    assert 1 == told.missing_by_cause.sent_not_logged
-    assert "not compared in 1 of 2 sequences" in detail(told, "complete")
+    assert [0, 1] == [one.missing for one in outputs_of.clients]
+    assert 1 == outputs_of.missing_by_cause.sent_not_logged
+    assert "not compared in 1 of 2 sequences" in detail(outputs_of, "complete")
 
 
-def test_hundreds_of_connections_are_told_apart() -> None:
-    """Clients that each count for themselves are groups of one, though each is compared with a few others."""
+def test_hundreds_of_connections_are_distinguished() -> None:
+    """Hundreds of connections that are numbered for themselves are a group each, with few comparisons a client."""
     assert 300 == len(groups(*(own(at * 5_000, 20) for at in range(300))))
 
 
 def test_without_its_open_line_no_record_of_a_file_is_compared() -> None:
-    """A file without its first line does not say where the time is; a copy that does is compared, read in any order."""
+    """A file without an open line is not compared; a copy of it with one is, in any order of reading."""
     wrong = shared(5, 104, seed=2, body=lambda seq: "wrong" if seq == 9 else plain(seq))
     whole, other = logs_of(shared(5, 104), wrong)
     (source,) = other
     headless = {source: other[source][1:]}
     copy = {type(source)(RUN, source.client, "copy.jsonl"): other[source]}
 
-    assert b"different records" not in told(books(whole, headless))
-    both = {told(books(whole, *parts)) for parts in ((headless, copy), (copy, headless))}
+    assert b"different records" not in outputs_of(evidence_of(whole, headless))
+    both = {outputs_of(evidence_of(whole, *parts)) for parts in ((headless, copy), (copy, headless))}
     assert 1 == len(both)
     assert b"different records under 1 number: 9" in both.pop()
 
@@ -274,7 +278,7 @@ def test_without_its_open_line_no_record_of_a_file_is_compared() -> None:
     st.randoms(use_true_random=False),
 )
 def test_the_order_of_reading_does_not_matter(kinds: Any, chance: random.Random) -> None:
-    """Lines of files in any order, asked meanwhile, with a sample that is full: the same summary."""
+    """The summary is the same for any order of lines of different files, with queries in between and a full sample."""
     received = [
         own(delay * 1000, 60, body=beats(wrong)) if kind == "own" else shared(wrong, 60, seed=delay)
         for kind, delay, wrong in kinds
@@ -284,20 +288,13 @@ def test_the_order_of_reading_does_not_matter(kinds: Any, chance: random.Random)
         patch.setattr(kept_records, "CLUSTERS", 3)
         patch.setattr(kept_records, "ENTRIES", 40)
         patch.setattr(kept_records, "LEAST", 1)
-        expected = told(books(*logs))
-        waiting = [(source, list(lines)) for one in logs for source, lines in one.items()]
-        made = RunEvidence(RUN)
-        while waiting:
-            source, lines = chance.choice(waiting)
-            made.add_line(source, lines.pop(0))
-            if chance.random() < 0.3:
-                snapshot(made, final=False)
-            waiting = [one for one in waiting if one[1]]
+        expected = outputs_of(evidence_of(*logs))
+        files = {source: lines for one in logs for source, lines in one.items()}
 
-        assert expected == told(made)
+        assert expected == outputs_of(fold_in_turns(files, chance, partial(snapshot, final=False), 0.3))
 
 
-def told(made: RunEvidence) -> bytes:
+def outputs_of(made: RunEvidence) -> bytes:
     """Return summary and timeline of a run."""
     return summary.encode(reconcile(made, final=True))
 
@@ -307,7 +304,7 @@ def told(made: RunEvidence) -> bytes:
     [((None, "text"), "0 damaged lines"), (("text", "text"), "0 damaged lines, 1 number with different records")],
 )
 def test_a_text_that_is_no_json_is_not_held_against_json(forms: tuple[Any, Any], expected: str) -> None:
-    """Under one number a record in JSON and a text in its place do not conflict; two different texts do."""
+    """A record in JSON and a text with the same number do not conflict; two different texts do."""
     received = [shared(1, 60, seed=seed) for seed in (1, 2)]
     for messages, form, body in zip(received, forms, (b'"a"', b'"b"'), strict=True):
         text = msgspec.Raw(body)

@@ -16,7 +16,7 @@ entries = st.lists(st.tuples(st.tuples(st.integers(1, 3), st.integers(1, 6) | nu
 
 
 def of(added: list[tuple[tuple[int, int], IndexRow]]) -> CompactIndex:
-    """Return a table with these notes in it."""
+    """Return an index with these rows."""
     table = CompactIndex()
     for key, note in added:
         table.add(key, note)
@@ -36,12 +36,12 @@ def test_keeps_what_a_dictionary_of_sets_would(
     assert expected == {key: set(found.of(key)) for key in found}
     assert sorted(expected) == list(found)
     assert (len(expected), sum(map(len, expected.values()))) == (len(found), found.count)
-    assert {key: len(each) for key, each in expected.items() if len(each) > 1} == found.again
+    assert {key: len(each) for key, each in expected.items() if len(each) > 1} == found.repeated
     assert {session for session, _ in expected} == found.sessions
 
 
-def test_tells_whether_a_note_is_new() -> None:
-    """A copy of a line is known again; the same block with another content is not."""
+def test_shows_whether_a_note_is_new() -> None:
+    """`add` returns False for a copy of a row, and True for the same block with other content."""
     table, note = CompactIndex(), IndexRow(1, 10, 10, 7, 1)
 
     assert [True, False, True, False, True] == [

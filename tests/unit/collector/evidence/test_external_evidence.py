@@ -1,4 +1,4 @@
-"""Tests of what one client's log says of a foreign feed."""
+"""Tests of the numbers in one client's log of an external feed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def message(seq: int | None, key: str | None = None) -> ExternalMessage:
 
 
 def block(number: int, messages: list[ExternalMessage], session: int = 1) -> ExternalBlock:
-    """Return a block; its places follow from its number."""
+    """Return a block, whose positions follow from its number."""
     first = (number - 1) * SIZE + 1
     return ExternalBlock(
         run="20261122T073000Z", client="client-1", session=session, block=number, first=None, last=None,
@@ -28,8 +28,8 @@ def block(number: int, messages: list[ExternalMessage], session: int = 1) -> Ext
     )  # fmt: skip
 
 
-def book_of(seqs: list[int], order: list[int] | None = None) -> ExternalEvidence:
-    """Return the book of numbers that came in blocks of five, each a second after the other, read in some order."""
+def evidence_of(seqs: list[int], order: list[int] | None = None) -> ExternalEvidence:
+    """Return the evidence of numbers received in blocks of five, a second apart, read in some order."""
     parts = [seqs[at : at + SIZE] for at in range(0, len(seqs), SIZE)]
     book = ExternalEvidence()
     for place in order if order is not None else range(len(parts)):
@@ -40,10 +40,10 @@ def book_of(seqs: list[int], order: list[int] | None = None) -> ExternalEvidence
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=60), st.randoms(use_true_random=False), st.booleans())
 def test_the_order_of_reading_does_not_matter(seqs: list[int], dice: object, asked: bool) -> None:
-    """Neither the order in which blocks are read nor questions in between change the answers."""
+    """Neither the order of reading nor queries in between change the results."""
     order = list(range(-(-len(seqs) // SIZE)))
     dice.shuffle(order)  # type: ignore[attr-defined]
-    book = book_of(seqs, order[: len(order) // 2])
+    book = evidence_of(seqs, order[: len(order) // 2])
     if asked:
         book.sequences()
     parts = [seqs[at : at + SIZE] for at in range(0, len(seqs), SIZE)]
@@ -51,11 +51,11 @@ def test_the_order_of_reading_does_not_matter(seqs: list[int], dice: object, ask
         made = block(place + 1, [message(seq) for seq in parts[place]])
         book.add_block(made, f"x{place:08x}", (place + 1) * 1_000_000)
 
-    assert vars(book_of(seqs).sequences()[None]) == vars(book.sequences()[None])
+    assert vars(evidence_of(seqs).sequences()[None]) == vars(book.sequences()[None])
 
 
 def test_runs_are_short_while_all_is_well() -> None:
-    """Interleaved sequences give one run each; a gap, and a beginning, begin another."""
+    """Each of several interleaved sequences is one range; a gap or a first number begins another range."""
     interleaved = [message(seq, key) for seq in (7, 8, 10) for key in "ab"]
 
     assert {NumberRange(key, *ends) for key in "ab" for ends in ((7, 8), (10, 10))} == set(_runs(interleaved))
@@ -63,7 +63,7 @@ def test_runs_are_short_while_all_is_well() -> None:
 
 
 def test_messages_without_a_number_are_counted() -> None:
-    """What has no number is in no sequence."""
+    """A message without a number is counted, and is in no sequence."""
     book = ExternalEvidence()
     book.add_block(block(1, [message(None), message(4)]), "x1", 0)
 
@@ -71,15 +71,15 @@ def test_messages_without_a_number_are_counted() -> None:
 
 
 def test_what_had_come_by_a_time_is_known_by_block() -> None:
-    """The highest number of the newest block that had ended by then."""
-    book = book_of(list(range(100, 115)))
+    """`last_before` returns the highest number of the last block that had ended by that time."""
+    book = evidence_of(list(range(100, 115)))
 
     assert (None, 104, 114) == tuple(book.last_before(None, at) for at in (999_999, 1_999_999, 9_000_000))
 
 
 def test_the_numbers_around_a_gap_are_known() -> None:
-    """A gap in the places of messages, which damage leaves, has numbers next to it."""
-    book = book_of(list(range(100, 115)), [0, 2])
+    """`around` returns the numbers before and after a gap in the positions, such as damage leaves."""
+    book = evidence_of(list(range(100, 115)), [0, 2])
 
     assert (104, 110) == book.around(None, 1, 5, 11)
     assert (114, None) == book.around(None, 1, 15, None)

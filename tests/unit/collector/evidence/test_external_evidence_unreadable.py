@@ -1,4 +1,4 @@
-"""Tests of the numbers in whose places records stand that cannot be read."""
+"""Tests of missing numbers that unreadable records may account for."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from services.collector.results.client_result import ClientResult
 from services.collector.verdict.summary import reconcile
 from services.contract.blocklog import ExternalMessage
 from services.contract.rangeset import RangeSet
-from tests.builders.external_runs import books, heard, log, message
+from tests.builders.external_runs import evidence_of, log, message, numbered_messages
 
 
-def came(*seqs: int | str) -> list[ExternalMessage]:
-    """Return messages of these numbers, one after the other; ``?`` is a message that cannot be read."""
+def messages_of(*seqs: int | str) -> list[ExternalMessage]:
+    """Return messages of these numbers in order; ``?`` is a message that cannot be read."""
     return [
         message(None if isinstance(seq, str) else seq, place, unreadable=isinstance(seq, str))
         for place, seq in enumerate(seqs)
@@ -27,18 +27,20 @@ def came(*seqs: int | str) -> list[ExternalMessage]:
 
 
 def result(*logs: Any) -> ClientResult:
-    """Return the first client's result."""
-    return build_result(books(*logs), final=True).clients[0]
+    """Return the result of the first client."""
+    return build_result(evidence_of(*logs), final=True).clients[0]
 
 
 def figures(found: ClientResult) -> tuple[int | None, int, int | None, int | None]:
-    """Return expected, received, missing and unreadable numbers."""
+    """Return the numbers of expected, received, missing and unreadable records."""
     return found.expected, found.received, found.missing, found.unreadable
 
 
 def test_what_cannot_be_read_is_not_missing() -> None:
-    """A number is not missing if a record that cannot be read is in its place, even if another client received it."""
-    found = result(log("client-1", came(1, 2, "?", 4, "?", "?", 7)), log("client-2", heard(range(1, 8))))
+    """A number is not missing if an unreadable record is in its place, even if another client received it."""
+    found = result(
+        log("client-1", messages_of(1, 2, "?", 4, "?", "?", 7)), log("client-2", numbered_messages(range(1, 8)))
+    )
 
     unreadable = found.external.unreadable
 
@@ -47,26 +49,26 @@ def test_what_cannot_be_read_is_not_missing() -> None:
 
 
 def test_no_more_than_there_are() -> None:
-    """An unreadable record accounts for one number at most, and only between its neighbours."""
-    assert (9, 4, 4, 1) == figures(result(log("client-1", came(1, "?", 5, 8, 9, "?"))))
-    assert (9, 6, 3, 0) == figures(result(log("client-1", came(1, 2, "?", 3, 4, 8, 9))))
+    """An unreadable record accounts for at most one number, between its neighbours."""
+    assert (9, 4, 4, 1) == figures(result(log("client-1", messages_of(1, "?", 5, 8, 9, "?"))))
+    assert (9, 6, 3, 0) == figures(result(log("client-1", messages_of(1, 2, "?", 3, 4, 8, 9))))
 
 
 def test_a_block_between_them_changes_nothing() -> None:
-    """Holes over the edge of a block are found as well as those within one."""
+    """A gap across the edge of two blocks is explained like one within a block."""
     for size in range(1, 8):
-        assert (7, 4, 0, 3) == figures(result(log("client-1", came(1, 2, "?", 4, "?", "?", 7), size=size)))
+        assert (7, 4, 0, 3) == figures(result(log("client-1", messages_of(1, 2, "?", 4, "?", "?", 7), size=size)))
 
 
 def test_behind_the_last_number_as_well() -> None:
-    """Where others received more, unreadable records at the end stand for that."""
-    files = log("client-1", came(1, 2, "?", "?")), log("client-2", heard(range(1, 6)))
+    """Unreadable records after the last number account for numbers that others received."""
+    files = log("client-1", messages_of(1, 2, "?", "?")), log("client-2", numbered_messages(range(1, 6)))
 
     assert (5, 2, 1, 2) == figures(result(*files))
 
 
 def test_sequences_share_their_unreadable_records() -> None:
-    """Of one unreadable record only one sequence can say that it was its own."""
+    """One unreadable record accounts for a number of only one sequence."""
     messages = [
         message(seq, place, key=key, unreadable=seq is None)
         for place, (seq, key) in enumerate([(1, "a"), (1, "b"), (None, None), (3, "a"), (3, "b")])
@@ -77,36 +79,33 @@ def test_sequences_share_their_unreadable_records() -> None:
 
 
 def test_a_record_without_a_number_is_not_unreadable() -> None:
-    """A record that was read and has no number does not explain a hole."""
-    assert (3, 2, 1, 0) == figures(result(log("client-1", heard([1, None, 3]))))
+    """A record that was read and has no number does not explain a gap."""
+    assert (3, 2, 1, 0) == figures(result(log("client-1", numbered_messages([1, None, 3]))))
 
 
 def test_a_sequence_that_begins_again_forgets_them() -> None:
-    """An unreadable record before a restart does not excuse the same number behind it."""
+    """An unreadable record before a restart does not explain a gap after it."""
     again = [
         msgspec.structs.replace(message(seq, 10 + seq), record=msgspec.Raw(b'{"again":%d}' % seq)) for seq in (1, 2, 4)
     ]
-    found = result(log("client-1", [*came(1, 2, "?", 4), *again]))
+    found = result(log("client-1", [*messages_of(1, 2, "?", 4), *again]))
 
     assert (1, 1, 0) == (found.restarts, found.missing, found.unreadable)
 
 
-def test_the_run_is_invalid_and_says_so() -> None:
-    """Neither lost nor received: no PASS, and no accusation either."""
-    made = reconcile(books(log("client-1", came(1, 2, "?", 4, 5))), final=True)
+def test_the_run_is_invalid_and_states_so() -> None:
+    """A run with unreadable records is INVALID, and the reason names client and numbers."""
+    made = reconcile(evidence_of(log("client-1", messages_of(1, 2, "?", 4, 5))), final=True)
 
     assert ("INVALID", None) == (made.verdict, next(one.ok for one in made.checks if one.name == "complete"))
-    assert (
-        "client-1: 1 number (3) not found, where records stand that cannot be read: not known to be lost"
-        == made.headline
-    )
+    assert "client-1: 1 number (3) not found where records cannot be read: not known to be lost" == made.headline
     assert (1, 1, 0) == (made.totals.unreadable, made.clients[0].unreadable, made.totals.missing)
-    assert "PASS" == reconcile(books(log("client-1", came(1, 2, "?", 3, 4))), final=True).verdict
+    assert "PASS" == reconcile(evidence_of(log("client-1", messages_of(1, 2, "?", 3, 4))), final=True).verdict
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(1, 6), st.randoms(use_true_random=False))
 def test_the_order_of_reading_does_not_matter(readable: list[bool], size: int, dice: random.Random) -> None:
-    """If all numbers were received, exactly the unreadable ones in the middle are reported, and none is missing."""
+    """If all numbers were received, exactly the unreadable ones are reported, in any order of reading."""
     every = [True, *readable, True]
     messages = [message(seq, seq, unreadable=not is_good) for seq, is_good in enumerate(every, 5)]
     ((source, lines),) = log("client-1", messages, size=size).items()
@@ -118,7 +117,7 @@ def test_the_order_of_reading_does_not_matter(readable: list[bool], size: int, d
 
 
 def test_asking_uses_nothing_up() -> None:
-    """The same question has the same answer again."""
+    """Repeated queries have the same result."""
     kept = UnreadableRecords()
     kept.follow(None, 1, 1, (0, 0))
     kept.count = 1

@@ -20,26 +20,26 @@ def counted(values: list[int]) -> CountedDurations:
 
 
 def of(*parts: list[int]) -> BucketHistogram:
-    """Return the tally of durations that came in parts."""
+    """Return a histogram of durations that were added in parts."""
     made = BucketHistogram()
     for values in parts:
         made.add(counted(values))
     return made
 
 
-def told(tally: BucketHistogram) -> object:
-    """Return all answers of a histogram."""
+def results_of(tally: BucketHistogram) -> object:
+    """Return all results of a histogram."""
     return tally.count, tally.summary(), tally.heat()
 
 
 def test_nothing_has_no_summary() -> None:
-    """Of no durations there are no percentiles and no heat."""
-    assert (0, None, []) == told(of([]))
+    """An empty histogram has no percentiles and no heat."""
+    assert (0, None, []) == results_of(of([]))
 
 
 @given(st.lists(st.integers(256, 2**62), min_size=1, max_size=200))
 def test_percentiles_are_close(values: list[int]) -> None:
-    """Half and 99 % of the durations do not exceed the percentiles, within 2 %; the greatest is exact."""
+    """p50 and p99 are within 2 % of the exact percentiles, and the maximum is exact."""
     ordered = sorted(values)
     summary = of(values).summary()
 
@@ -52,18 +52,18 @@ def test_percentiles_are_close(values: list[int]) -> None:
 
 @given(parts)
 def test_the_order_of_counting_does_not_matter(given: list[list[int]]) -> None:
-    """Counted together, part by part, backwards or merged: the tally is the same."""
+    """The histogram is the same if durations are added together, in parts, in reverse order or merged."""
     merged = BucketHistogram()
     for values in reversed(given):
         merged.merge(of(values))
 
-    assert told(of([value for values in given for value in values])) == told(of(*given))
-    assert told(of(*given)) == told(of(*reversed(given))) == told(merged)
+    assert results_of(of([value for values in given for value in values])) == results_of(of(*given))
+    assert results_of(of(*given)) == results_of(of(*reversed(given))) == results_of(merged)
 
 
 @given(st.lists(st.integers(0, LONGEST_NS), max_size=50))
 def test_every_message_is_in_the_heat_once(values: list[int]) -> None:
-    """The rows add up to all messages, and rise; every message is in its row or in the next one to it."""
+    """The rows of the heat map are ascending, add up to all messages, and each message is in or beside its row."""
     heat = of(values).heat()
     rows = [row for row, _ in heat]
 

@@ -1,4 +1,4 @@
-"""Tests of what one client received under every number."""
+"""Tests of the fingerprints of one client's records."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def found(*clients: list[tuple[int, int]]) -> set[int]:
 
 @given(received, received)
 def test_exactly_the_numbers_that_differ_are_found(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
-    """Numbers that both clients hold, each with one record, and these are different."""
+    """A number conflicts if both clients have one record of it and these differ."""
     first, second = ({number: {d for n, d in every if n == number} for number, _ in every} for every in (one, other))
     shared = {n for n in first.keys() & second.keys() if len(first[n]) == len(second[n]) == 1}
 
@@ -37,7 +37,7 @@ def test_exactly_the_numbers_that_differ_are_found(one: list[tuple[int, int]], o
 
 @given(received, st.randoms(use_true_random=False))
 def test_the_order_of_entry_does_not_matter(entries: list[tuple[int, int]], dice: random.Random) -> None:
-    """The same records entered in another order leave the same."""
+    """The fingerprints do not depend on the order in which records are added."""
     shuffled = list(entries)
     dice.shuffle(shuffled)
 
@@ -45,7 +45,7 @@ def test_the_order_of_entry_does_not_matter(entries: list[tuple[int, int]], dice
 
 
 def test_runs_reach_over_bins() -> None:
-    """Consecutive numbers are entered together, wherever they begin and end."""
+    """Consecutive numbers are added together, wherever they begin and end."""
     made, single = ContentFingerprints(), [(number, number) for number in range(50, 50 + 3 * BIN)]
     made.add(None, 50, [digest for _, digest in single])
 
@@ -53,19 +53,19 @@ def test_runs_reach_over_bins() -> None:
 
 
 def test_a_record_that_came_again_is_no_conflict() -> None:
-    """A number that a client received twice counts once; with two different records it is not compared."""
+    """A record received twice is compared once; a number with two different records is not compared."""
     assert {7} == found([(5, 1), (5, 1), (6, 1), (6, 2), (7, 1)], [(5, 1), (6, 1), (7, 2)])
 
 
 def test_the_clients_that_conflict_are_named() -> None:
-    """The first of those that hold what most hold, and each that holds something else."""
+    """A conflict names the first client with the most frequent record, and each client with another one."""
     every = {name: contents([(70, digest)]) for name, digest in (("a", 9), ("b", 4), ("c", 4), ("d", 5))}
 
     assert [(70, "b", "a"), (70, "b", "d")] == list(conflicts(every, None))
 
 
-def test_sequences_are_told_apart() -> None:
-    """A sequence with another key is another one."""
+def test_sequences_are_distinguished() -> None:
+    """A sequence with another key is another sequence."""
     made = contents([(5, 1)])
 
     assert {} == made.bins("key")

@@ -21,7 +21,7 @@ from tests.builders.runs import (
 SESSION = Session("a", 1, 1, 0, [(1, 10), (11, 20)])
 
 
-def book(*entries: LineStruct) -> LedgerEvidence:
+def ledger_of(*entries: LineStruct) -> LedgerEvidence:
     """Return the ledger of these lines."""
     writer, made = Writer(ledger.codec), LedgerEvidence()
     for entry in entries:
@@ -32,7 +32,7 @@ def book(*entries: LineStruct) -> LedgerEvidence:
 
 
 def pace(first: int, rate: float | None, second: int = 0) -> ledger.PaceEntry:
-    """Return a change of the schedule."""
+    """Return a change of the rate."""
     return ledger.PaceEntry(at=at(first + second), first=first, due_us=START_US + second, rate=rate)
 
 
@@ -48,27 +48,27 @@ def pace(first: int, rate: float | None, second: int = 0) -> ledger.PaceEntry:
     ],
 )
 def test_the_state_follows_the_lines(entries: list[LineStruct], state: str) -> None:
-    """Each line that matters moves the run on; of equal first the last pace counts."""
-    assert state == book(*entries).state
+    """The state of the run follows its lines; of pace lines with equal ``first`` the last one counts."""
+    assert state == ledger_of(*entries).state
 
 
 def test_the_rate_of_a_paused_run_is_the_one_before() -> None:
-    """A pause has no rate of its own; without a pace line the rate is that of the open line."""
-    assert 10 == book(opening(20, 1), pace(1, 10), pace(5, None)).rate
-    assert 1000 == book(opening(20, 1)).rate
-    assert book().rate is None
+    """A paused run has the rate before the pause; without a pace line it is that of the open line."""
+    assert 10 == ledger_of(opening(20, 1), pace(1, 10), pace(5, None)).rate
+    assert 1000 == ledger_of(opening(20, 1)).rate
+    assert ledger_of().rate is None
 
 
 def test_what_was_receipted_leaves_out_what_was_missing() -> None:
-    """A receipt covers its range but for the seqs it says are missing."""
-    client = book(receipt(SESSION, 1, 1, 10, missing=[(3, 4), (8, 8)])).client("a")
+    """A receipt covers its range except for the seqs that it lists as missing."""
+    client = ledger_of(receipt(SESSION, 1, 1, 10, missing=[(3, 4), (8, 8)])).client("a")
 
     assert [(1, 2), (5, 7), (9, 10)] == client.receipted.spans()
 
 
 def test_repeated_receipts_count_once() -> None:
-    """The same receipt entered twice is one receipt."""
-    client = book(receipt(SESSION, 1, 1, 10), receipt(SESSION, 1, 1, 10, fence=2, at=at(99))).client("a")
+    """A receipt that is added twice counts once."""
+    client = ledger_of(receipt(SESSION, 1, 1, 10), receipt(SESSION, 1, 1, 10, fence=2, at=at(99))).client("a")
 
     assert (1, 1) == (len(client.receipts), client.receipts.count)
 
@@ -85,12 +85,12 @@ def test_one_rate_is_a_schedule(rates: list[tuple[int, int | None]], is_schedule
         for number, (first, rate) in enumerate(rates)
     ]
 
-    assert is_scheduled is book(opening(20, 1), *paces).is_scheduled
+    assert is_scheduled is ledger_of(opening(20, 1), *paces).is_scheduled
 
 
 def test_an_observer_is_no_client() -> None:
-    """An observer takes no part in the run, and records that were sent to it do not count."""
-    client = book(
+    """An observer is no client, and records that were sent to it do not count."""
+    client = ledger_of(
         subscription(SESSION, observe=True), ledger.SentEntry(at=at(1), client="a", fence=1, through=20)
     ).client("a")
 
@@ -98,17 +98,17 @@ def test_an_observer_is_no_client() -> None:
 
 
 def test_who_came_back_has_not_left() -> None:
-    """A goodbye counts until the client subscribes again."""
+    """A client has left from its goodbye until it subscribes again."""
     back = Session("a", 2, 2, 10, [(11, 20)])
 
-    assert book(subscription(SESSION), leave(SESSION, 10, "bye")).client("a").has_left
-    assert not book(subscription(SESSION), leave(SESSION, 10, "lost")).client("a").has_left
-    assert not book(subscription(SESSION), leave(SESSION, 10, "bye"), subscription(back)).client("a").has_left
+    assert ledger_of(subscription(SESSION), leave(SESSION, 10, "bye")).client("a").has_left
+    assert not ledger_of(subscription(SESSION), leave(SESSION, 10, "lost")).client("a").has_left
+    assert not ledger_of(subscription(SESSION), leave(SESSION, 10, "bye"), subscription(back)).client("a").has_left
 
 
-def test_a_line_of_another_run_is_foreign() -> None:
-    """A ledger of another run in this folder counts for nothing."""
-    made = book(
+def test_a_line_of_another_run_is_misfiled() -> None:
+    """A line of another run in the folder is misfiled, and nothing of it is added."""
+    made = ledger_of(
         ledger.OpenEntry(
             **{**{f: getattr(opening(20, 1), f) for f in ledger.OpenEntry.__struct_fields__}, "run": "20200101T000000Z"}
         )

@@ -15,7 +15,7 @@ def lines(count: int) -> list[bytes]:
 
 
 def faults(taken: list[bytes]) -> list[tuple[int, str]]:
-    """Read lines and return the line and kind of each fault."""
+    """Return the line number and the kind of each fault after reading these lines."""
     chain = LineChain(ledger_source(), ledger.codec)
     for line in taken:
         found = chain.read(line)
@@ -25,31 +25,31 @@ def faults(taken: list[bytes]) -> list[tuple[int, str]]:
 
 
 def test_good_lines_have_no_fault() -> None:
-    """Lines in the order in which they were written are sound."""
+    """Lines in the order in which they were written have no fault."""
     assert [] == faults(lines(5))
 
 
-def test_a_missing_line_is_told_where_the_next_one_stands() -> None:
-    """The line after a hole names a predecessor that is not there."""
+def test_a_missing_line_is_reported_at_the_next_one() -> None:
+    """A missing line is reported at the line after it."""
     one, _, three, four = lines(4)
 
     assert [(2, "line_missing")] == faults([one, three, four])
 
 
-def test_a_missing_first_line_is_told() -> None:
-    """A chain begins with the digest x00000000."""
+def test_a_missing_first_line_is_reported() -> None:
+    """A file that does not begin with the first line of its chain has a fault there."""
     assert [(1, "line_missing")] == faults(lines(3)[1:])
 
 
-def test_a_damaged_line_is_told_once() -> None:
-    """The line after a damaged one is not blamed for it."""
+def test_a_damaged_line_is_reported_once() -> None:
+    """A damaged line is one fault: the line after it has none."""
     one, two, three = lines(3)
 
     assert [(2, "corrupt_line")] == faults([one, two.replace(b"status", b"stotus"), three])
 
 
-def test_a_repeated_line_is_told_and_the_chain_goes_on() -> None:
-    """The line that follows a repetition continues the line before it."""
+def test_a_repeated_line_is_reported_and_the_chain_goes_on() -> None:
+    """A repeated line is a fault, and the line after it continues the line before."""
     one, two, three = lines(3)
 
     assert [(3, "repeated")] == faults([one, two, one, three])
@@ -57,7 +57,7 @@ def test_a_repeated_line_is_told_and_the_chain_goes_on() -> None:
 
 
 def test_garbage_cannot_fill_the_memory() -> None:
-    """Beyond a number of faults they are only counted."""
+    """Faults beyond a maximum are counted and not kept."""
     chain = LineChain(ledger_source(), ledger.codec)
     for _ in range(MOST + 50):
         chain.read(b"garbage\n")
@@ -66,8 +66,8 @@ def test_garbage_cannot_fill_the_memory() -> None:
     assert 50 == chain.damages[-1].more
 
 
-def test_a_row_of_foreign_lines_is_one_fault() -> None:
-    """Foreign lines that follow each other are counted in one fault."""
+def test_a_row_of_misfiled_lines_is_one_fault() -> None:
+    """Consecutive misfiled lines are one fault."""
     chain = LineChain(ledger_source(), ledger.codec)
     for line in lines(3):
         chain.read(line)
@@ -77,7 +77,7 @@ def test_a_row_of_foreign_lines_is_one_fault() -> None:
 
 
 def test_lines_of_an_unknown_version_are_one_fault() -> None:
-    """A file of an old version has one cause, and so one fault; a line between two of them begins another one."""
+    """Consecutive lines of an unknown version are one fault; a good line between them begins another one."""
     old = [line.replace(b'"v":1', b'"v":7') for line in lines(5)]
     good, *_ = lines(1)
     old = [seal(b"{" + content(line), FIRST)[0] for line in old]
@@ -91,7 +91,7 @@ def test_lines_of_an_unknown_version_are_one_fault() -> None:
 
 
 def test_a_fault_knows_the_seqs_around_it() -> None:
-    """The good lines before and after a fault bound the records that it hides."""
+    """A fault has the seqs of the good lines before and after it."""
     chain = LineChain(ledger_source(), ledger.codec)
     chain.pass_seqs(1, 10)
     chain.read(b"garbage\n")

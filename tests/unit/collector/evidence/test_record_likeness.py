@@ -1,4 +1,4 @@
-"""Tests of whether two clients received one sequence, by their records under the same numbers."""
+"""Tests of deciding by their records whether two clients received one sequence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TICK_US = 10_000
 def pairs(
     apart_us: int, *, count: int = 400, stamped: bool = True, jitter_us: int = 0, clocks_us: int = 0, differing: int = 0
 ) -> list[Pair]:
-    """Return records that were sent to a second client later, and stamped by a clock that is ahead."""
+    """Return records that were sent later to the second client and stamped by a clock that is ahead."""
     dice = random.Random(count)
 
     def jitter() -> int:
@@ -51,19 +51,19 @@ def pairs(
     ],
 )
 def test_sequences_that_are_always_apart_are_two(begin: Begin, apart_us: int, stamped: bool, expected: str) -> None:
-    """How far two sequences may be apart depends on where they begin and on whether the server stamps its records."""
+    """The limit for separate sequences depends on their beginnings and on whether records have times of sending."""
     assert expected == relation(pairs(apart_us, stamped=stamped), begin)
 
 
 @given(st.integers(0, 20_000), st.sampled_from([True, False]))
 def test_jitter_does_not_make_two_sequences_of_one(jitter_us: int, stamped: bool) -> None:
-    """Records that come now to one client first and now to the other are of one sequence."""
+    """Records that arrive first now at one client and now at the other are of one sequence."""
     assert "own" != relation(pairs(0, jitter_us=jitter_us, stamped=stamped), "first")
 
 
 @given(st.integers(0, 20_000), st.sampled_from([True, False]))
 def test_jitter_does_not_make_one_sequence_of_two(jitter_us: int, stamped: bool) -> None:
-    """Connections that are further apart than records are delayed are known."""
+    """Connections whose distance is greater than the jitter are separate sequences."""
     assert "own" == relation(pairs(2 * jitter_us + 110_000, jitter_us=jitter_us, stamped=stamped), "first")
 
 
@@ -75,30 +75,30 @@ def test_most_must_differ() -> None:
 
 
 def test_without_a_shared_number_nothing_is_known() -> None:
-    """Clients without a common number in the sample are taken for equal."""
+    """Clients without a common number in the sample have the relation ``unknown``."""
     assert "unknown" == relation([], "first")
 
 
-def test_a_few_records_say_nothing_by_their_times() -> None:
-    """Three records that are apart may have been delayed."""
+def test_a_few_records_show_nothing_by_their_times() -> None:
+    """Three records with different times may have been delayed, so the clients are ``alike``."""
     assert "alike" == relation(pairs(2_500_000, count=3), "first")
     assert "own" == relation(pairs(2_500_000, count=4), "first")
 
 
 def test_servers_whose_clocks_differ_send_one_stream() -> None:
-    """Stamps that are apart say nothing where the records come at one time."""
+    """Records with different times of sending that arrive at the same time are of one sequence."""
     assert "alike" == relation(pairs(0, clocks_us=300_000, jitter_us=100), "first")
 
 
 def test_stamps_in_whole_seconds_are_too_coarse() -> None:
-    """Equal stamps of whole seconds do not make one sequence of two."""
+    """Equal times of sending in whole seconds do not prove one sequence."""
     coarse = [(one._replace(sent_us=0), other._replace(sent_us=0)) for one, other in pairs(150_000)]
 
     assert "own" == relation(coarse, "first")
 
 
 def test_a_replay_is_not_always_apart() -> None:
-    """A stream that was replayed to the second client, and came live to both in the end, is one, however long it is."""
+    """A stream that was replayed to one client and is live for both at the end is one sequence, of any length."""
     joins_us = 8_000_000
     late = [max(other.at_us, joins_us) for _, other in pairs(0, count=850)]
     received = [
@@ -111,7 +111,7 @@ def test_a_replay_is_not_always_apart() -> None:
 
 
 def test_records_that_differ_in_times_alone_do_not_differ() -> None:
-    """A difference is one that remains without the times of these days."""
+    """Records that differ only in current times do not differ."""
     at_us = 1_795_332_600_000_000
     one, other, third = (
         RecordFact(at, text, None, at_us) for at, text in enumerate((b"1795332600 a", b"1795332601 a", b"b"))
@@ -121,7 +121,7 @@ def test_records_that_differ_in_times_alone_do_not_differ() -> None:
 
 
 def test_records_with_their_time_of_sending_are_alike() -> None:
-    """Where every record differs in a time alone, the clients hold the same; arrival says whether these are apart."""
+    """If all records differ only in a time, the arrival times show whether the sequences are separate."""
 
     def timed(apart_us: int) -> list[Pair]:
         return [

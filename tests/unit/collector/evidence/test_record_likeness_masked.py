@@ -1,4 +1,4 @@
-"""Tests of records without their time of sending."""
+"""Tests of removing the time of sending from records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.collector.evidence.record_likeness import TimeMask, timeless
 
 
 def texts(time: str | None, *records: Any) -> list[bytes]:
-    """Return without their time the texts of records that a server writes with spaces."""
+    """Return the texts, without their times, of records that a server writes with spaces."""
     return [
         bytes(text) for text in TimeMask(time).texts([msgspec.Raw(json.dumps(record).encode()) for record in records])
     ]
@@ -34,7 +34,7 @@ def texts(time: str | None, *records: Any) -> list[bytes]:
     ],
 )
 def test_the_time_of_sending_may_differ(time: str, one: Any, other: Any) -> None:
-    """Records that differ in their time alone have one text, alone and beside other records."""
+    """Records that differ only in their time have one text, in a block of one record and beside others."""
     assert 1 == len({*texts(time, one, other), *texts(time, one), texts(time, other, one)[0]})
 
 
@@ -53,7 +53,7 @@ def test_the_time_of_sending_may_differ(time: str, one: Any, other: Any) -> None
     ],
 )
 def test_everything_else_counts(time: str | None, one: Any, other: Any) -> None:
-    """Records that differ in something else, or whose time is not where it should be, have different texts."""
+    """Records that differ in another value, or whose time is at another place, have different texts."""
     assert 2 == len(set(texts(time, one, other)))
 
 
@@ -68,7 +68,7 @@ AT_US = 1_795_332_600_123_456
     ],
 )  # fmt: skip
 def test_without_times_records_that_differ_in_them_are_equal(time: Any) -> None:
-    """Dates, and numbers that are a time of these days, are left out, in whichever unit they are."""
+    """Dates, and numbers that are a current time in any unit, are removed."""
     record = json.dumps({"a": [{"at": time}]}, separators=(",", ":")).encode()
 
     assert b'{"a":[{"at":}]}' == timeless(record, AT_US).replace(b'""', b"")
@@ -76,7 +76,7 @@ def test_without_times_records_that_differ_in_them_are_equal(time: Any) -> None:
 
 @pytest.mark.parametrize("value", [17, 179533260, 1895332600123, 17953326001234567890123, "2026-11-22"])
 def test_other_numbers_are_not_times(value: Any) -> None:
-    """A number that is not a time of these days is kept."""
+    """A number that is not a current time is kept."""
     record = json.dumps({"id": value}).encode()
 
     assert record == timeless(record, AT_US)
@@ -91,5 +91,5 @@ json_values = st.recursive(
 
 @given(st.lists(json_values, min_size=1, max_size=6), st.sampled_from([None, "$.ts", "$.a.ts", "$[0]", "$.b[1]"]))
 def test_a_text_does_not_depend_on_the_records_beside_it(records: list[Any], time: str | None) -> None:
-    """The same record has the same text in every block."""
+    """The text of a record does not depend on the records beside it."""
     assert [texts(time, record)[0] for record in records] == texts(time, *records)

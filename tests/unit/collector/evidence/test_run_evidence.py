@@ -23,7 +23,7 @@ def sealed(files_of: Session, session: int | None = None) -> bool:
 
 
 def test_a_session_is_sealed_by_the_end_of_its_last_segment() -> None:
-    """An end line seals, but not one that announces another segment."""
+    """An end line seals its session, unless its reason announces another segment."""
     blocks = [(1, 10), (11, 20)]
 
     assert sealed(Session("a", 1, 1, 0, blocks, cuts={1}))
@@ -33,7 +33,7 @@ def test_a_session_is_sealed_by_the_end_of_its_last_segment() -> None:
 
 
 def test_the_last_session_counts_unless_another_is_named() -> None:
-    """A crashed session that was followed by a sealed one does not leave the log open."""
+    """A crashed session that is followed by a sealed one does not leave the log open."""
     files = log_files(Session("a", 1, 1, 0, [(1, 10)], reason=None)) | log_files(Session("a", 2, 2, 10, [(11, 20)]))
 
     assert fold(files).is_sealed("a")
@@ -41,14 +41,14 @@ def test_the_last_session_counts_unless_another_is_named() -> None:
 
 
 def test_a_file_that_was_only_claimed_has_nothing_to_seal() -> None:
-    """An empty file of a later session does not open the log again."""
+    """An empty file of a later session does not make the log unsealed."""
     files = log_files(Session("a", 1, 1, 0, [(1, 10)])) | {log_source("a", 2): []}
 
     assert fold(files).is_sealed("a")
 
 
-def test_a_torn_tail_is_told_and_counted_once() -> None:
-    """Bytes without a newline are a fault of their file, counted under the segment's name also when copied."""
+def test_a_torn_tail_is_reported_and_counted_once() -> None:
+    """Bytes without a newline are a fault of their file, counted once under the segment's name, also in a copy."""
     files = log_files(Session("a", 1, 1, 0, [(1, 10)], reason=None))
     source, copy = log_source("a"), log_source("a", 9)
     books = fold({**files, copy: files[source]})
@@ -59,7 +59,7 @@ def test_a_torn_tail_is_told_and_counted_once() -> None:
 
 
 def test_bytes_after_the_end_line_are_not_a_torn_tail() -> None:
-    """The process that wrote the end line wrote nothing more."""
+    """Bytes after the end line are misplaced, not torn."""
     books = fold(log_files(Session("a", 1, 1, 0, [(1, 10)])))
     books.add_tails([FileTail(log_source("a"), 7)])
 
@@ -76,7 +76,7 @@ def test_a_refused_file_is_a_fault() -> None:
 
 
 def test_a_torn_ledger_is_harmless() -> None:
-    """A server's crash cuts its last line short, and that is no fault of the run."""
+    """An incomplete last line of a ledger does not change the verdict."""
     files = good_run()
     files[ledger_source("other")] = files[ledger_source()][:1]
     books = fold(files)
@@ -87,7 +87,7 @@ def test_a_torn_ledger_is_harmless() -> None:
 
 
 def test_an_external_log_from_before_the_first_release_is_refused_in_one_line() -> None:
-    """The headline names the cause; no ledger is missed, and the file has one fault."""
+    """A log of the unreleased form has one fault, its headline names the form, and no ledger is reported as missing."""
     books = fold({log_source(client): UNRELEASED_LOG for client in ("client-1", "client-2")})
     summary = reconcile(books, final=True)
     cause = "version 1 of an external feed's block log; this reader knows version 2: record the run again"

@@ -1,12 +1,12 @@
 """Tests of the life of a run in services/collector/evidence/run_evidence.py."""
 
 from services.collector.evidence.run_evidence import LedgerLife, LogsLife, RunEvidence
-from tests.builders.external_runs import books, heard, log
+from tests.builders.external_runs import evidence_of, log, numbered_messages
 from tests.builders.runs import RUN, START_US, at, fold, good_run, log_source
 
 
 def test_the_ledger_records_the_life_of_an_own_run() -> None:
-    """Its first due time and its end are those of the ledger, not those that the clients logged."""
+    """An own run begins with its first due time and ends with the ledger's end, not with the clients' messages."""
     evidence = fold(good_run())
     life = evidence.life
 
@@ -18,23 +18,26 @@ def test_the_ledger_records_the_life_of_an_own_run() -> None:
 
 
 def test_the_logs_record_the_life_of_an_external_run() -> None:
-    """It begins with the first record of any client, and ends with the last one, once all logs are sealed."""
-    sealed, running = log("client-1", heard([1, 2])), log("client-2", heard([1, 2, 3]), reason=None)
-    life = books(sealed, running).life
+    """An external run lasts from the first record of any client to the last one, and ends once all logs are sealed."""
+    sealed, running = (
+        log("client-1", numbered_messages([1, 2])),
+        log("client-2", numbered_messages([1, 2, 3]), reason=None),
+    )
+    life = evidence_of(sealed, running).life
 
     assert isinstance(life, LogsLife)
     assert ("running", START_US, at(0)[:-8]) == (life.state, life.started_us, str(life.ended_at)[:-8])
     assert (True, False, False) == (life.is_finished, life.admits_late_clients, life.lacks_ledger)
-    assert "ended" == books(sealed).state
+    assert "ended" == evidence_of(sealed).state
 
 
 def test_a_stopped_external_run_is_not_finished() -> None:
-    """A client that was stopped did not stay until the end."""
-    assert not books(log("client-1", heard([1]), reason="shutdown")).life.is_finished
+    """An external run whose clients were stopped is not finished."""
+    assert not evidence_of(log("client-1", numbered_messages([1]), reason="shutdown")).life.is_finished
 
 
 def test_a_log_without_any_ledger_lacks_it() -> None:
-    """Clients of the own feed log under a subscription that a ledger must have."""
+    """Only a log under a subscription lacks a ledger."""
     files = {source: lines for source, lines in good_run().items() if source.client}
 
     assert fold(files).lacks_ledger

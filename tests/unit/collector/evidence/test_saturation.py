@@ -9,7 +9,7 @@ MS = 1_000_000
 
 
 def end(p99_ns: int | None, max_ns: int | None, throttled: int | None) -> blocklog.EndLine:
-    """Return the last line of a file of a client that measured this."""
+    """Return the end line of a client's file with these measurements."""
     return blocklog.EndLine(
         reason="finished", block_count=0, message_count=0, byte_count=0, sha256="",
         loop_lag_p99_ns=p99_ns, loop_lag_max_ns=max_ns, cpu_ns=5, throttled_ns=throttled,
@@ -17,7 +17,7 @@ def end(p99_ns: int | None, max_ns: int | None, throttled: int | None) -> blockl
 
 
 def test_the_lines_of_a_session_are_one() -> None:
-    """A session's last line includes its earlier ones; the times for which sessions were stopped add up."""
+    """A later line of a session replaces earlier ones, and throttled times of sessions are added."""
     lines = [(1, end(None, 5 * MS, 1)), (1, end(2 * MS, 9 * MS, 3)), (2, end(None, 7 * MS, None)), (3, end(MS, MS, 10))]
     forwards, backwards = SessionSaturation(), SessionSaturation()
     for session, line in lines:
@@ -30,7 +30,7 @@ def test_the_lines_of_a_session_are_one() -> None:
 
 
 def test_the_end_of_a_ledger_has_evidence_of_its_server() -> None:
-    """The end of a run has the evidence of the server that ended it; one of earlier versions has none."""
+    """The end of a run has the measurements of the server that ended it, None for a ledger of an earlier version."""
     line = ledger.EndEntry(at="", last=1, count=1, reason="complete")
 
     assert SaturationEvidence() == SaturationEvidence.of(line)

@@ -42,7 +42,7 @@ def opened(instance: str, at_ms: int = 0) -> ledger.OpenEntry:
 
 
 def pace(at_ms: int = 0, first: int = 1, due_ms: int = 0, rate: float | None = 1000) -> ledger.PaceEntry:
-    """Return a change of the schedule."""
+    """Return a change of the rate."""
     return ledger.PaceEntry(at=at(at_ms), first=first, due_us=START_US + due_ms * 1000, rate=rate)
 
 
@@ -60,7 +60,7 @@ def played(instance: str, *sessions: Session, paces: tuple[ledger.PaceEntry, ...
     return writer
 
 
-def books(ledgers: dict[str, Writer], *sessions: Session) -> Files:
+def files_of(ledgers: dict[str, Writer], *sessions: Session) -> Files:
     """Return ledgers and logs of a run with several servers."""
     files: Files = {ledger_source(name): writer.lines for name, writer in ledgers.items()}
     for session in sessions:
@@ -69,7 +69,7 @@ def books(ledgers: dict[str, Writer], *sessions: Session) -> Files:
 
 
 def stopped(instance: str, session: Session, through: int, *more: ledger.Entry) -> Writer:
-    """Return the ledger of a server that was killed when it had sent so much to a client."""
+    """Return the ledger of a server that was killed after it had sent this many records to a client."""
     writer = Writer(ledger.codec)
     opening_lines: list[ledger.Entry] = [opened(instance), pace(), subscription(session)]
     for entry in opening_lines:
@@ -84,7 +84,7 @@ def stopped(instance: str, session: Session, through: int, *more: ledger.Entry) 
 
 
 def continued(instance: str, session: Session, after: int, at_ms: int, *paces: ledger.PaceEntry, **ends: Any) -> Writer:
-    """Return the ledger of a server that was started after another one and served a client to the end."""
+    """Return the ledger of a server that continued the run of another one and served a client to the end."""
     again = msgspec.structs.replace(subscription(session), at=at(at_ms), fence=session.fence + 10, first=after + 1)
     writer = Writer(ledger.codec)
     for entry in (opened(instance, at_ms), *paces, again):
@@ -98,7 +98,7 @@ def continued(instance: str, session: Session, after: int, at_ms: int, *paces: l
 
 
 def same_in_any_order(files: Files) -> Summary:
-    """Return the summary of files, which is the same in any order of reading."""
+    """Return the summary of these files after asserting that it is the same in any order of reading."""
     made = [judged({source: files[source] for source in order}) for order in permutations(files)]
 
     assert all(one == made[0] for one in made)
@@ -106,8 +106,8 @@ def same_in_any_order(files: Files) -> Summary:
 
 
 def test_servers_with_one_schedule_pass() -> None:
-    """What each of them entered of it agrees, so it was one run."""
-    made = same_in_any_order(books({A: played(A, ONE), B: played(B, OTHER)}, ONE, OTHER))
+    """Servers that ran side by side by one schedule pass."""
+    made = same_in_any_order(files_of({A: played(A, ONE), B: played(B, OTHER)}, ONE, OTHER))
 
     assert ("PASS", []) == (made.verdict, made.reasons)
 
@@ -123,17 +123,17 @@ def test_servers_with_one_schedule_pass() -> None:
     ],
 )
 def test_different_schedules_side_by_side_are_invalid(paces: tuple[ledger.PaceEntry, ...], record: int) -> None:
-    """Even if all was delivered, more than one run was measured; the sentence names servers and record."""
-    made = same_in_any_order(books({A: played(A, ONE), B: played(B, OTHER, paces=paces)}, ONE, OTHER))
-    told = f"its servers played different schedules in one run: {A} and {B} differ from record {record} on"
+    """Different schedules side by side are INVALID even if all was delivered; the sentence names servers and record."""
+    made = same_in_any_order(files_of({A: played(A, ONE), B: played(B, OTHER, paces=paces)}, ONE, OTHER))
+    result = f"its servers played different schedules in one run: {A} and {B} differ from record {record} on"
 
-    assert ("INVALID", told) == (made.verdict, made.headline)
+    assert ("INVALID", result) == (made.verdict, made.headline)
 
 
 def test_different_schedules_come_before_a_client_that_is_lost() -> None:
-    """Measurements of more than one run cannot fail, either."""
+    """Different schedules make a run INVALID even if a client is lost."""
     lost = Session("client-2", 1, 2, 0, blocks_of(1, 30, 10), reason=None)
-    made = judged(books({A: played(A, ONE), B: played(B, lost, paces=(pace(due_ms=800),))}, ONE, lost))
+    made = judged(files_of({A: played(A, ONE), B: played(B, lost, paces=(pace(due_ms=800),))}, ONE, lost))
 
     assert "INVALID" == made.verdict
     assert "different schedules" in made.headline
@@ -150,24 +150,24 @@ def test_different_schedules_come_before_a_client_that_is_lost() -> None:
     ],
 )
 def test_a_run_that_was_continued_passes(paces: tuple[ledger.PaceEntry, ...]) -> None:
-    """A server that is started after the last line of the one before may go on as it likes; that one lacks its end."""
-    files = books({A: stopped(A, ONE, 30), B: continued(B, ONE, 30, 40, *paces)}, ONE)
+    """A server that continues a run may set another rate; the run passes although the server before has no end line."""
+    files = files_of({A: stopped(A, ONE, 30), B: continued(B, ONE, 30, 40, *paces)}, ONE)
     made = same_in_any_order(files)
 
     assert ("PASS", []) == (made.verdict, made.reasons)
 
 
 def test_a_server_that_is_started_at_the_time_of_the_last_line_continues_it() -> None:
-    """Its clock never goes back behind the ledger, so after a clock that was set back the times are equal."""
-    files = books({A: stopped(A, ONE, 30), B: continued(B, ONE, 30, 30, pace(at_ms=30, first=31, due_ms=45))}, ONE)
+    """A server whose open line has the time of the last line of the one before continues that one."""
+    files = files_of({A: stopped(A, ONE, 30), B: continued(B, ONE, 30, 30, pace(at_ms=30, first=31, due_ms=45))}, ONE)
 
     assert "PASS" == judged(files).verdict
 
 
-def test_a_server_that_lived_on_when_its_run_was_continued_is_told() -> None:
-    """It was frozen, and woke: a line of its own is later than the other's first."""
+def test_a_server_that_lived_on_when_its_run_was_continued_is_reported() -> None:
+    """A server that wrote lines after its run was continued is reported."""
     frozen = stopped(A, ONE, 30, leave(ONE, 50, "lost"))
-    files = books({A: frozen, B: continued(B, ONE, 30, 40, pace(at_ms=40, first=31, due_ms=45))}, ONE)
+    files = files_of({A: frozen, B: continued(B, ONE, 30, 40, pace(at_ms=40, first=31, due_ms=45))}, ONE)
     made = same_in_any_order(files)
 
     assert "INVALID" == made.verdict
@@ -175,11 +175,11 @@ def test_a_server_that_lived_on_when_its_run_was_continued_is_told() -> None:
     assert any(reason.startswith(f"server {A}: its ledger has no end") for reason in made.reasons)
 
 
-def test_a_server_without_an_end_is_told() -> None:
-    """Its lateness was not measured, and the other servers' does not replace it."""
+def test_a_server_without_an_end_is_reported() -> None:
+    """A server that took part and has no end is reported, since its lateness was not measured."""
     ending = played(B, OTHER)
     ending.lines.pop()
-    made = same_in_any_order(books({A: played(A, ONE), B: ending}, ONE, OTHER))
+    made = same_in_any_order(files_of({A: played(A, ONE), B: ending}, ONE, OTHER))
     on_time = next(check for check in made.checks if check.name == "generator on time")
 
     assert ("INVALID", None) == (made.verdict, on_time.ok)
@@ -188,29 +188,29 @@ def test_a_server_without_an_end_is_told() -> None:
 
 
 def test_a_server_that_took_no_part_does_not_count() -> None:
-    """It was started and refused: it sent nothing, so nothing of it is to be known."""
+    """A server that sent nothing needs no end."""
     idle = Writer(ledger.codec)
     idle.put(opened(B, 20))
 
-    assert "PASS" == judged(books({A: played(A, ONE), B: idle}, ONE)).verdict
+    assert "PASS" == judged(files_of({A: played(A, ONE), B: idle}, ONE)).verdict
 
 
 def test_a_copy_of_a_ledger_is_no_other_server() -> None:
-    """Neither whole nor cut short: a server is known by its open line."""
+    """Whole and cut copies of a ledger are one server."""
     whole = played(A, ONE)
     short = Writer(ledger.codec)
     short.lines = whole.lines[:-1]
-    made = same_in_any_order(books({A: whole, "copy": whole, "short": short}, ONE))
+    made = same_in_any_order(files_of({A: whole, "copy": whole, "short": short}, ONE))
 
     assert ("PASS", []) == (made.verdict, made.reasons)
 
 
 def test_the_worst_server_counts() -> None:
-    """One that was late does not hide behind one that was not, whichever ended first."""
+    """The lateness of a run is that of its worst server, whichever ended first."""
     late: dict[str, Any] = {"late_p99_ns": 300_000_000, "late_max_ns": 900_000_000, "at": at(TOTAL + 5)}
     lagging: dict[str, Any] = {"loop_lag_p99_ns": 400_000_000, "loop_lag_max_ns": 500_000_000, "at": at(TOTAL + 20)}
     made = same_in_any_order(
-        books({A: played(A, ONE), B: played(B, OTHER, **late), C: played(C, **lagging)}, ONE, OTHER)
+        files_of({A: played(A, ONE), B: played(B, OTHER, **late), C: played(C, **lagging)}, ONE, OTHER)
     )
 
     assert "INVALID" == made.verdict
@@ -220,20 +220,20 @@ def test_the_worst_server_counts() -> None:
     } == set(made.reasons)
 
 
-def test_a_fence_that_was_given_twice_is_told() -> None:
-    """Two subscriptions of one client with one fence were granted by servers that did not know of each other."""
+def test_a_fence_that_was_given_twice_is_reported() -> None:
+    """A fence that two servers granted for one client is reported."""
     again = replace(ONE, number=2, after=30)
-    made = same_in_any_order(books({A: played(A, ONE), B: played(B, again)}, ONE))
+    made = same_in_any_order(files_of({A: played(A, ONE), B: played(B, again)}, ONE))
 
     assert ("INVALID", "client-1: fence 1 was given twice") == (made.verdict, made.headline)
 
 
 def test_the_run_is_over_when_the_last_server_has_ended() -> None:
-    """The summary is dated by it; one that abandoned the run before is reported nevertheless."""
-    files = books({A: played(A, ONE), B: played(B, OTHER, at=at(90), reason="abandoned")}, ONE, OTHER)
+    """The run ends with the last server's end; an end as abandoned before it is reported nevertheless."""
+    files = files_of({A: played(A, ONE), B: played(B, OTHER, at=at(90), reason="abandoned")}, ONE, OTHER)
 
     assert at(90) == fold(files).ended_at
     for moment in (20, 90):
-        files = books({A: played(A, ONE), B: played(B, OTHER, at=at(moment), reason="abandoned")}, ONE, OTHER)
+        files = files_of({A: played(A, ONE), B: played(B, OTHER, at=at(moment), reason="abandoned")}, ONE, OTHER)
         assert any("abandoned" in reason for reason in judged(files).reasons)
     assert RUN == judged(files).run

@@ -18,7 +18,7 @@ START, END = START_US, START_US + 100 * MS
 
 
 def taken(*blocks: tuple[int, int, list[int]]) -> SilenceFinder:
-    """Return the silences of blocks, as session, milliseconds of idling before, and milliseconds of messages."""
+    """Return the silences of blocks: session, milliseconds of silence before, and milliseconds of messages."""
     silences = SilenceFinder()
     for session, idle_ms, moments in blocks:
         made = block(Session("a", session, 1, 0, []), 1, 1, 1, idle_ns=idle_ms * 1_000_000)
@@ -26,8 +26,8 @@ def taken(*blocks: tuple[int, int, list[int]]) -> SilenceFinder:
     return silences
 
 
-def books(*events: tuple[str, int, int, int]) -> ClientLedger:
-    """Return a client's ledger: ``join`` or ``bye`` or ``lost``, session, fence, and the millisecond."""
+def ledger_of(*events: tuple[str, int, int, int]) -> ClientLedger:
+    """Return a client's ledger from ``join``, ``bye`` or ``lost``, session, fence and millisecond."""
     made = ClientLedger()
     for kind, number, fence, at_ms in events:
         session, at = Session("a", number, fence, 0, []), utc_text(START + at_ms * MS)
@@ -44,64 +44,64 @@ def silence(ms: int, at_ms: int) -> LongestSilence:
     return LongestSilence(ms * 1_000_000, START + at_ms * MS)
 
 
-def told(silences: SilenceFinder, ledger: ClientLedger, state: ClientState = "finished") -> LongestSilence | None:
-    """Return the longest silence of a client whose run began at 0 ms and ended at 100 ms."""
+def longest_of(silences: SilenceFinder, ledger: ClientLedger, state: ClientState = "finished") -> LongestSilence | None:
+    """Return the longest silence of a client whose run lasted from 0 ms to 100 ms."""
     return longest(silences, ledger, state, START, END)
 
 
 def test_silence_within_a_block() -> None:
-    """Between two messages of one block nothing came."""
+    """The time between two messages of a block is a silence."""
     assert silence(7, 2) == taken((1, 0, [1, 2, 9, 10])).longest
 
 
 def test_silence_between_blocks() -> None:
-    """What a block says of the time before it is silence up to its first message."""
+    """The idle time of a block is a silence that ends with its first message."""
     assert silence(7, 13) == taken((1, 0, [1, 2, 6]), (1, 7, [20])).longest
 
 
 def test_one_moment_is_no_silence() -> None:
-    """Messages that came together leave no time between them."""
+    """Messages with one arrival time have no silence between them."""
     assert taken((1, 0, [5])).longest is None
 
 
 def test_silence_between_sessions() -> None:
-    """From a crash until the first message of the next session nothing came."""
-    ledger = books(("join", 1, 1, 0), ("lost", 1, 1, 5), ("join", 2, 2, 30))
+    """The time from the last message of a session to the first of the next is a silence."""
+    ledger = ledger_of(("join", 1, 1, 0), ("lost", 1, 1, 5), ("join", 2, 2, 30))
 
-    assert silence(35, 5) == told(taken((1, 0, [1, 5]), (2, 0, [40])), ledger)
+    assert silence(35, 5) == longest_of(taken((1, 0, [1, 5]), (2, 0, [40])), ledger)
 
 
 def test_nobody_is_silent_while_it_is_gone() -> None:
-    """From its goodbye until it is back a client is not part of the run; before and after it is."""
-    ledger = books(("join", 1, 1, 0), ("bye", 1, 1, 17), ("join", 2, 2, 30))
+    """The time between a goodbye and the next subscription is no silence."""
+    ledger = ledger_of(("join", 1, 1, 0), ("bye", 1, 1, 17), ("join", 2, 2, 30))
 
-    assert silence(12, 5) == told(taken((1, 0, [1, 5]), (2, 0, [40])), ledger)
-    assert silence(18, 30) == told(taken((1, 0, [1, 5]), (2, 0, [48])), ledger)
+    assert silence(12, 5) == longest_of(taken((1, 0, [1, 5]), (2, 0, [40])), ledger)
+    assert silence(18, 30) == longest_of(taken((1, 0, [1, 5]), (2, 0, [48])), ledger)
 
 
 def test_silence_before_the_first_message() -> None:
-    """A client that has subscribed waits from the time at which the first record is due."""
+    """A client that subscribed before the start is silent from the first due record on."""
     for joined, expected in ((-50, silence(20, 0)), (8, silence(12, 8))):
-        assert expected == told(taken((1, 0, [20, 21])), books(("join", 1, 1, joined)))
+        assert expected == longest_of(taken((1, 0, [20, 21])), ledger_of(("join", 1, 1, joined)))
 
 
 def test_silence_at_the_end() -> None:
-    """A lost client is silent until the run ended, one that left until it left, one that finished not at all."""
+    """A lost client is silent to the end of the run, one that left until it left, a finished one not at the end."""
     silences = taken((1, 0, [0, 5]))
-    ledger = books(("join", 1, 1, 0), ("bye", 1, 1, 15))
+    ledger = ledger_of(("join", 1, 1, 0), ("bye", 1, 1, 15))
 
-    assert silence(95, 5) == told(silences, books(("join", 1, 1, 0), ("lost", 1, 1, 50)), "lost")
-    assert silence(10, 5) == told(silences, ledger, "left")
-    assert silence(5, 0) == told(silences, books(("join", 1, 1, 0)))
+    assert silence(95, 5) == longest_of(silences, ledger_of(("join", 1, 1, 0), ("lost", 1, 1, 50)), "lost")
+    assert silence(10, 5) == longest_of(silences, ledger, "left")
+    assert silence(5, 0) == longest_of(silences, ledger_of(("join", 1, 1, 0)))
 
 
 def test_who_received_nothing_at_all_is_silent_throughout() -> None:
-    """A lost client without a log was silent from the first due record to the end."""
-    assert silence(100, 0) == told(taken(), books(("join", 1, 1, -3)), "lost")
+    """A lost client without a log is silent from the first due record to the end of the run."""
+    assert silence(100, 0) == longest_of(taken(), ledger_of(("join", 1, 1, -3)), "lost")
 
 
 def test_without_a_ledger_the_blocks_alone_count() -> None:
-    """Where the start of the run is not known, the time before the first message does not count."""
+    """Without a ledger the time before the first message is no silence."""
     assert silence(3, 5) == longest(taken((1, 0, [5, 8])), ClientLedger(), "running", None, None)
 
 
@@ -114,7 +114,7 @@ blocks = st.lists(
 
 @given(blocks.flatmap(lambda every: st.tuples(st.just(every), st.permutations(every))))
 def test_the_order_of_blocks_does_not_matter(orders: tuple[list[tuple[int, int, list[int]]], ...]) -> None:
-    """In any order of blocks the silence is the same; of equally long ones it is the first."""
+    """The longest silence is the same in any order of blocks; of equal ones it is the first."""
     first, second = (taken(*order) for order in orders)
 
     assert (first.longest, first.sessions) == (second.longest, second.sessions)

@@ -17,7 +17,7 @@ CLIENTS = ["a", "b", "c"]
 
 
 class Came(NamedTuple):
-    """Messages of one client that were received at one time, equally late."""
+    """Messages of one client that were received at one time, with one delay."""
 
     client: int
     at_us: int
@@ -25,8 +25,8 @@ class Came(NamedTuple):
     messages: int
 
 
-def take(slots: TimeBuckets, came: Came) -> None:
-    """Hand over what a block would."""
+def add_messages(slots: TimeBuckets, came: Came) -> None:
+    """Add the messages of a block."""
     slots.cover(came.at_us, came.at_us)
     late, transit = [came.late_ns] * came.messages, [came.late_ns // 2] * came.messages
     slots.add(CLIENTS[came.client], came.at_us // slots.step_us, late, transit, came.messages, 2 * came.messages)
@@ -36,7 +36,7 @@ def made(order: list[Came]) -> TimeBuckets:
     """Return the buckets of messages that were received in this order."""
     slots = TimeBuckets()
     for came in order:
-        take(slots, came)
+        add_messages(slots, came)
     return slots
 
 
@@ -46,15 +46,15 @@ def counts(slots: TimeBuckets) -> object:
     return clients, slots.latency.counts, slots.transit.counts
 
 
-def told(order: list[Came], *, scheduled: bool = True) -> object:
-    """Return all answers about messages that were received in this order."""
+def results_of(order: list[Came], *, scheduled: bool = True) -> object:
+    """Return all results for messages that were received in this order."""
     slots = made(order)
     worst = slots.worst(CLIENTS, scheduled=scheduled)
     return slots.step_us, slots.slots(scheduled=scheduled), worst, counts(slots)
 
 
 def test_a_slot_adds_up_what_came_within_it() -> None:
-    """Messages, bytes and times of all clients within a quarter of a second are one slot; silence has its own."""
+    """A slot has messages, bytes and times of all clients within a quarter of a second; an empty slot shows silence."""
     slots = made([Came(0, 0, 1000, 3), Came(1, FINEST_US - 1, 2000, 1), Came(0, 2 * FINEST_US, 4000, 1)])
     first, second, third = slots.slots(scheduled=True)
 
@@ -66,7 +66,7 @@ def test_a_slot_adds_up_what_came_within_it() -> None:
 
 
 def test_without_a_schedule_nothing_is_late() -> None:
-    """Then there is no latency, and heat and worst are of the time on the way."""
+    """Without a schedule slots have no latency, and heat and lanes are of the transit."""
     slots = made([Came(0, 0, 1 << 20, 1)])
     (slot,) = slots.slots(scheduled=False)
 
@@ -74,20 +74,20 @@ def test_without_a_schedule_nothing_is_late() -> None:
     assert [[1 << 19], [None], [None]] == slots.worst(CLIENTS, scheduled=False)
 
 
-def test_the_worst_is_told_of_each_client() -> None:
-    """A lane has the longest latency of its client in every slot, null where it received nothing."""
+def test_the_worst_is_reported_of_each_client() -> None:
+    """A lane has the longest latency of its client in every slot, null if it received nothing."""
     slots = made([Came(1, 0, 7, 1), Came(1, 1, 9, 1), Came(0, FINEST_US, 5, 1)])
 
     assert [[None, 5], [9, None], [None, None]] == slots.worst(CLIENTS, scheduled=True)
 
 
-def test_slots_are_told_as_they_are_now() -> None:
-    """A slot that has changed or become wider since it was asked for is made again."""
+def test_slots_are_reported_as_they_are_now() -> None:
+    """A slot that was changed or widened since the last query is built again."""
     slots = made([Came(0, 0, 1, 1), Came(0, FINEST_US, 1, 1)])
     before = slots.slots(scheduled=True)
-    take(slots, Came(0, FINEST_US, 1, 4))
+    add_messages(slots, Came(0, FINEST_US, 1, 4))
     during = slots.slots(scheduled=True)
-    take(slots, Came(0, FINEST_US * MOST_SLOTS, 1, 1))
+    add_messages(slots, Came(0, FINEST_US * MOST_SLOTS, 1, 1))
     after = slots.slots(scheduled=True)
 
     assert [1, 1] == [slot.messages for slot in before]
@@ -97,7 +97,7 @@ def test_slots_are_told_as_they_are_now() -> None:
 
 
 def test_slots_are_as_narrow_as_they_can_be() -> None:
-    """As many slots as there may be are not widened, one more is."""
+    """Slots are widened only if there would be too many of them."""
     last_us = FINEST_US * (MOST_SLOTS - 1)
 
     assert [FINEST_US, 2 * FINEST_US] == [
@@ -114,25 +114,25 @@ orders = st.lists(things, min_size=1, max_size=30).flatmap(
 
 @given(orders, st.booleans())
 def test_the_order_does_not_matter(orders: tuple[list[Came], list[Came]], scheduled: bool) -> None:
-    """In any order the buckets and the counts are the same."""
-    assert told(orders[0], scheduled=scheduled) == told(orders[1], scheduled=scheduled)
+    """The buckets and counts are the same in any order of messages."""
+    assert results_of(orders[0], scheduled=scheduled) == results_of(orders[1], scheduled=scheduled)
 
 
 @given(orders)
 def test_how_many_are_counted_at_once_does_not_matter(orders: tuple[list[Came], list[Came]]) -> None:
-    """Counted together or each by itself, kept waiting long or not at all: the slots and the counts are the same."""
-    expected = told(orders[0])
+    """The slots and counts do not depend on how many messages are counted together."""
+    expected = results_of(orders[0])
     for gathered, many, waiting in ((1, 1, 1), (4, 2, 3), (4, 9, 3), (9, 9, 9)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(time_buckets, "MOST_TOGETHER", gathered)
             patch.setattr(time_buckets, "MANY", many)
             patch.setattr(time_buckets, "MOST_PENDING", waiting)
 
-            assert expected == told(orders[1])
+            assert expected == results_of(orders[1])
 
 
 def test_what_came_at_no_known_time_is_in_no_slot() -> None:
-    """It counts for its client and for the run, and is not drawn."""
+    """A message without a readable time counts for its client and the run, and is in no slot."""
     slots = TimeBuckets()
     slots.add_undated("a", [5, 6], [7])
 
@@ -143,7 +143,7 @@ def test_what_came_at_no_known_time_is_in_no_slot() -> None:
 
 @given(orders)
 def test_nothing_is_lost_and_the_slots_are_few(orders: tuple[list[Came], list[Came]]) -> None:
-    """Every message is in one slot, wherever clocks stand, and there are never more slots than there may be."""
+    """With any clocks every message is in one slot, and the number of slots is bounded."""
     found = made(orders[0]).slots(scheduled=True)
 
     assert sum(came.messages for came in orders[0]) == sum(slot.messages for slot in found)
@@ -154,15 +154,15 @@ def test_nothing_is_lost_and_the_slots_are_few(orders: tuple[list[Came], list[Ca
 
 @given(orders)
 def test_questions_change_nothing(orders: tuple[list[Came], list[Came]]) -> None:
-    """Whether or not anything was asked in between, and what first: the answers are the same."""
+    """The results do not depend on queries in between."""
     slots = TimeBuckets()
     for came in orders[1]:
-        take(slots, came)
+        add_messages(slots, came)
         slots.worst(CLIENTS, scheduled=True)
         assert slots.latency_of("b").count <= slots.transit.count == slots.latency.count
         slots.slots(scheduled=True)
 
-    assert told(orders[0]) == (
+    assert results_of(orders[0]) == (
         slots.step_us, slots.slots(scheduled=True), slots.worst(CLIENTS, scheduled=True),
         counts(slots),
     )  # fmt: skip

@@ -6,7 +6,7 @@ from services.collector.evidence.time_buckets import NOTHING, BucketPart, Client
 
 
 def part(*latencies: int) -> BucketPart:
-    """Return messages that were half as long on their way as they were late."""
+    """Return messages whose transit is half of their latency."""
     made = BucketPart(ClientDurations(0))
     transits = [latency // 2 for latency in latencies]
     made.add(latencies, transits, len(latencies), 10 * len(latencies))
@@ -14,7 +14,7 @@ def part(*latencies: int) -> BucketPart:
 
 
 def slot(*parts: BucketPart) -> TimeBucket:
-    """Return a slot in which clients 0, 1, 2 … received these messages."""
+    """Return a bucket in which clients 0, 1, 2 … received these messages."""
     made = TimeBucket()
     for number, some in enumerate(parts):
         made.add_part(number, some)
@@ -24,7 +24,7 @@ def slot(*parts: BucketPart) -> TimeBucket:
 
 
 def test_a_part_adds_up_what_it_takes() -> None:
-    """Messages, bytes and durations of several blocks are together."""
+    """A bucket has the sums of messages and bytes, and all durations, of several blocks."""
     made = part(5, 9)
     made.add([700], [], 1, 3)
 
@@ -32,7 +32,7 @@ def test_a_part_adds_up_what_it_takes() -> None:
 
 
 def test_what_waits_is_counted_once() -> None:
-    """Durations are in the tally when the slot was settled, and settling again adds nothing."""
+    """Pending durations are counted once, however often they are counted."""
     made, some = TimeBucket(), part(5, 9)
     made.add_pending(some.latency, some.transit)
     before = made.latency.count
@@ -43,7 +43,7 @@ def test_what_waits_is_counted_once() -> None:
 
 
 def test_the_longest_of_each_client_is_kept() -> None:
-    """By its number; a client whose clock made all durations negative received something all the same."""
+    """A bucket has the longest duration of each client; negative durations count as 0, not as silence."""
     made = slot(part(5, 9), part(-3), part())
 
     assert [9.0, 0.0, NOTHING] == list(made.worst[0])
@@ -51,12 +51,12 @@ def test_the_longest_of_each_client_is_kept() -> None:
 
 
 def test_two_slots_become_one() -> None:
-    """A wider slot holds all that the narrower ones held, of clients that are in one of them only, too."""
+    """A widened bucket has everything that its parts had, also of clients that are in only one of them."""
     made, other = slot(part(5, 9)), slot(part(7), part(800, 900))
     made.merge(other)
-    told = made.slot(0, scheduled=True)
+    result = made.slot(0, scheduled=True)
 
-    assert (5, 50, 5) == (told.messages, told.bytes, sum(count for _, count in told.heat))
+    assert (5, 50, 5) == (result.messages, result.bytes, sum(count for _, count in result.heat))
     assert [9.0, 900.0] == list(made.worst[0])
-    assert told.latency is not None
-    assert 900 == told.latency[2]
+    assert result.latency is not None
+    assert 900 == result.latency[2]

@@ -9,13 +9,13 @@ from services.contract.scalars import MAX_INTEGER, utc_text, utc_us
 
 
 def test_a_moment_is_read() -> None:
-    """A time in a line is a number of microseconds."""
+    """A time of a line is parsed to microseconds."""
     assert 1_795_332_600_000_001 == moment("2026-11-22T07:30:00.000001Z")
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-11-22T07:30:00"])
 def test_what_is_no_time_is_none(text: str) -> None:
-    """A text without a time, or without its zone, has no timestamp."""
+    """A text without a time or without a time zone has no timestamp."""
     assert moment(text) is None
 
 
@@ -23,7 +23,7 @@ def test_what_is_no_time_is_none(text: str) -> None:
     ("at_us", "expected"), [(-1, 0), (7, 7), (10**300, MAX_INTEGER), (MAX_INTEGER + 1, MAX_INTEGER)]
 )
 def test_a_wild_clock_is_bounded(at_us: int, expected: int) -> None:
-    """Even of a wrong clock, every JSON reader keeps the timestamp exact."""
+    """Timestamps of any clock stay within the integers that JSON readers keep exact."""
     assert expected == bounded(at_us)
 
 
@@ -32,7 +32,7 @@ def test_a_wild_clock_is_bounded(at_us: int, expected: int) -> None:
     [(0, [1, 9]), (5, [6, 14]), (-4, [0, 5]), (MAX_INTEGER, [MAX_INTEGER, MAX_INTEGER])],
 )
 def test_stamps_are_corrected(offset_us: int, expected: list[int]) -> None:
-    """All timestamps are moved by the offset, and clamped."""
+    """All timestamps are corrected by the offset, and clamped."""
     moments, ordered = corrected({"late": 9, "early": 1}, offset_us)
 
     assert {"early": expected[0], "late": expected[1]} == moments
@@ -41,20 +41,20 @@ def test_stamps_are_corrected(offset_us: int, expected: list[int]) -> None:
 
 @given(st.lists(st.integers(0, 4 * 10**15), max_size=9))
 def test_stamps_are_read_as_any_time_is(moments: list[int]) -> None:
-    """Within a second and across, the short way gives what the long way gives."""
+    """Times within a second and across seconds are parsed to the same values as by `utc_us`."""
     texts = [utc_text(at_us) for at_us in [*moments, *[at_us + 1 for at_us in moments]]]
 
     assert {text: utc_us(text) for text in texts} == TimestampReader().read(texts)
 
 
 def test_a_stamp_in_another_form_is_read_as_well() -> None:
-    """Fewer digits and another zone are RFC 3339 too, within the second of the one before."""
+    """Times with fewer digits or another zone are parsed, also within the second of the time before."""
     texts = [utc_text(1_000_001), "1970-01-01T00:00:01.5Z", "1970-01-01T02:00:01.000002+02:00"]
 
     assert [1_000_001, 1_500_000, 1_000_002] == list(TimestampReader().read(texts).values())
 
 
 def test_what_is_no_stamp_is_refused() -> None:
-    """A text that names no time is an error."""
+    """A text that is no time raises an error."""
     with pytest.raises(ValueError, match="yesterday"):
         TimestampReader().read(["yesterday"])

@@ -32,7 +32,7 @@ def numbered(number: int, first: int, last: int, **changes: Any) -> Block:
 
 
 def test_the_durations_of_all_messages_are_counted() -> None:
-    """Reading a histogram counts the durations that were added since it was read last."""
+    """A query of a histogram counts the durations that were added since the last query."""
     client, _ = timing_of(numbered(1, 1, 10))
     before = client.latency.count
     client.add_block(numbered(2, 11, 15), examine(numbered(2, 11, 15)), {})
@@ -41,7 +41,7 @@ def test_the_durations_of_all_messages_are_counted() -> None:
 
 
 def test_the_durations_of_all_blocks_are_counted() -> None:
-    """Each duration counts once, also when there are more than one batch holds."""
+    """Each block duration counts once, also with more durations than fit one batch."""
     client, _ = timing_of()
     for duration_ns in range(1, 1001):
         client.add_block_duration(duration_ns)
@@ -51,7 +51,7 @@ def test_the_durations_of_all_blocks_are_counted() -> None:
 
 
 def test_times_are_on_the_servers_clock() -> None:
-    """The block's clock offset corrects the first and last time, bars, edges and time buckets."""
+    """First and last time, bars, edges and buckets are corrected by the clock offset of the block."""
     client, run = timing_of(numbered(1, 3, 10, clock_offset_us=5_000_000))
     (slot,) = run.buckets.slots(scheduled=True)
 
@@ -62,7 +62,7 @@ def test_times_are_on_the_servers_clock() -> None:
 
 
 def test_a_block_may_span_several_buckets() -> None:
-    """Its messages and their bytes are divided among the buckets in which they were received."""
+    """The messages of a block and their bytes are divided among the buckets in which they were received."""
     block_over_buckets = numbered(1, 240, 509)
     _, run = timing_of(block_over_buckets)
     slots = run.buckets.slots(scheduled=True)
@@ -75,7 +75,7 @@ def test_a_block_may_span_several_buckets() -> None:
 
 
 def test_the_edges_of_a_gap_within_a_block_have_times() -> None:
-    """The messages on both sides of a gap within a block are known, in any order of its messages."""
+    """The edges of a gap within a block have times, in any order of its messages."""
     whole = numbered(1, 1, 10)
     messages = [*whole.messages[5:], *whole.messages[:3]]
     client, _ = timing_of(msgspec.structs.replace(whole, messages=messages, count=len(messages), missing=[(4, 5)]))
@@ -84,7 +84,7 @@ def test_the_edges_of_a_gap_within_a_block_have_times() -> None:
 
 
 def test_a_wrong_clock_is_clamped() -> None:
-    """A block with an absurd clock offset is added, with its times clamped."""
+    """A block with an absurd clock offset is added with clamped times."""
     client, run = timing_of(numbered(1, 1, 10), numbered(2, 11, 20, clock_offset_us=2**53 - 1))
 
     assert [10, 10] == [slot.messages for slot in run.buckets.slots(scheduled=True) if slot.messages]

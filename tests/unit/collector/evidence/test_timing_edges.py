@@ -22,19 +22,19 @@ def edges(every: list[tuple[int, int]]) -> GapEdges:
 
 
 def test_both_sides_of_a_gap_are_known() -> None:
-    """A gap lies between the last message before it and the first one after it."""
+    """A gap has the times of the last message before it and of the first one after it."""
     assert (30, 60) == edges([(1, 3), (6, 9)]).around(4, 5)
 
 
 def test_beyond_both_ends_nothing_is_known() -> None:
-    """Before the first message and after the last one there is none."""
+    """A gap at the beginning or the end has only one time."""
     assert (None, 20) == edges([(2, 5)]).around(1, 1)
     assert (50, None) == edges([(2, 5)]).around(6, 9)
 
 
 @given(st.lists(spans, max_size=20).flatmap(st.permutations))
 def test_every_gap_has_its_edges(every: list[tuple[int, int]]) -> None:
-    """In any order of ranges, overlapping or repeated, both sides of every gap that remains are known."""
+    """For any order of ranges, also overlapping and repeated ones, both edges of every gap have times."""
     made, logged = edges(every), RangeSet(every)
 
     for (_, before), (after, _) in pairwise(logged.spans()):

@@ -1,4 +1,4 @@
-"""Asks an application without a network."""
+"""Asks an ASGI application without a network."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.collector.verdict.threshold_parser import parse
 from services.contract.summary import Causes, Fault, Quantiles, Silence, Summary, Totals
 from services.contract.timeline import Timeline
-from tests.builders.external_runs import books, log, message
+from tests.builders.external_runs import evidence_of, log, message
 from tests.builders.runs import RUN, Files, fold, good_run, judged, ledger_source, log_source
 
 EMPTY = Timeline(run=RUN, start_us=None, end_us=None, step_us=50_000, slots=[], lanes=[], marks=[])
@@ -133,7 +133,7 @@ def test_a_view_is_json() -> None:
 
 def test_unknown_values_of_an_external_feed_are_named_unknown() -> None:
     """Without numbers and times the tiles claim neither that nothing is missing nor a latency."""
-    made = snapshot(books(log("client-1", [message(None, 0, late_ns=None)])), final=True)
+    made = snapshot(evidence_of(log("client-1", [message(None, 0, late_ns=None)])), final=True)
     texts = {tile.key: (tile.text, tile.hint) for tile in view(made, "files: here").tiles}
 
     assert ("not known", "") == texts["missing"]

@@ -16,7 +16,7 @@ def test_clients_are_sorted_by_their_number() -> None:
 
 
 def test_a_missing_record_has_the_times_of_its_gap() -> None:
-    """A gap may have several causes, and its times are of the messages on both sides of the whole gap."""
+    """A missing record has the times of its whole gap, also if the gap has several causes."""
     client = ClientResult(
         client="a", state="lost", missing_seqs=RangeSet([(3, 5), (9, 9)]), gap_times={3: (10, 20), 9: (None, 30)}
     )
@@ -26,7 +26,7 @@ def test_a_missing_record_has_the_times_of_its_gap() -> None:
 
 
 def test_a_result_does_not_change() -> None:
-    """A result is frozen, and facts that are not known are None in it."""
+    """A result is frozen, and unknown facts are None in it."""
     client = ClientResult(client="a", state="lost")
 
     assert (None, None, None) == (client.expected, client.residual, client.catch_up)

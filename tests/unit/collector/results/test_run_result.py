@@ -12,7 +12,7 @@ from services.collector.results.build import build_result
 from services.collector.results.run_result import NotMergeable, RunResult, merge
 from services.collector.verdict.summary import summarise
 from services.collector.verdict.threshold_parser import parse
-from tests.builders.external_runs import books, heard, log
+from tests.builders.external_runs import evidence_of, log, numbered_messages
 from tests.builders.runs import (
     START_US,
     Files,
@@ -31,7 +31,7 @@ TOTAL = 60
 
 
 def sessions_of(client: str, fence: int, dice: random.Random) -> list[Session]:
-    """Return the sessions of a client that was whole, restarted, lost some blocks, or declared some faults."""
+    """Return sessions of a client that is whole, was restarted, lost some blocks, or stated some faults."""
     half, later_us = TOTAL // 2, dice.randrange(900)
     attempted_us = dice.choice([None, START_US + dice.randrange(TOTAL * 1000)])
     if dice.random() < 0.4:
@@ -47,7 +47,7 @@ def sessions_of(client: str, fence: int, dice: random.Random) -> list[Session]:
 
 
 def run_of(dice: random.Random) -> tuple[Files, dict[str, Files]]:
-    """Return the ledger of a run, and by client its log; single lines of it may be damaged or lost."""
+    """Return the ledger of a run and the log of each client; single lines may be damaged or missing."""
     sessions = [sessions_of(f"client-{number}", 10 * number, dice) for number in range(1, dice.randint(2, 6))]
     writer = good_ledger([one for every in sessions for one in every], TOTAL, dice.choice([1000, 1000, 0]))
     if dice.random() < 0.8:
@@ -83,7 +83,7 @@ def part_of(ledger: Files, logs: list[Files], dice: random.Random, *, final: boo
 
 @given(st.randoms(use_true_random=False), st.integers(1, 6), st.booleans())
 def test_the_result_of_a_run_is_the_merged_result_of_its_parts(dice: random.Random, count: int, final: bool) -> None:
-    """However clients are divided, and parts are read and merged, result and summary are equal."""
+    """For any division of clients and order of reading and merging, the merged result is that of the run."""
     ledger, logs = run_of(dice)
     whole = part_of(ledger, list(logs.values()), dice, final=final)
     parts: list[list[Files]] = [[] for _ in range(count)]
@@ -100,7 +100,7 @@ def test_the_result_of_a_run_is_the_merged_result_of_its_parts(dice: random.Rand
 
 
 def test_parts_of_different_runs_do_not_merge() -> None:
-    """Parts have the same ledger, and are both final or both not."""
+    """Parts with different ledgers, or of which one is final, do not merge."""
     good = build_result(fold(good_run()), final=True)
     longer = build_result(fold(good_run(80)), final=True)
 
@@ -110,8 +110,10 @@ def test_parts_of_different_runs_do_not_merge() -> None:
 
 
 def test_results_of_an_external_feed_do_not_merge() -> None:
-    """What a client should have received depends on what the others received."""
-    parts = [build_result(books(log(name, heard([1, 2]))), final=True) for name in ("client-1", "client-2")]
+    """Parts of an external feed do not merge."""
+    parts = [
+        build_result(evidence_of(log(name, numbered_messages([1, 2]))), final=True) for name in ("client-1", "client-2")
+    ]
 
     with pytest.raises(NotMergeable, match="read together"):
         merge(parts)

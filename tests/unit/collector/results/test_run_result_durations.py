@@ -11,17 +11,17 @@ from tests.builders.runs import Files, fold, good_ledger, good_run, good_session
 
 
 def without_schedule() -> Files:
-    """Return a run that was played as fast as clients took it."""
+    """Return a run that was played at rate 0."""
     return {**good_run(), ledger_source(): good_ledger(good_sessions(), rate=0).lines}
 
 
 def measured(evidence: RunEvidence) -> RunDurations:
-    """Return the durations of a run until now."""
+    """Return the durations of a run so far."""
     return build_result(evidence, final=True).durations
 
 
 def test_every_duration_is_counted() -> None:
-    """Of each message there is a latency and a transit, of each block how long it took."""
+    """Each message has a latency and a transit, and each block a duration."""
     found = measured(fold(good_run()))
 
     assert (120, 120, 12) == (found.latency.count, found.transit.count, found.block.count)
@@ -29,7 +29,7 @@ def test_every_duration_is_counted() -> None:
 
 
 def test_quantiles_are_the_summary_s() -> None:
-    """The summary says the same, whether or not it was asked before."""
+    """The quantiles are those of the summary, with and without an earlier query."""
     books = fold(good_run())
     found = measured(books)
     made = reconcile(books, final=True)
@@ -39,7 +39,7 @@ def test_quantiles_are_the_summary_s() -> None:
 
 
 def test_without_a_schedule_nothing_is_late() -> None:
-    """At rate 0 nothing is due, so that there is no latency; the rest is measured."""
+    """At rate 0 there is no latency, and all other durations are measured."""
     found = measured(fold(without_schedule()))
 
     assert (0, 120) == (found.latency.count, found.transit.count)

@@ -1,4 +1,4 @@
-"""Tests of how long a feed may go without a record."""
+"""Tests of how long a feed may be silent."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from hypothesis import strategies as st
 
 from services.collector.evidence.external_evidence import ArrivalTimesOfBlock, ExternalIndexRow
 from services.collector.results.silence_limit import FACTOR, FLOOR_US, FeedRhythm, rhythm
-from tests.builders.external_runs import books, log, message
+from tests.builders.external_runs import evidence_of, log, message
 
 
 def note(place: int, moments: list[int], connection: tuple[int, int] = (1, 1)) -> ExternalIndexRow:
     """Return the index row of a block whose messages were received at these times."""
-    heard = (place, place + len(moments) - 1)
-    return ExternalIndexRow(heard, max(moments), (), connection, arrivals=ArrivalTimesOfBlock.of(moments))
+    numbered_messages = (place, place + len(moments) - 1)
+    return ExternalIndexRow(numbered_messages, max(moments), (), connection, arrivals=ArrivalTimesOfBlock.of(moments))
 
 
 def test_intervals_within_and_between_blocks_count() -> None:
-    """Records of one time are one arrival, and the longest interval may lie between two blocks."""
+    """Intervals within and between blocks count; records with one time are one arrival."""
     assert FeedRhythm(60, 3, 40) == rhythm([note(1, [0, 0, 10]), note(4, [50, 60])])
     assert FeedRhythm(50, 2, 40) == rhythm([note(1, [0, 10]), note(3, [10, 50, 50]), note(6, [50])])
 
 
 def test_an_absence_is_no_interval() -> None:
-    """What lies between two connections, two sessions or around damage is not the feed's rhythm."""
+    """The time between two connections, two sessions or around damage is no interval."""
     for later in (note(3, [900, 910], (1, 2)), note(1, [900, 910], (2, 1)), note(5, [900, 910])):
         assert FeedRhythm(910, 2, 10) == rhythm([note(1, [0, 10]), later])
 
 
 def test_without_a_time_there_is_no_arrival() -> None:
-    """A block whose times cannot be read says nothing, and nothing is said across it."""
+    """A block without readable times has no arrivals, and there is no interval across it."""
     undated = ExternalIndexRow((3, 3), 0, ())
 
     assert FeedRhythm(90, 0, 0) == rhythm([note(1, [0, 0]), undated, note(4, [90])])
@@ -41,14 +41,14 @@ def test_without_a_time_there_is_no_arrival() -> None:
 
 
 def test_the_limit_has_a_floor() -> None:
-    """Three times the longest interval, and never less than five seconds; from three intervals on."""
+    """The limit is three times the longest interval, at least five seconds, and known from three intervals on."""
     assert FLOOR_US == FeedRhythm(0, 3, 10).limit_us
     assert FACTOR * 4_000_000 == FeedRhythm(0, 3, 4_000_000).limit_us
     assert (False, True) == (FeedRhythm(0, 2, 1).is_known, FeedRhythm(0, 3, 1).is_known)
 
 
 def test_silence_is_more_than_the_limit() -> None:
-    """The operator's limit comes first; without one an unknown rhythm is as doubtful as a silence."""
+    """The operator's limit has precedence; without one an unknown rhythm counts as silence."""
     known, unknown = FeedRhythm(0, 3, 10), FeedRhythm(0, 2, 10)
 
     assert [False, True] == [known.is_silent(quiet, None) for quiet in (FLOOR_US, FLOOR_US + 1)]
@@ -63,7 +63,7 @@ def test_silence_is_more_than_the_limit() -> None:
 def test_neither_blocks_nor_the_order_of_reading_matter(
     places: list[int], size: int, other_size: int, dice: random.Random
 ) -> None:
-    """However records are cut into blocks, and in any order of lines, the rhythm is the same."""
+    """The rhythm does not depend on how records are cut into blocks, nor on the order of reading."""
     records = [message(None, place) for place in sorted(places)]
     moments = sorted(set(places))
     longest = max((later - earlier for earlier, later in pairwise(moments)), default=0)
@@ -72,7 +72,7 @@ def test_neither_blocks_nor_the_order_of_reading_matter(
         ((source, lines),) = log("client-1", records, size=parts).items()
         blocks = lines[1:-1]
         dice.shuffle(blocks)
-        made = books({source: [lines[0], *blocks, lines[-1]]})
+        made = evidence_of({source: [lines[0], *blocks, lines[-1]]})
         found.append(rhythm(made.logs["client-1"].external.rows()))
 
     assert found[0] == found[1]

@@ -20,7 +20,7 @@ def histogram(values_ns: list[int]) -> Histogram:
 
 @given(durations)
 def test_it_answers_as_the_histogram_does_that_it_was_made_of(values_ns: list[int]) -> None:
-    """Counts, quantiles, mean and sums are the same."""
+    """Counts, quantiles, mean and sums are those of the histogram that it was made of."""
     dense = histogram(values_ns)
     sparse = SparseHistogram.of(dense)
     percents = (0.1, 50, 99, 99.9, 100)
@@ -31,7 +31,7 @@ def test_it_answers_as_the_histogram_does_that_it_was_made_of(values_ns: list[in
 
 
 def test_it_does_not_change_with_the_histogram_that_it_was_made_of() -> None:
-    """Durations that are recorded later are not in it."""
+    """Durations that are recorded later in the original are not in it."""
     dense = histogram([1, 2, 3])
     sparse = SparseHistogram.of(dense)
     dense.record([4])
@@ -41,7 +41,7 @@ def test_it_does_not_change_with_the_histogram_that_it_was_made_of() -> None:
 
 @given(st.lists(durations, max_size=5), st.randoms(use_true_random=False))
 def test_histograms_of_parts_merge_exactly_in_any_order(parts: list[list[int]], dice: object) -> None:
-    """The sum is the histogram of all durations, whether merged at once or one by one."""
+    """The sum is the histogram of all durations, merged at once or one by one."""
     whole = SparseHistogram.of(histogram([value for part in parts for value in part]))
     sparse = [SparseHistogram.of(histogram(part)) for part in parts]
     one_by_one = EMPTY
@@ -52,7 +52,7 @@ def test_histograms_of_parts_merge_exactly_in_any_order(parts: list[list[int]], 
 
 
 def test_it_takes_six_bytes_a_bucket() -> None:
-    """It takes ten only where four bytes could not count the durations."""
+    """A bucket takes six bytes, and ten only if a count needs more than four."""
     made = SparseHistogram.of(histogram(list(range(1, 1000))))
 
     assert 6 == made.buckets.itemsize + made.counts.itemsize

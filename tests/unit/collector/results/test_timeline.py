@@ -36,7 +36,7 @@ def drawn(files: Files) -> Timeline:
 
 
 def run_of(sessions: list[Session], total: int, rate: float = 1000) -> Files:
-    """Return ledger and logs of a run of these sessions."""
+    """Return ledger and logs of a run with these sessions."""
     writer = good_ledger(sessions, total, rate)
     writer.put(end(total))
     files: Files = {ledger_source(): writer.lines}
@@ -46,7 +46,7 @@ def run_of(sessions: list[Session], total: int, rate: float = 1000) -> Files:
 
 
 def lacking(session: Session, number: int, first: int, last: int, gone: range) -> dict[str, Any]:
-    """Return how a block differs that lacks some of its messages."""
+    """Return a block without some of its messages."""
     messages = [message for message in block(session, number, first, last).messages if message.seq not in gone]
     return {
         "messages": messages, "count": len(messages), "missing": [(gone[0], gone[-1])],
@@ -55,7 +55,7 @@ def lacking(session: Session, number: int, first: int, last: int, gone: range) -
 
 
 def test_a_good_run_is_drawn() -> None:
-    """Slots hold every message of every client, lanes every block, and the run reaches from due to end."""
+    """The slots have every message, the lanes every block, and the run lasts from the first due time to its end."""
     made = drawn(good_run())
 
     assert (START_US, START_US + 70_000) == (made.start_us, made.end_us)
@@ -70,7 +70,7 @@ def test_a_good_run_is_drawn() -> None:
 
 
 def test_silence_at_the_end_is_drawn() -> None:
-    """Slots reach to the end of the run, though nothing came any more."""
+    """Slots extend to the end of the run, although nothing was received any more."""
     files = run_of([Session("client-1", 1, 1, 0, blocks_of(1, 20, 10))], 20)
     files[ledger_source()][-1:] = ledger_lines(files, end(20, at=at(2000)))
 
@@ -78,13 +78,13 @@ def test_silence_at_the_end_is_drawn() -> None:
 
 
 def ledger_lines(files: Files, entry: ledger.EndEntry) -> list[bytes]:
-    """Return the line with which this ledger would end."""
+    """Return the line that would end this ledger."""
     prev = ledger.codec.decode(files[ledger_source()][-2])[0].crc
     return [ledger.codec.encode(entry, prev)[0]]
 
 
 def test_a_gap_has_its_cause_and_its_moments() -> None:
-    """A gap lies between the receipts of the messages around it."""
+    """A gap has its cause and the times of the messages around it."""
     session = Session("client-1", 1, 1, 0, [(1, 10), (11, 20)])
     session.changes[2] = lacking(session, 2, 11, 20, range(14, 17))
     files = run_of([session], 20)
@@ -95,7 +95,7 @@ def test_a_gap_has_its_cause_and_its_moments() -> None:
 
 
 def test_a_gap_between_blocks_lies_between_their_messages() -> None:
-    """If a whole line is gone, the neighbouring blocks have the times."""
+    """A gap of a whole line has the times of the neighbouring blocks."""
     files = run_of([Session("client-1", 1, 1, 0, blocks_of(1, 40, 10))], 40)
     del files[log_source("client-1")][2]
 
@@ -104,7 +104,7 @@ def test_a_gap_between_blocks_lies_between_their_messages() -> None:
 
 
 def test_of_a_gap_at_an_end_one_moment_is_known() -> None:
-    """Before the first message and after the last one only one side of a gap has a time."""
+    """A gap at the beginning or the end has only one time."""
     files = run_of([Session("client-1", 1, 1, 0, blocks_of(1, 40, 10))], 40)
     del files[log_source("client-1")][4], files[log_source("client-1")][1]
 
@@ -114,7 +114,7 @@ def test_of_a_gap_at_an_end_one_moment_is_known() -> None:
 
 
 def test_of_many_gaps_the_widest_are_kept() -> None:
-    """The widest gaps are drawn, in the order of the feed."""
+    """The widest gaps are kept, in the order of the feed."""
     held = [(3 * place, 3 * place) for place in range(1, MOST_GAPS + 2)]
     files = run_of([Session("client-1", 1, 1, 0, [*held, (400, 400)], 1)], 400)
     gaps = [gap.seqs for gap in drawn(files).lanes[0].gaps]
@@ -125,7 +125,7 @@ def test_of_many_gaps_the_widest_are_kept() -> None:
 
 
 def test_of_many_clients_those_who_miss_most_have_lanes() -> None:
-    """A few hundred lanes are drawn, and none is left out of a client that misses something while one is not."""
+    """The number of lanes is bounded, and clients that miss most have one."""
     sessions = [Session(f"c-{number}", 1, number, 0, [(1, 2)]) for number in range(1, MOST_LANES + 3)]
     files = run_of(sessions, 2)
     del files[log_source(f"c-{MOST_LANES + 2}")][1]
@@ -135,7 +135,7 @@ def test_of_many_clients_those_who_miss_most_have_lanes() -> None:
 
 
 def test_without_a_schedule_lanes_show_the_time_on_the_way() -> None:
-    """With rate 0 nothing is due, so slots have no latency and the worst of a lane is its transit."""
+    """At rate 0 slots have no latency, and a lane shows the longest transit."""
     made = drawn(run_of([Session("client-1", 1, 1, 0, blocks_of(1, 20, 10))], 20, 0))
 
     assert [None] == [slot.latency for slot in made.slots]
@@ -143,7 +143,7 @@ def test_without_a_schedule_lanes_show_the_time_on_the_way() -> None:
 
 
 def test_a_client_without_a_log_has_an_empty_lane() -> None:
-    """A client that subscribed and logged nothing is drawn as silent throughout."""
+    """A client that subscribed and logged nothing has an empty lane."""
     sessions = [Session("client-1", 1, 1, 0, blocks_of(1, 20, 10)), Session("client-2", 1, 2, 0, [])]
     files = run_of(sessions, 20)
     lane = drawn(files).lanes[1]
@@ -151,8 +151,8 @@ def test_a_client_without_a_log_has_an_empty_lane() -> None:
     assert ([], [None], [(1, 20)]) == (lane.bars, lane.worst, [gap.seqs for gap in lane.gaps])
 
 
-def test_without_a_ledger_the_logs_tell_when() -> None:
-    """Without a due time the run reaches from the first message to the last one."""
+def test_without_a_ledger_the_logs_show_when() -> None:
+    """Without a ledger the run lasts from the first message to the last one."""
     made = drawn({source: lines for source, lines in good_run().items() if source.client})
 
     assert (START_US + 1000, START_US + 60_300) == (made.start_us, made.end_us)
@@ -167,7 +167,7 @@ def test_nothing_at_all_is_drawn_empty() -> None:
 
 
 def test_events_are_sorted_by_time_then_kind_then_client() -> None:
-    """Events of the same microsecond have an order that does not depend on the order of reading."""
+    """Events are sorted by time, kind and client, in any order of reading."""
     later, first, second, start = (
         TimelineEvent(at_us=2, kind="pause"),
         TimelineEvent(at_us=2, kind="join", client="client-1"),

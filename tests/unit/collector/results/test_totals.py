@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.collector.results import totals as totals_of
 from services.collector.results.build import build_result
 from services.contract.summary import Causes
-from tests.builders.external_runs import books, heard, log
+from tests.builders.external_runs import evidence_of, log, numbered_messages
 from tests.builders.runs import Files, fold, good_run, log_source
 
 SUMMED = ("expected", "received", "missing", "duplicates", "reordered", "corrupt", "residual", "bytes")
@@ -19,7 +19,7 @@ def holed() -> Files:
 
 
 def test_the_whole_is_the_sum_of_the_clients() -> None:
-    """Every count of the totals is the sum of the clients' own, and each cause's as well."""
+    """Every total is the sum of the clients' values, and so is each cause."""
     clients = build_result(fold(holed()), final=True).clients
     totals = totals_of.totals(clients)
 
@@ -30,7 +30,7 @@ def test_the_whole_is_the_sum_of_the_clients() -> None:
 
 
 def test_the_longest_silence_is_one_clients() -> None:
-    """It is the longest of any, and names whose it is."""
+    """The longest silence of a run is that of one client, and names it."""
     clients = build_result(fold(good_run()), final=True).clients
     found = totals_of.silence(clients)
     known = {client.client: client.silence.ns for client in clients if client.silence}
@@ -41,8 +41,11 @@ def test_the_longest_silence_is_one_clients() -> None:
 
 
 def test_a_sum_is_known_as_soon_as_one_client_knows_its_part() -> None:
-    """Of an external feed whose messages have numbers at one client only, that one's numbers are the sums."""
-    clients = build_result(books(log("client-1", heard([1, 2, 4])), log("client-2", heard([None]))), final=True).clients
+    """A sum is known if any client knows its part."""
+    clients = build_result(
+        evidence_of(log("client-1", numbered_messages([1, 2, 4])), log("client-2", numbered_messages([None]))),
+        final=True,
+    ).clients
     unnumbered = totals_of.totals(clients[1:])
 
     assert (4, 1, 1, None) == (

@@ -1,4 +1,4 @@
-"""Tests of what a run is asked by."""
+"""Tests of services/collector/verdict/check_types.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from services.collector.verdict.consistency import HARMLESS
 
 
 def test_damage_is_never_harmless() -> None:
-    """What damages a line is held against the log, by a check that fails the run."""
+    """Every kind of damage to a line is a fault that another check than `books closed` reports."""
     assert not DAMAGE & HARMLESS
     assert "intact" in FAILING
     assert "intact" in CHECKS

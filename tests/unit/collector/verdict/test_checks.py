@@ -1,4 +1,4 @@
-"""Tests of services/collector/verdict/checks.py; what each check makes of a run is shown in test_reconcile.py."""
+"""Tests of services/collector/verdict/checks.py; test_reconcile.py tests what each check makes of a run."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ from tests.builders.runs import (
 
 
 def test_every_check_is_ranked() -> None:
-    """Each question either fails the run or makes it invalid."""
+    """Each check is either in FAILING or in INVALIDATING."""
     assert {*CHECKS, *EXTERNAL_CHECKS} == {*FAILING, *INVALIDATING}
     assert "present" == next(iter(CHECKS))
 
@@ -53,7 +53,7 @@ def test_a_check_that_fails_is_never_silent() -> None:
 
 
 def with_lines(*entries: ledger.Entry, clients: int = 2, sessions: list[Session] | None = None) -> Files:
-    """Return a run, a good one of two clients unless others are given, with more lines behind the end of its ledger."""
+    """Return a run, by default a good one of two clients, with more lines after the end of its ledger."""
     sessions = good_sessions() if sessions is None else sessions
     writer = good_ledger(sessions, clients=clients)
     for entry in (end(60), *entries):
@@ -65,7 +65,7 @@ def with_lines(*entries: ledger.Entry, clients: int = 2, sessions: list[Session]
 
 
 def expect(clients: int, at_ms: int = 0) -> ledger.ExpectEntry:
-    """Return the line that says how many clients the run waits for."""
+    """Return the line with the number of clients that the run waits for."""
     return ledger.ExpectEntry(at=at(at_ms), clients=clients, source="the started containers of service client")
 
 
@@ -74,8 +74,8 @@ def late(client: str) -> ledger.LateEntry:
     return ledger.LateEntry(at=at(100), client=client, instance="i")
 
 
-def test_fewer_clients_than_expected_are_told_with_the_source_of_the_number() -> None:
-    """The number in the ledger's own line replaces that of the open line, whichever is larger; the last one counts."""
+def test_fewer_clients_than_expected_are_reported_with_the_source_of_the_number() -> None:
+    """The number in an `expect` line replaces that of the open line, larger or smaller; the last one counts."""
     made = judged(with_lines(expect(3), clients=1))
 
     assert "FAIL" == made.verdict
@@ -85,7 +85,7 @@ def test_fewer_clients_than_expected_are_told_with_the_source_of_the_number() ->
 
 
 def test_a_client_that_left_was_there() -> None:
-    """Of the number that the server found a client that was stopped in mid-run is one; of ``CLIENTS`` it is not."""
+    """A client that left counts towards the number that the server found, not towards ``CLIENTS``."""
     gone = Session("client-2", 1, 2, 0, [(1, 10)], reason="shutdown")
     sessions = [good_sessions()[0], gone]
 
@@ -94,8 +94,8 @@ def test_a_client_that_left_was_there() -> None:
     assert "FAIL" == judged(with_lines(clients=2, sessions=sessions)).verdict
 
 
-def test_the_headline_of_a_run_that_waits_tells_how_many_are_expected() -> None:
-    """The number in the ledger's own line replaces that of the open line."""
+def test_the_headline_of_a_run_that_waits_shows_how_many_are_expected() -> None:
+    """The headline of a waiting run has the number of the `expect` line."""
     writer = Writer(ledger.codec)
     writer.put(opening(60, 1))
     writer.put(expect(10))
@@ -104,7 +104,7 @@ def test_the_headline_of_a_run_that_waits_tells_how_many_are_expected() -> None:
 
 
 def test_a_client_that_came_too_late_fails_the_run() -> None:
-    """It is named in the headline; it has no result."""
+    """A client that joined too late fails the run and is named in the headline; it has no result."""
     made = judged(with_lines(late("client-10")))
 
     assert "FAIL" == made.verdict
@@ -114,7 +114,7 @@ def test_a_client_that_came_too_late_fails_the_run() -> None:
 
 
 def test_a_client_that_came_too_late_is_named_behind_what_is_worse() -> None:
-    """Two are both named, once each, even if the headline is about something else."""
+    """Clients that joined too late are each named once, also in a headline about something else."""
     made = judged({**with_lines(late("client-4"), late("client-3"), late("client-4"), end(60, count=1))})
 
     assert made.headline.startswith("client-3, client-4 came too late: they asked")
@@ -126,20 +126,20 @@ def test_a_client_that_came_too_late_is_named_behind_what_is_worse() -> None:
 
 
 def test_a_client_that_took_part_did_not_come_too_late() -> None:
-    """It asked again when its connection broke after the end."""
+    """A client that took part and asks again after the end did not join too late."""
     assert "PASS" == judged(with_lines(late("client-1"))).verdict
 
 
 def test_an_open_run_is_not_asked() -> None:
-    """While a run is open all answers are null, in the same order."""
+    """The answers for an open run are all null, in the same order."""
     checks, answers = ask(None, "two-sided")
 
     assert list(CHECKS) == [check.name for check in checks]
     assert {} == answers
 
 
-def test_a_missing_sentence_tells_ranges_and_causes_in_order() -> None:
-    """The causes stand in the order of their seqs."""
+def test_a_missing_sentence_shows_ranges_and_causes_in_order() -> None:
+    """The sentence about missing messages has the causes in the order of their seqs."""
     writer = Writer(ledger.codec)
     session = Session("a", 1, 1, 0, [(1, 10)], reason=None)
     for line in good_ledger([session], 60).lines:
@@ -160,16 +160,16 @@ def sentence(*blocks: tuple[int, int], **of_the_second: Any) -> str:
     return missing_sentence(client)
 
 
-def test_a_missing_sentence_tells_the_silence_around_it() -> None:
-    """Where messages that were sent never came, it is said how long nothing came; of several gaps the longest."""
+def test_a_missing_sentence_shows_the_silence_around_it() -> None:
+    """The sentence has the silence around messages that were sent and not logged; of several gaps the longest."""
     assert "a: 3 messages missing, 11–13 (sent, not logged), during 4.0 ms of silence" == sentence((1, 10), (14, 20))
     assert "a: 13 messages missing, 11–13, 21–30 (sent, not logged), during up to 11.0 ms of silence" == sentence(
         (1, 10), (14, 20), (31, 40)
     )
 
 
-def test_a_missing_sentence_tells_no_silence_that_was_none() -> None:
-    """There is none with messages out of order, before the first message, or within one timestamp."""
+def test_a_missing_sentence_shows_no_silence_that_was_none() -> None:
+    """The sentence has no silence for messages out of order, before the first message, or within one timestamp."""
     messages = [blocklog.OwnMessage(4, at(2), 1, 1, msgspec.Raw(record(4)))]
     together = {"messages": messages, "digest": block_text.block_digest(messages)}
 
@@ -179,14 +179,14 @@ def test_a_missing_sentence_tells_no_silence_that_was_none() -> None:
 
 
 def test_what_was_there_is_not_called_silence() -> None:
-    """Records whose line was lost, or that came damaged, did come."""
+    """The sentence has no silence around records whose line was damaged, or that were damaged on the way."""
     corrupt = {"corrupt": [(11, 13)], "missing": [(11, 13)]}
 
     assert "a: 3 messages missing, 11–13 (corrupt in flight)" == sentence((1, 10), (14, 20), **corrupt)
 
 
-def test_a_receipt_that_differs_from_the_log_is_told() -> None:
-    """A digest or a count other than the block's, or the server's own word, fails the check."""
+def test_a_receipt_that_differs_from_the_log_is_reported() -> None:
+    """A receipt with another digest or count than its block, or that the server found different, fails the check."""
     for change in ({"digest": "x00000000"}, {"count": 3}, {"match": False}):
         sessions = good_sessions()
         writer = good_ledger(sessions)

@@ -1,4 +1,4 @@
-"""Tests of whether clients of an external feed were connected to the end, and received records until then."""
+"""Tests of the checks whether clients of an external feed were connected and received records until the end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.collector.verdict.checks_connection import SETTING
 from services.collector.verdict.summary import reconcile
 from services.contract.blocklog import ExternalMessage
 from services.contract.summary import Check, Summary
-from tests.builders.external_runs import Happened, books, log, message
+from tests.builders.external_runs import Happened, evidence_of, log, message
 from tests.builders.runs import START_US, good_run, judged
 
 OPENED: Happened = ("opened", 0.0)
@@ -32,31 +32,31 @@ def at(seconds: float, seq: int, *, key: str | None = None, other: bool = False)
 def each(
     first_s: float, last_s: float, step_s: float = 0.1, start: int = 1, *, other: bool = False
 ) -> list[ExternalMessage]:
-    """Return records that came at a steady pace, with numbers from ``start`` on."""
+    """Return records at a steady rate, with numbers from ``start`` on."""
     count = round((last_s - first_s) / step_s) + 1
     return [at(first_s + place * step_s, start + place, other=other) for place in range(count)]
 
 
-def told(*logs: Files) -> Summary:
+def summary_of(*logs: Files) -> Summary:
     """Return the summary of a run that is over."""
-    return reconcile(books(*logs), final=True)
+    return reconcile(evidence_of(*logs), final=True)
 
 
 def check(name: str, made: Summary) -> Check:
-    """Return the answer to one question."""
+    """Return the answer of one check."""
     return next(one for one in made.checks if one.name == name)
 
 
 def client(
     name: str, *course: Any, until_us: int | None = UNTIL_US, silence_s: float | None = None, **more: Any
 ) -> Files:
-    """Return the log of a client whose connections went like this; the feed's own rhythm sets the limit."""
+    """Return the log of a client with these connections; the feed's own rhythm sets the limit."""
     return log(name, until_us=until_us, silence_s=silence_s, course=course, **more)
 
 
 def test_a_client_that_is_connected_and_receives_to_its_end_passes() -> None:
-    """Both questions are answered with yes, and nothing of a reconnect is said where there was none."""
-    made = told(client("client-1", OPENED, each(0, 7.9), SEALED))
+    """A client that is connected and receives to its end passes, and no reconnect is mentioned."""
+    made = summary_of(client("client-1", OPENED, each(0, 7.9), SEALED))
 
     assert ("PASS", []) == (made.verdict, made.reasons)
     assert "every client was connected to its end" == check("connected", made).detail
@@ -67,7 +67,7 @@ def test_a_client_that_is_connected_and_receives_to_its_end_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "said"),
+    ("after", "sentence"),
     [
         ([], "last close 1006 no close frame received"),
         ([REFUSED], "last close 1006 no close frame received, then HTTP 503: gone (1 failed attempt)"),
@@ -77,26 +77,26 @@ def test_a_client_that_is_connected_and_receives_to_its_end_passes() -> None:
         ),
     ],
 )
-def test_a_client_that_is_not_connected_at_the_end_fails_the_run(after: list[Happened], said: str) -> None:
-    """The reason names the client, the seconds, the last close and the last error."""
-    made = told(client("client-1", OPENED, each(0, 2), GONE, *after, SEALED))
+def test_a_client_that_is_not_connected_at_the_end_fails_the_run(after: list[Happened], sentence: str) -> None:
+    """The reason names a disconnected client, the seconds, the last close and the last error."""
+    made = summary_of(client("client-1", OPENED, each(0, 2), GONE, *after, SEALED))
 
     assert "FAIL" == made.verdict
-    assert f"client-1 was not connected when the run ended: away for 6.0 s, {said}" == made.headline
+    assert f"client-1 was not connected when the run ended: away for 6.0 s, {sentence}" == made.headline
     assert check("connected", made).ok is False
 
 
 def test_a_connection_that_brings_nothing_does_not_end_an_absence() -> None:
-    """A server that accepts and closes at once leaves the client away since its last connection with records."""
+    """A connection without records does not end an absence."""
     flapping: list[Happened] = [("opened", 4.0), ("closed", 4.1, 4401, "expired"), ("opened", 6.0)]
-    made = told(client("client-1", OPENED, each(0, 2), GONE, *flapping, ("closed", 6.1, 4401, "expired"), SEALED))
+    made = summary_of(client("client-1", OPENED, each(0, 2), GONE, *flapping, ("closed", 6.1, 4401, "expired"), SEALED))
 
     assert "client-1 was not connected when the run ended: away for 6.0 s, last close 4401 expired" == made.headline
 
 
 def test_a_client_that_never_got_a_connection_fails_the_run() -> None:
-    """Beside one that received everything it is named, with the error."""
-    made = told(
+    """A client that was never connected fails the run, and is named with the error."""
+    made = summary_of(
         client("client-1", OPENED, each(0, 7.9), SEALED), client("client-2", ("refused", 0.0, 401, "no"), SEALED)
     )
 
@@ -115,16 +115,16 @@ def test_a_client_that_never_got_a_connection_fails_the_run() -> None:
         ([OPENED], "client-1: connected, and no record came"),
     ],
 )
-def test_where_nothing_was_measured_the_headline_says_why(course: list[Happened], why: str) -> None:
-    """Not reached, not let in and never served have sentences of their own."""
-    made = told(client("client-1", *course, SEALED))
+def test_where_nothing_was_measured_the_headline_states_why(course: list[Happened], why: str) -> None:
+    """The headline of a run without any message has the reason: not reached, refused, or no record received."""
+    made = summary_of(client("client-1", *course, SEALED))
 
     assert ("INVALID", f"nothing was measured: no client logged a message; {why}") == (made.verdict, made.headline)
 
 
 def test_a_connected_client_without_records_makes_the_run_invalid() -> None:
-    """A silence that the feed's own rhythm does not explain is named with seconds, limit and its source."""
-    made = told(client("client-1", OPENED, each(0, 2), SEALED))
+    """A silence beyond the feed's rhythm makes the run INVALID; the reason has seconds, limit and its source."""
+    made = summary_of(client("client-1", OPENED, each(0, 2), SEALED))
 
     assert "INVALID" == made.verdict
     assert (
@@ -135,9 +135,9 @@ def test_a_connected_client_without_records_makes_the_run_invalid() -> None:
 
 @pytest.mark.parametrize(("silence_s", "verdict"), [(5.5, "INVALID"), (7.0, "PASS")])
 def test_the_operators_limit_comes_before_the_rhythm(silence_s: float, verdict: str) -> None:
-    """FEED_SILENCE allows more or less than the feed's own rhythm, also where there is no rhythm."""
+    """FEED_SILENCE has precedence over the rhythm, and holds without one."""
     for records in (each(0, 2), [at(2, 1)]):
-        made = told(client("client-1", OPENED, records, SEALED, silence_s=silence_s))
+        made = summary_of(client("client-1", OPENED, records, SEALED, silence_s=silence_s))
 
         assert verdict == made.verdict
         assert (
@@ -147,30 +147,33 @@ def test_the_operators_limit_comes_before_the_rhythm(silence_s: float, verdict: 
 
 
 def test_a_slow_feed_sets_its_own_limit() -> None:
-    """Three times the longest interval that the feed had before is no silence."""
+    """A silence of up to three times the longest earlier interval passes."""
     slow = [at(0, 1), at(1, 2), at(3.5, 3), at(4, 4)]
 
-    assert "PASS" == told(client("client-1", OPENED, slow, ("sealed", 11.4))).verdict
-    assert "INVALID" == told(client("client-1", OPENED, slow, ("sealed", 11.6))).verdict
+    assert "PASS" == summary_of(client("client-1", OPENED, slow, ("sealed", 11.4))).verdict
+    assert "INVALID" == summary_of(client("client-1", OPENED, slow, ("sealed", 11.6))).verdict
 
 
 def test_with_fewer_than_three_intervals_the_rhythm_is_unknown() -> None:
-    """Even with many records at one time the run is invalid, and the sentence names the setting."""
+    """With fewer than three intervals the run is INVALID, and the reason names FEED_SILENCE."""
     batch = [message(seq, 100) for seq in range(1, 20)]
     for records in (batch, [at(1, 1), at(2, 2), at(3, 3)]):
-        made = told(client("client-1", OPENED, records, SEALED))
+        made = summary_of(client("client-1", OPENED, records, SEALED))
 
         assert "INVALID" == made.verdict
         assert "the feed's rhythm is not known" in made.headline
         assert f"set {SETTING}" in made.headline
-    assert "PASS" == told(client("client-1", OPENED, [at(4 + 0.5 * seq, seq) for seq in range(1, 5)], SEALED)).verdict
+    assert (
+        "PASS"
+        == summary_of(client("client-1", OPENED, [at(4 + 0.5 * seq, seq) for seq in range(1, 5)], SEALED)).verdict
+    )
 
 
 def test_a_client_that_received_nothing_at_all_makes_the_run_invalid() -> None:
-    """Beside others that did no limit excuses it."""
+    """A client that received nothing while others did makes the run INVALID, with any limit."""
     served = client("client-1", OPENED, each(0, 7.9), SEALED)
     for silence_s in (None, 100):
-        made = told(served, client("client-2", OPENED, SEALED, silence_s=silence_s))
+        made = summary_of(served, client("client-2", OPENED, SEALED, silence_s=silence_s))
 
         assert ("INVALID", "client-2 received no record at all, though client-1 did while it was there") == (
             made.verdict,
@@ -181,7 +184,7 @@ def test_a_client_that_received_nothing_at_all_makes_the_run_invalid() -> None:
 @pytest.mark.parametrize("reason", ["finished", "shutdown"])
 def test_a_client_without_records_and_without_a_known_end_is_no_pass(reason: Any) -> None:
     """A log that says neither when its client ended nor that it received anything proves nothing of that client."""
-    made = told(
+    made = summary_of(
         log("client-1", each(0, 7.9), until_us=None, reason=reason), log("client-2", until_us=None, reason=reason)
     )
 
@@ -189,49 +192,49 @@ def test_a_client_without_records_and_without_a_known_end_is_no_pass(reason: Any
 
 
 def test_a_named_end_is_no_absence() -> None:
-    """A feed that ended as FEED_END says is judged for neither absence nor silence, with any rhythm."""
+    """A feed that ended by FEED_END is neither absent nor silent."""
     end: Happened = ("ended", 2.0, 1000, "done")
-    made = told(client("client-1", OPENED, [at(1, 1), at(2, 2)], end, SEALED))
+    made = summary_of(client("client-1", OPENED, [at(1, 1), at(2, 2)], end, SEALED))
 
     assert "PASS" == made.verdict
     assert "every client was connected to its end; 1 client ended as FEED_END says" == check("connected", made).detail
 
 
 def test_a_named_end_answers_for_what_others_had_before_it() -> None:
-    """Records that another client had received a second before the end are missing; later ones are not."""
+    """Records that another client had a second before the end are missing; later ones are not."""
     ended = client("client-1", OPENED, each(0, 1), ("ended", 4.05), SEALED)
-    made = told(ended, client("client-2", OPENED, each(0, 7.9), SEALED))
+    made = summary_of(ended, client("client-2", OPENED, each(0, 7.9), SEALED))
 
     assert ("FAIL", [(12, 30)]) == (made.verdict, made.clients[0].missing_ranges)
 
 
 def test_a_client_that_is_stopped_is_judged_up_to_then() -> None:
-    """Neither the time after its seal nor the run's own end is held against it."""
+    """A stopped client is judged until its seal, not until the end of the run."""
     other = client("client-2", OPENED, each(0, 7.9), SEALED)
     stopped = client("client-1", OPENED, each(0, 3), ("sealed", 3.1), reason="shutdown")
     absent = client("client-1", OPENED, each(0, 2), GONE, ("sealed", 3.0), reason="shutdown")
 
-    assert "PASS" == told(stopped, other).verdict
+    assert "PASS" == summary_of(stopped, other).verdict
     assert (
         "client-1 was not connected when it was stopped: away for 1.0 s, last close 1006 no close frame received"
-        in (told(absent, other).reasons)
+        in (summary_of(absent, other).reasons)
     )
 
 
 def test_without_an_end_of_the_run_each_client_is_judged_at_its_own_seal() -> None:
-    """With FEED_SECONDS=0 there is no common end."""
+    """With FEED_SECONDS=0 each client is judged until its own seal."""
     early = client("client-1", OPENED, each(0, 3), ("sealed", 3.1), reason="shutdown", until_us=None)
     deaf = client("client-1", OPENED, each(0, 1), ("sealed", 7.0), reason="shutdown", until_us=None)
     late = client("client-2", OPENED, each(0, 7.9), SEALED, reason="shutdown", until_us=None)
 
-    assert "PASS" == told(early, late).verdict
-    assert ("FAIL", [(12, 60)]) == ((made := told(deaf, late)).verdict, made.clients[0].missing_ranges)
+    assert "PASS" == summary_of(early, late).verdict
+    assert ("FAIL", [(12, 60)]) == ((made := summary_of(deaf, late)).verdict, made.clients[0].missing_ranges)
 
 
 def test_a_short_reconnect_that_lost_nothing_passes_and_is_shown() -> None:
-    """On one shared stream the numbers prove that nothing was lost."""
+    """A short reconnect without a loss on a shared stream passes and is mentioned."""
     again: list[Any] = [("closed", 2.05, 1001, "away"), ("opened", 2.45), each(2.5, 7.9, start=22), SEALED]
-    made = told(client("client-1", OPENED, each(0, 2), *again))
+    made = summary_of(client("client-1", OPENED, each(0, 2), *again))
 
     assert "PASS" == made.verdict
     assert (
@@ -240,9 +243,9 @@ def test_a_short_reconnect_that_lost_nothing_passes_and_is_shown() -> None:
 
 
 def test_an_absence_on_a_feed_that_counts_each_connection_makes_the_run_invalid() -> None:
-    """Numbers do not show records that were sent meanwhile: completeness is not claimed, and the seconds are named."""
+    """An absence on a feed that is numbered per connection is INVALID, and the reason names the seconds."""
     again: list[Any] = [GONE, ("opened", 3.5), each(3.6, 7.9, other=True), SEALED]
-    made = told(client("client-1", OPENED, each(0, 2), *again))
+    made = summary_of(client("client-1", OPENED, each(0, 2), *again))
     why = "client-1 was away in mid-run for 1.5 s, and the feed's numbers begin again with each connection"
 
     assert ("INVALID", True) == (made.verdict, made.headline.startswith(why))
@@ -250,18 +253,18 @@ def test_an_absence_on_a_feed_that_counts_each_connection_makes_the_run_invalid(
 
 
 def test_an_absence_between_two_processes_counts_like_one_between_connections() -> None:
-    """A client that was stopped and started again was away from its seal on."""
+    """A client that was stopped and started again was absent from its seal on."""
     first = client("client-1", OPENED, each(0, 2), ("sealed", 2.1), reason="shutdown")
     second = client("client-1", ("opened", 4.1), each(4.2, 7.9, other=True), SEALED, session=2)
 
-    assert "client-1 was away in mid-run for 2.0 s, and" in told(first, second).headline
+    assert "client-1 was away in mid-run for 2.0 s, and" in summary_of(first, second).headline
 
 
 def test_a_fact_comes_before_what_an_absence_leaves_open() -> None:
-    """Records that are missing within one connection are a failure; the sentence adds that more may be missing."""
+    """Records missing within one connection fail the run, and the sentence adds that more may be missing."""
     records = [one for one in each(0, 2) if one.seq != 7]
     again: list[Any] = [GONE, ("opened", 3.5), each(3.6, 7.9, other=True), SEALED]
-    made = told(client("client-1", OPENED, records, *again))
+    made = summary_of(client("client-1", OPENED, records, *again))
 
     assert "FAIL" == made.verdict
     assert "client-1: 1 message missing, 7 before the numbers began again (1 seen by no client)" == made.headline
@@ -269,18 +272,18 @@ def test_a_fact_comes_before_what_an_absence_leaves_open() -> None:
 
 
 def test_logs_without_connection_lines_are_judged_by_the_runs_end() -> None:
-    """An older log says nothing of connections, so that is null; silence is judged all the same."""
+    """For a log without connection lines `connected` is null, and silence is judged."""
     heard_out, deaf = (log("client-1", each(0, last), until_us=UNTIL_US, silence_s=None) for last in (7.9, 2.0))
-    made = told(heard_out)
+    made = summary_of(heard_out)
 
     assert ("PASS", None) == (made.verdict, check("connected", made).ok)
     assert "the last records came 100.0 ms before the end; connections are not known" == check("receiving", made).detail
-    assert "INVALID" == told(deaf).verdict
+    assert "INVALID" == summary_of(deaf).verdict
 
 
 def test_a_log_that_lacks_the_last_connection_line_is_no_pass() -> None:
-    """Where a client logs its connections and does not say how the last one ended, it is not known."""
-    made = told(client("client-1", OPENED, each(0, 7.9)))
+    """A log without the last line of its connection does not pass."""
+    made = summary_of(client("client-1", OPENED, each(0, 7.9)))
 
     assert ("INVALID", "client-1: its log does not say whether it was connected when its run ended") == (
         made.verdict,
@@ -289,29 +292,29 @@ def test_a_log_that_lacks_the_last_connection_line_is_no_pass() -> None:
 
 
 def test_a_lost_client_stays_lost() -> None:
-    """A log that was not closed fails the check `present`, and no other."""
-    made = told(client("client-1", OPENED, each(0, 2), GONE, reason=None))
+    """A log that is not sealed fails the check `present`, and no other."""
+    made = summary_of(client("client-1", OPENED, each(0, 2), GONE, reason=None))
 
     assert ("FAIL", "lost without a word: client-1") == (made.verdict, made.headline)
     assert (None, "no client closed its log") == ((found := check("connected", made)).ok, found.detail)
 
 
 def test_a_run_of_our_own_feed_is_not_asked() -> None:
-    """The two questions are of external feeds alone."""
+    """The two checks do not exist for the own feed."""
     assert not {"connected", "receiving"} & {one.name for one in judged(good_run()).checks}
 
 
 def test_records_without_a_number_have_a_rhythm() -> None:
-    """A feed without numbers falls silent like any other."""
+    """A feed without numbers has a rhythm, and may be silent."""
     unnumbered = [message(None, place * 10) for place in range(20)]
 
-    assert "INVALID" == told(client("client-1", OPENED, unnumbered, SEALED)).verdict
+    assert "INVALID" == summary_of(client("client-1", OPENED, unnumbered, SEALED)).verdict
 
 
 def test_what_others_had_last_when_the_whole_feed_stopped_was_in_flight() -> None:
-    """A feed that falls silent between two clients makes the run invalid; one that serves another client fails it."""
+    """If all clients receive nothing more, the last records were in flight: INVALID; if one does, the run fails."""
     behind, ahead = client("client-1", OPENED, each(0, 2), SEALED), client("client-2", OPENED, each(0, 2.1), SEALED)
     served = client("client-2", OPENED, each(0, 7.9), SEALED)
 
-    assert "INVALID" == told(behind, ahead).verdict
-    assert ("FAIL", [(22, 70)]) == ((made := told(behind, served)).verdict, made.clients[0].missing_ranges)
+    assert "INVALID" == summary_of(behind, ahead).verdict
+    assert ("FAIL", [(22, 70)]) == ((made := summary_of(behind, served)).verdict, made.clients[0].missing_ranges)

@@ -1,4 +1,4 @@
-"""Tests of the sentences about clients that received different records under the same numbers."""
+"""Tests of the sentences about clients with different records under the same numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from services.collector.results.build import build_result
 from services.collector.results.run_result import FeedComparison
 from services.collector.verdict.checks_external import conflict_sentences, not_compared
 from services.contract.rangeset import RangeSet
-from tests.builders.external_runs import books
+from tests.builders.external_runs import evidence_of
 from tests.builders.external_streams import client, plain, shared
 
 
@@ -37,14 +37,14 @@ from tests.builders.external_streams import client, plain, shared
         ),
     ],
 )
-def test_what_is_not_compared_is_said_with_its_reason(groups: Groups, expected: str) -> None:
-    """Clients that count per connection, and groups of clients, are named; nothing is said where all are compared."""
+def test_what_is_not_compared_is_stated_with_its_reason(groups: Groups, expected: str) -> None:
+    """Clients and groups that are not compared are named with the reason; the text is empty if all are compared."""
     assert expected == not_compared(FeedComparison(groups=groups))
 
 
 def test_conflicts_are_counted_once_a_number() -> None:
     """Two clients that differ from a third under one number make two sentences and one number."""
-    made = books(
+    made = evidence_of(
         client("a", shared(5, 90)),
         client("b", shared(5, 90, body=lambda seq: "b" if seq == 9 else plain(seq))),
         client("c", shared(5, 90, body=lambda seq: "c" if seq in (9, 11) else plain(seq))),

@@ -25,7 +25,7 @@ FIT = SaturationEvidence(1_200_000, 20 * MS, 0)
     ],
 )
 def test_a_process_within_the_limits_is_fit(evidence: SaturationEvidence, ok: bool | None, detail: str) -> None:
-    """Below the limits the check passes; where too little was measured there is no answer."""
+    """A process within the limits is fit; if too little was measured the answer is unknown."""
     assert CheckAnswer(ok, detail) == judge_saturation([("client-1", evidence)], RUN_NS)
 
 
@@ -42,7 +42,7 @@ def test_a_process_that_may_have_been_late_hides_behind_no_other() -> None:
 
 
 def test_a_late_loop_is_named() -> None:
-    """The reasons name each process whose event loop was late, and by how much, the worst first."""
+    """The reasons name each process whose event loop was late, and by how much, worst first."""
     found = judge_saturation(
         [
             ("the server", FIT),
@@ -71,7 +71,7 @@ def test_a_throttled_process_is_named() -> None:
 
 
 def test_no_process_is_stopped_for_longer_than_the_run() -> None:
-    """The kernel counts every processor on which a process was stopped; the report shows a part of the run."""
+    """The throttled time is at most the duration of the run, although the kernel adds up processors."""
     found = judge_saturation([("client-2", SaturationEvidence(MS, MS, 48 * S))], RUN_NS)
 
     assert ("client-2 was throttled for 30.0 s of 30.0 s by its CPU limit",) == found.reasons
@@ -79,7 +79,7 @@ def test_no_process_is_stopped_for_longer_than_the_run() -> None:
 
 
 def test_many_processes_are_counted() -> None:
-    """Five of a thousand clients are named, the others counted."""
+    """Five of a thousand clients are named, the others are counted."""
     found = judge_saturation(
         [(f"client-{number}", SaturationEvidence(S + number, S, None)) for number in range(1000)], RUN_NS
     )
@@ -89,5 +89,5 @@ def test_many_processes_are_counted() -> None:
 
 
 def test_without_a_run_nothing_is_a_share_of_it() -> None:
-    """Where nothing was received the length of the run is not known, so no time is too long."""
+    """If nothing was received the duration of the run is unknown, so no throttled time is too long."""
     assert judge_saturation([("the server", SaturationEvidence(MS, MS, 60 * S))], None).ok

@@ -21,7 +21,7 @@ from tests.builders.runs import (
 
 
 def rewritten(drop: type[ledger.Entry] | None = None, client: str | None = None, **changes: object) -> Files:
-    """Return a good run whose ledger was written again without some lines, so that its chain is valid."""
+    """Return a good run whose ledger was written again without some lines, so that its chain is intact."""
     files, writer = good_run(), Writer(ledger.codec)
     for line in files[ledger_source()]:
         entry = ledger.codec.decode(line)[1]
@@ -31,19 +31,19 @@ def rewritten(drop: type[ledger.Entry] | None = None, client: str | None = None,
 
 
 def reasons(files: Files) -> list[str]:
-    """Return why a run is INVALID for inconsistent evidence alone."""
+    """Return the reasons of a run that is INVALID only for inconsistent evidence."""
     made: Summary = judged(files)
     assert "INVALID" == made.verdict
     return made.reasons
 
 
-def test_a_client_without_subscription_is_told() -> None:
-    """A log without a subscription in the ledger is inconsistent."""
+def test_a_client_without_subscription_is_reported() -> None:
+    """A log without a subscription in the ledger is reported."""
     assert "client-1: no subscription in the ledger" in reasons(rewritten(ledger.SubscribeEntry, "client-1"))
 
 
-def test_a_hole_in_the_receipts_is_told() -> None:
-    """A block without receipt before one with a receipt: the ledger lost a line, though its chain holds."""
+def test_a_hole_in_the_receipts_is_reported() -> None:
+    """A block without a receipt before one with a receipt is reported."""
     files, writer = good_run(), Writer(ledger.codec)
     for line in files[ledger_source()]:
         entry = ledger.codec.decode(line)[1]
@@ -56,7 +56,7 @@ def test_a_hole_in_the_receipts_is_told() -> None:
 
 
 def test_receipts_on_their_way_are_harmless() -> None:
-    """Blocks after the last receipt are reported in the totals and fail no check."""
+    """Blocks after the last receipt are in the totals and fail no check."""
     sessions = good_sessions()
     sessions[0].cuts = set()
     files, writer = good_run(), Writer(ledger.codec)
@@ -69,8 +69,8 @@ def test_receipts_on_their_way_are_harmless() -> None:
     assert ("PASS", 10) == (made.verdict, made.totals.logged_not_receipted)
 
 
-def test_an_unsealed_log_is_told() -> None:
-    """A finished client has an end line; a client that left had one before."""
+def test_an_unsealed_log_is_reported() -> None:
+    """A client that finished or left without an end line is reported."""
     files = good_run()
     del files[log_source("client-1", 1, 2)][-1]
 
@@ -82,8 +82,8 @@ def test_an_unsealed_log_is_told() -> None:
     assert ["client-2: session 1 was not sealed: its log has no end line"] == reasons(files)
 
 
-def test_a_session_without_any_file_is_told() -> None:
-    """The ledger knows a session that the log never had."""
+def test_a_session_without_any_file_is_reported() -> None:
+    """A session in the ledger without any file is reported."""
     files = good_run()
     del files[log_source("client-2", 2)]
     made = judged(files)
@@ -91,20 +91,20 @@ def test_a_session_without_any_file_is_told() -> None:
     assert "client-2: subscribed as session 2, but the log has no file of it" in made.reasons
 
 
-def test_two_contents_of_one_block_are_told() -> None:
-    """Two lines that claim to be the same block cannot both be."""
+def test_two_contents_of_one_block_are_reported() -> None:
+    """Two different lines of one block are reported."""
     sessions = good_sessions()
     sessions[0].changes[1] = {"closed_by": "time"}
     files = good_run()
     other = log_files(sessions[0])[log_source("client-1")]
     made = judged({**files, log_source("client-1", 9): other})
 
-    assert "client-1: session 1 block 1 stands in the log with 2 different contents" in made.reasons
+    assert "client-1: session 1 block 1 is in the log with 2 different contents" in made.reasons
 
 
 @pytest.mark.parametrize(("entry", "says"), [(opening(99, 2), "different feeds"), (end(50), "2 different ways")])
-def test_servers_that_disagree_are_told(entry: ledger.OpenEntry | ledger.EndEntry, says: str) -> None:
-    """Two ledgers of one run have one feed and one end."""
+def test_servers_that_disagree_are_reported(entry: ledger.OpenEntry | ledger.EndEntry, says: str) -> None:
+    """Servers with different feeds or ends in one run are reported."""
     writer = Writer(ledger.codec)
     writer.put(opening(60, 2) if isinstance(entry, ledger.EndEntry) else entry)
     if isinstance(entry, ledger.EndEntry):
@@ -122,8 +122,8 @@ def test_servers_that_disagree_are_told(entry: ledger.OpenEntry | ledger.EndEntr
         (0, None, "logs/r/a/f.jsonl: gone"),
     ],
 )
-def test_a_fault_is_told_with_its_place(line: int, missing: tuple[int, int] | None, text: str) -> None:
-    """The sentence has file, line and the hidden seqs."""
+def test_a_fault_is_reported_with_its_place(line: int, missing: tuple[int, int] | None, text: str) -> None:
+    """A fault is reported with file, line and the hidden seqs."""
     fault = Fault(file="logs/r/a/f.jsonl", line=line, kind="k", client="a", missing=missing, detail="gone")
 
     assert text == fault_sentence(fault)

@@ -10,8 +10,8 @@ from services.collector.verdict.summary import reconcile
 from tests.builders.runs import RUN, fold, good_run
 
 
-def test_a_snapshot_holds_all_that_the_books_give() -> None:
-    """Summary and timeline of a snapshot are those that the evidence gives by itself."""
+def test_a_snapshot_holds_all_that_the_evidence_gives() -> None:
+    """A snapshot has the summary and the timeline of its evidence."""
     books = fold(good_run())
     made = snapshot(books, final=True)
 
@@ -21,7 +21,7 @@ def test_a_snapshot_holds_all_that_the_books_give() -> None:
 
 
 def test_of_an_unknown_run_nothing_is_drawn() -> None:
-    """The empty timeline is of its run, and draws nothing."""
+    """The empty timeline has the name of its run, and no slots and lanes."""
     made = empty(RUN)
 
     assert (RUN, [], [], []) == (made.run, made.slots, made.lanes, made.marks)

@@ -61,7 +61,7 @@ def failed(made: Summary) -> list[str]:
 
 
 def test_a_good_run_passes() -> None:
-    """Two clients in three sessions and four files that hold everything are a PASS without reasons."""
+    """Two clients with three sessions in four files that have everything are a PASS without reasons."""
     made = judged(GOOD)
 
     assert ("PASS", "closed", [], [], 0) == (made.verdict, made.state, made.reasons, made.faults, made.totals.residual)
@@ -72,7 +72,7 @@ def test_a_good_run_passes() -> None:
 
 @pytest.mark.parametrize(("source", "number"), EVERY_LINE)
 def test_removing_any_line_is_noticed(source: Source, number: int) -> None:
-    """Without any one line of either side the run is no PASS, and the reason names where and why."""
+    """A run without any one of its lines does not pass, and the reason names place and kind."""
     lines = GOOD[source]
     made = judged({**GOOD, source: lines[:number] + lines[number + 1 :]})
 
@@ -82,7 +82,7 @@ def test_removing_any_line_is_noticed(source: Source, number: int) -> None:
 
 @pytest.mark.parametrize(("source", "number"), EVERY_LINE)
 def test_damaging_any_line_is_noticed(source: Source, number: int) -> None:
-    """One flipped bit in any line of either side is a fault with its place."""
+    """A flipped bit in any line is a fault with its place."""
     lines = list(GOOD[source])
     middle = len(lines[number]) // 2
     flipped = bytes([lines[number][middle] ^ 1])
@@ -95,7 +95,7 @@ def test_damaging_any_line_is_noticed(source: Source, number: int) -> None:
 
 @pytest.mark.parametrize(("source", "number"), EVERY_LINE)
 def test_repeating_any_line_is_noticed(source: Source, number: int) -> None:
-    """A line that is twice in one file is a fault, and is not counted twice."""
+    """A line that is twice in a file is a fault, and counts once."""
     lines = GOOD[source]
     made = judged({**GOOD, source: [*lines, lines[number]]})
 
@@ -105,7 +105,7 @@ def test_repeating_any_line_is_noticed(source: Source, number: int) -> None:
 
 @given(st.permutations(list(GOOD)), st.lists(st.sampled_from(list(GOOD)), max_size=4), st.randoms())
 def test_order_copies_and_rereads_change_nothing(order: list[Source], copied: list[Source], chance: Any) -> None:
-    """Files in any order, interleaved line by line, with copies of some: the same bytes."""
+    """The summary is byte for byte the same for any order of lines of different files, with copies of some."""
     copies = {Source(RUN, one.client, f"copy-{number}.jsonl"): GOOD[one] for number, one in enumerate(copied)}
     files = {**{source: GOOD[source] for source in order}, **copies}
     books, waiting = RunEvidence(RUN), {source: list(lines) for source, lines in files.items()}
@@ -119,14 +119,14 @@ def test_order_copies_and_rereads_change_nothing(order: list[Source], copied: li
 
 
 def test_a_part_of_a_file_beside_it_changes_nothing() -> None:
-    """An unfinished copy of a file is no fault."""
+    """An incomplete copy of a file is no fault."""
     part = {log_source("client-1", 7): GOOD[log_source("client-1")][:2]}
 
     assert summary.encode(judged(GOOD)) == summary.encode(judged({**GOOD, **part}))
 
 
 def test_an_open_run_has_no_verdict() -> None:
-    """While a run is open it has numbers and no verdict."""
+    """An open run has figures and no verdict."""
     made = reconcile(fold({**GOOD, ledger_source(): GOOD[ledger_source()][:-1]}), parse("missing==0"), final=False)
 
     assert ("running", None, []) == (made.state, made.verdict, made.reasons)
@@ -134,16 +134,16 @@ def test_an_open_run_has_no_verdict() -> None:
     assert "2 clients · 59.3 ms · 120 of 120 delivered · p99 1.0 ms" == made.headline
 
 
-def test_a_run_that_waits_says_for_how_many() -> None:
-    """The headline of a waiting run counts the clients."""
+def test_a_run_that_waits_states_for_how_many() -> None:
+    """The headline of a waiting run has the numbers of clients."""
     lines = GOOD[ledger_source()]
     made = reconcile(fold({ledger_source(): [lines[0]]}), final=False)
 
     assert ("waiting", "waiting: 0 of 2 clients") == (made.state, made.headline)
 
 
-def test_without_a_ledger_nothing_can_be_said() -> None:
-    """Logs alone are INVALID: no ledger says which records were sent."""
+def test_without_a_ledger_nothing_is_known() -> None:
+    """Logs without a ledger are INVALID."""
     files = {source: lines for source, lines in GOOD.items() if source.client}
     made = judged(files)
 
@@ -152,7 +152,7 @@ def test_without_a_ledger_nothing_can_be_said() -> None:
 
 
 def test_a_lost_ledger_is_named_at_once() -> None:
-    """Logs of an open run without a ledger are damage; an empty run, or a file that was claimed, is not."""
+    """Logs of an open run without a ledger are damage; an empty run, or a claimed file, is not."""
     logs = {source: lines for source, lines in GOOD.items() if source.client}
     made = reconcile(fold(logs), final=False)
 
@@ -163,21 +163,21 @@ def test_a_lost_ledger_is_named_at_once() -> None:
 
 
 def test_nothing_measured_is_invalid() -> None:
-    """A run without a single message proves nothing."""
+    """A run without a single message is INVALID."""
     made = judged(ended([]))
 
     assert ("INVALID", "nothing was measured: no client logged a message") == (made.verdict, made.headline)
 
 
 def test_an_abandoned_run_is_invalid() -> None:
-    """A run that was not continued is INVALID even if all was delivered."""
+    """A run that was interrupted and not continued is INVALID even if all was delivered."""
     made = judged(ended(good_sessions(), reason="abandoned"))
 
     assert ("INVALID", "the run was abandoned: it was interrupted and not continued") == (made.verdict, made.headline)
 
 
 def test_missing_messages_fail_and_are_named() -> None:
-    """The headline of a FAIL names client, seqs and cause."""
+    """The headline of a FAIL has client, seqs and cause."""
     files = good_run()
     del files[log_source("client-1", 1, 2)][1]
     made = judged(files)
@@ -187,7 +187,7 @@ def test_missing_messages_fail_and_are_named() -> None:
 
 
 def test_a_lost_client_fails_and_is_named() -> None:
-    """A client that vanished answers for the whole run."""
+    """A lost client is expected to have the whole run, and is named."""
     files = ended([*good_sessions()[:1], Session("client-2", 1, 2, 0, [(1, 10)], reason=None)])
     made = judged(files)
 
@@ -195,8 +195,8 @@ def test_a_lost_client_fails_and_is_named() -> None:
     assert "client-2 is lost: 50 messages missing, 11–60 (never sent)" == made.headline
 
 
-def test_the_longest_silence_is_told() -> None:
-    """Of each client, and of the run the longest of any: here that of a client which waited for block 2."""
+def test_the_longest_silence_is_reported() -> None:
+    """The longest silence of a run is that of the client that waited for block 2."""
     sessions = [
         Session("client-1", 1, 1, 0, blocks_of(1, 60, 10)),
         Session("client-2", 1, 2, 0, blocks_of(1, 60, 10), changes={2: {"idle_ns": 7_000_000}}),
@@ -213,7 +213,7 @@ def test_the_longest_silence_is_told() -> None:
 
 
 def test_clients_that_left_are_named_in_the_headline() -> None:
-    """A client that left answers for the records with a receipt; the run can still pass."""
+    """A client that left is expected to have the records with a receipt, is named, and the run can pass."""
     gone = Session("client-2", 1, 2, 0, [(1, 10)], reason="shutdown")
     made = judged(ended([good_sessions()[0], gone], clients=1))
 
@@ -222,7 +222,7 @@ def test_clients_that_left_are_named_in_the_headline() -> None:
 
 
 def test_a_threshold_that_does_not_hold_fails() -> None:
-    """The reason repeats the rule and names the measured value."""
+    """The reason has the threshold and the measured value."""
     made = judged(GOOD, parse("latency.p99<1us, missing==0"))
 
     assert ("FAIL", "threshold latency.p99<1us does not hold: measured 1.0 ms") == (made.verdict, made.headline)
@@ -230,7 +230,7 @@ def test_a_threshold_that_does_not_hold_fails() -> None:
 
 
 def test_without_a_schedule_there_is_no_latency() -> None:
-    """At RATE=0 nothing is due: latency is null, the generator cannot be late, transit is still measured."""
+    """At rate 0 the latency is null, the generator cannot be late, and transit is measured."""
     made = judged(ended(good_sessions(), rate=0, late_p99_ns=None, late_max_ns=None))
 
     assert ("PASS", Quantiles()) == (made.verdict, made.latency_ns)
@@ -257,7 +257,7 @@ def test_a_run_that_ends_at_full_speed_had_a_schedule(late_ns: int | None, on_ti
 
 @pytest.mark.parametrize(("late_ns", "verdict"), [(250_000_000, "PASS"), (250_000_001, "INVALID")])
 def test_a_late_server_makes_the_run_invalid(late_ns: int, verdict: str) -> None:
-    """A server that did not keep its own schedule has measured itself."""
+    """A server that was late for its own schedule makes the run INVALID."""
     assert verdict == judged(ended(good_sessions(), late_p99_ns=late_ns)).verdict
 
 
@@ -272,20 +272,20 @@ def test_a_late_server_makes_the_run_invalid(late_ns: int, verdict: str) -> None
     ],
 )
 def test_a_strained_process_makes_the_run_invalid(strain: dict[str, Any], reason: str | None) -> None:
-    """A client or a server that was held up has measured itself; the reason says which, how, and how much."""
+    """A saturated process makes the run INVALID; the reason names the process, the measurement and the value."""
     sessions = good_sessions()
     sessions[0].ends = strain
     of_client, of_server = judged(ended(sessions)), judged(ended(good_sessions(), **strain))
 
     for made, name in ((of_client, "client-1"), (of_server, "the server")):
-        said = f"{name}'s {reason}" if reason and reason.startswith("event") else f"{name} {reason}"
-        assert ([said] if reason else []) == made.reasons
+        reason_text = f"{name}'s {reason}" if reason and reason.startswith("event") else f"{name} {reason}"
+        assert ([reason_text] if reason else []) == made.reasons
         assert ("INVALID" if reason else "PASS") == made.verdict
         assert (["instrument on time"] if reason else []) == failed(made)
 
 
 def test_a_run_without_evidence_passes() -> None:
-    """Logs of earlier versions have no measurements of their processes: that is reported, and fails no check."""
+    """Logs of earlier versions, without measurements of their processes, pass and are reported as not measured."""
     nothing: dict[str, Any] = dict.fromkeys(FIT)
     sessions = good_sessions()
     for session in sessions:
@@ -307,8 +307,8 @@ def test_a_run_without_evidence_passes() -> None:
         ({"clock_error_us": 1100}, "INVALID", "clocks"),
     ],
 )
-def test_what_a_block_says_reaches_its_check(change: dict[str, Any], verdict: str, check: str | None) -> None:
-    """Each fault that a block can tell of fails the check that asks for it."""
+def test_what_a_block_states_reaches_its_check(change: dict[str, Any], verdict: str, check: str | None) -> None:
+    """Each fault that a block states fails its check."""
     sessions = good_sessions()
     sessions[0].changes[1] = change
     made = judged(ended(sessions))
@@ -317,8 +317,8 @@ def test_what_a_block_says_reaches_its_check(change: dict[str, Any], verdict: st
     assert check is None or check in failed(made)
 
 
-def test_a_run_is_a_function_of_its_books_alone() -> None:
-    """The time it was made is passed in and is all that differs."""
+def test_a_run_is_a_function_of_its_lines_alone() -> None:
+    """The summary is a function of the lines, except for `made_at`."""
     one, other = (reconcile(fold(GOOD), final=True, made_at=at) for at in ("a", "b"))
 
     assert one != other
@@ -326,7 +326,7 @@ def test_a_run_is_a_function_of_its_books_alone() -> None:
 
 
 def test_the_departure_is_no_part_of_the_verdict_after_the_end() -> None:
-    """Clients that go once the run is over change nothing."""
+    """A client that leaves after the end of the run changes nothing."""
     sessions = good_sessions()
     writer = good_ledger(sessions)
     writer.put(end(60))
@@ -336,8 +336,8 @@ def test_the_departure_is_no_part_of_the_verdict_after_the_end() -> None:
     assert ("PASS", ["finished", "finished"]) == (made.verdict, [client.state for client in made.clients])
 
 
-def test_damage_in_two_ledgers_is_told_twice_and_of_a_copy_once() -> None:
-    """The same damage at the same line of two servers' ledgers is two faults; a copy's is reported for the original."""
+def test_damage_in_two_ledgers_is_reported_twice_and_of_a_copy_once() -> None:
+    """Damage at the same line of two servers' ledgers is two faults; damage in a copy is reported for the original."""
     files = good_run()
     lines = files[ledger_source()]
     opening = msgspec.structs.replace(ledger.codec.decode(lines[0])[1], instance="other")

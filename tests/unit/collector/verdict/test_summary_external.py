@@ -15,70 +15,75 @@ from services.collector.verdict.summary import reconcile
 from services.contract import summary
 from services.contract.scalars import MAX_INTEGER
 from services.contract.summary import Summary
-from tests.builders.external_runs import books, heard, log
+from tests.builders.external_runs import evidence_of, log, numbered_messages
 from tests.builders.runs import RUN, fold
 
 
-def made(*logs: Any) -> Summary:
+def summary_of(*logs: Any) -> Summary:
     """Return the summary of a run that is over."""
-    return reconcile(books(*logs), final=True)
+    return reconcile(evidence_of(*logs), final=True)
 
 
 def test_what_cannot_be_known_is_null() -> None:
     """Counts that need a ledger are null, and never 0."""
-    told = made(log("client-1", heard([1, 2, 4])))
+    result = summary_of(log("client-1", numbered_messages([1, 2, 4])))
 
-    assert ("one-sided", "ws://feed", None, None) == (told.books, told.feed, told.total, told.rate)
-    assert (None, None, None) == (told.totals.residual, told.totals.corrupt, told.totals.logged_not_receipted)
-    assert (4, 3, 1, 0) == (told.totals.expected, told.totals.received, told.totals.missing, told.totals.duplicates)
-    causes = told.missing_by_cause
+    assert ("one-sided", "ws://feed", None, None) == (result.books, result.feed, result.total, result.rate)
+    assert (None, None, None) == (result.totals.residual, result.totals.corrupt, result.totals.logged_not_receipted)
+    assert (4, 3, 1, 0) == (
+        result.totals.expected,
+        result.totals.received,
+        result.totals.missing,
+        result.totals.duplicates,
+    )
+    causes = result.missing_by_cause
     assert (None, None, 1, 0) == (causes.never_sent, causes.receipted_not_logged, causes.not_seen, causes.corrupt_block)
-    assert (None, None) == (told.clients[0].clock_error_us, told.clients[0].residual)
+    assert (None, None) == (result.clients[0].clock_error_us, result.clients[0].residual)
 
 
-def test_without_numbers_nothing_is_said_to_be_complete() -> None:
-    """What rests on numbers is null, and the headline says why; the rest is judged as usual."""
-    told = made(log("client-1", heard([None] * 3)), log("client-2", heard([None] * 3)))
+def test_without_numbers_nothing_is_claimed_to_be_complete() -> None:
+    """Figures that need numbers are null, and the headline has the reason; all others are judged."""
+    result = summary_of(log("client-1", numbered_messages([None] * 3)), log("client-2", numbered_messages([None] * 3)))
 
-    assert "PASS" == told.verdict
+    assert "PASS" == result.verdict
     assert (None, None, None, None) == (
-        told.totals.expected, told.totals.missing, told.totals.duplicates, told.totals.reordered
+        result.totals.expected, result.totals.missing, result.totals.duplicates, result.totals.reordered
     )  # fmt: skip
-    assert (6, 6, None) == (told.totals.received, told.totals.unsequenced, told.totals.restarts)
-    assert "without numbers, missing records are not detected" in told.headline
-    assert {None} == {check.ok for check in told.checks if check.name in ("complete", "in order", "once")}
+    assert (6, 6, None) == (result.totals.received, result.totals.unsequenced, result.totals.restarts)
+    assert "without numbers, missing records are not detected" in result.headline
+    assert {None} == {check.ok for check in result.checks if check.name in ("complete", "in order", "once")}
 
 
-def test_a_good_run_says_whose_times_these_are() -> None:
-    """The headline says that the feed is external, and that latency is by the sender's time."""
-    told = made(log("client-1", heard(range(10))), log("client-2", heard(range(10))))
+def test_a_good_run_states_whose_times_these_are() -> None:
+    """The headline names the feed as external and the latency as from the sender's time."""
+    result = summary_of(log("client-1", numbered_messages(range(10))), log("client-2", numbered_messages(range(10))))
 
-    assert "PASS" == told.verdict
+    assert "PASS" == result.verdict
     assert "2 clients · 90.0 ms · 20 of 20 received · p99 1.0 ms from the sender's time · external feed" == (
-        told.headline
+        result.headline
     )
 
 
 def test_a_sequence_that_began_again_is_in_the_headline() -> None:
-    """Losses at the restart of a feed cannot be known, so a run that passes reports the restart."""
-    other = [msgspec.structs.replace(one, record=msgspec.Raw(b'{"other":1}')) for one in heard([1, 2])]
-    told = made(log("client-1", [*heard([1, 2, 3]), *other]))
+    """A run with a restart of the feed passes, and its headline mentions the restart."""
+    other = [msgspec.structs.replace(one, record=msgspec.Raw(b'{"other":1}')) for one in numbered_messages([1, 2])]
+    result = summary_of(log("client-1", [*numbered_messages([1, 2, 3]), *other]))
 
-    assert ("PASS", 1) == (told.verdict, told.totals.restarts)
-    assert "sequences begun again: 1" in told.headline
+    assert ("PASS", 1) == (result.verdict, result.totals.restarts)
+    assert "sequences begun again: 1" in result.headline
 
 
 def test_numbers_from_2_53_on_are_texts_and_counts_stay_below() -> None:
-    """JSON readers keep no larger integer exact, so none is written to any file."""
-    logs = [log(f"client-{number}", heard([2**53 - 2, 2**53 + 3, 2**64 - 1])) for number in (1, 2)]
-    shown = snapshot(books(*logs), final=True)
-    told = shown.summary
+    """Numbers from 2^53 on are texts in every file, since JSON readers may round larger integers."""
+    logs = [log(f"client-{number}", numbered_messages([2**53 - 2, 2**53 + 3, 2**64 - 1])) for number in (1, 2)]
+    shown = snapshot(evidence_of(*logs), final=True)
+    result = shown.summary
     ranges = [(2**53 - 1, f"{2**53 + 2}"), (f"{2**53 + 4}", f"{2**64 - 2}")]
 
-    assert ranges == told.clients[0].missing_ranges
-    assert (MAX_INTEGER, MAX_INTEGER) == (told.totals.missing, told.totals.expected)
-    assert f"{2**53 - 1:,}–{2**53 + 2:,}, {2**53 + 4:,}–{2**64 - 2:,}" in told.headline
-    assert told == summary.decode(summary.encode(told))
+    assert ranges == result.clients[0].missing_ranges
+    assert (MAX_INTEGER, MAX_INTEGER) == (result.totals.missing, result.totals.expected)
+    assert f"{2**53 - 1:,}–{2**53 + 2:,}, {2**53 + 4:,}–{2**64 - 2:,}" in result.headline
+    assert result == summary.decode(summary.encode(result))
     for name, data in render_files(shown).items():
         if name.endswith(".json"):
             found = json.loads(data, parse_int=int)
@@ -107,8 +112,8 @@ def with_files(*logs: dict[Source, list[bytes]]) -> Summary:
 
 def test_a_client_that_left_no_line_is_lost() -> None:
     """A claimed file is all that shows a client whose disk refused every line: it must not vanish from the run."""
-    good = log("client-1", heard(range(1, 11)))
-    last = log("client-2", heard(range(1, 11)), reason="shutdown", until_us=None)
+    good = log("client-1", numbered_messages(range(1, 11)))
+    last = log("client-2", numbered_messages(range(1, 11)), reason="shutdown", until_us=None)
 
     assert "PASS" == with_files(good, last).verdict
     for logs in ((good, claimed("client-2")), (good, last, claimed("client-2", 2))):
@@ -118,13 +123,15 @@ def test_a_client_that_left_no_line_is_lost() -> None:
 
 def test_an_empty_file_of_an_earlier_session_is_harmless() -> None:
     """A process that claimed a session and ended at once was replaced by the next one."""
-    assert "PASS" == with_files(claimed("client-1"), log("client-1", heard(range(1, 11)), session=2)).verdict
+    assert (
+        "PASS" == with_files(claimed("client-1"), log("client-1", numbered_messages(range(1, 11)), session=2)).verdict
+    )
 
 
 def test_the_file_of_an_earlier_session_that_is_gone_is_noticed() -> None:
     """Sessions are numbered one after the other, so a missing number is a missing file."""
-    first = log("client-1", heard([None] * 5), reason="shutdown")
-    third = log("client-1", heard([None] * 5), session=3)
+    first = log("client-1", numbered_messages([None] * 5), reason="shutdown")
+    third = log("client-1", numbered_messages([None] * 5), session=3)
     told = with_files(first, third)
 
     assert ("INVALID", "client-1: its log has no file of session 2") == (told.verdict, told.headline)
@@ -133,19 +140,19 @@ def test_the_file_of_an_earlier_session_that_is_gone_is_noticed() -> None:
 
 def test_two_logs_of_one_session_contradict_each_other() -> None:
     """Different lines in the place of one cannot both be right, also where no number shows it."""
-    one, other = (log("client-1", heard([None] * count), seq=None) for count in (5, 4))
+    one, other = (log("client-1", numbered_messages([None] * count), seq=None) for count in (5, 4))
     (lines,) = other.values()
     told = with_files(one, {Source(RUN, "client-1", "copy.jsonl"): lines})
 
     assert "INVALID" == told.verdict
     assert [
-        "client-1: session 1 block 1 stands in the log with 2 different contents",
+        "client-1: session 1 block 1 is in the log with 2 different contents",
         "client-1: session 1, segment 1 has 2 different end lines",
     ] == told.reasons
 
 
 def test_a_summary_survives_its_json() -> None:
-    """A reader of our summaries reads one of a foreign feed."""
-    told = made(log("client-1", heard([1, 2, 4])))
+    """A summary of an external feed is decoded to the value that was encoded."""
+    result = summary_of(log("client-1", numbered_messages([1, 2, 4])))
 
-    assert told == summary.decode(summary.encode(told))
+    assert result == summary.decode(summary.encode(result))

@@ -30,7 +30,7 @@ def test_nothing_is_no_threshold() -> None:
 def test_a_threshold_is_read(
     text: str, expression: str, metric: str, client: str, statistic: str, relation: str, bound: float
 ) -> None:
-    """Each part of the grammar is read, and bounds of durations become nanoseconds."""
+    """Each part of the grammar is parsed, and bounds of durations become nanoseconds."""
     (limit,) = parse(text)
 
     assert (expression, metric, client) == (limit.expression, limit.metric, limit.client)
@@ -71,20 +71,20 @@ def test_several_are_separated_by_commas() -> None:
     ],
 )
 def test_a_mistake_is_pointed_at(text: str, at: int, expected: str) -> None:
-    """The message names the character, the expected and the actual word, and points at it."""
+    """The error has the character and the expected and actual words, and points at it."""
     with pytest.raises(MalformedThreshold) as caught:
         parse(text)
-    said, shown, caret = str(caught.value).split("\n")
+    message, shown, caret = str(caught.value).split("\n")
 
     assert at == caught.value.at
-    assert said.startswith(f"at character {at}: expected ")
-    assert expected in said
+    assert message.startswith(f"at character {at}: expected ")
+    assert expected in message
     assert f"    {text}" == shown
     assert at == caret.index("^") - 3
 
 
 def test_of_several_lines_the_one_with_the_mistake_is_shown() -> None:
-    """In a text of several lines the caret is below the right one."""
+    """In a text of several lines the caret is below the right character."""
     with pytest.raises(MalformedThreshold) as caught:
         parse("missing==0,\n  rate>>1,\n  received>1")
 
@@ -118,7 +118,7 @@ def test_whatever_can_be_asked_is_read_again(metric: str, client: str, relation:
 
 @given(st.text(alphabet="latencymissg{}:*.p9()<>=!05ms, \n", max_size=30))
 def test_no_text_is_too_odd(text: str) -> None:
-    """Any text is read, or refused with a character that lies in it or just behind."""
+    """Any text is parsed, or refused with a character that is in it or just after it."""
     try:
         limits = parse(text)
     except MalformedThreshold as problem:
@@ -132,12 +132,12 @@ def test_no_text_is_too_odd(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "expected"), [("50ms", 50_000_000), (" 1.5 s ", 1_500_000_000), ("7ns", 7)])
 def test_a_duration_is_read_by_itself(text: str, expected: int) -> None:
-    """Where a duration is asked for elsewhere it is written as in a threshold."""
+    """`nanoseconds` parses a duration as it is written in a threshold."""
     assert expected == nanoseconds(text)
 
 
 @pytest.mark.parametrize("text", ["", "50", "ms", "-1s", "5 parsecs"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    """The message names the expected word."""
+    """The error has the expected form."""
     with pytest.raises(ValueError, match="expected a duration such as 50ms"):
         nanoseconds(text)

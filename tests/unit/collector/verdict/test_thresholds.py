@@ -10,7 +10,7 @@ from services.contract.summary import Threshold
 
 
 def measures(latencies_ms: list[int], **figures: float) -> Measurements:
-    """Return measures with these latencies and figures."""
+    """Return measurements with these latencies and figures."""
     histogram = Histogram()
     histogram.record([value * 1_000_000 for value in latencies_ms])
     return Measurements({"latency": SparseHistogram.of(histogram)}, figures)
@@ -25,7 +25,7 @@ CLIENTS = {
 
 
 def judged(text: str, *, final: bool = True) -> Threshold:
-    """Return the answer to one threshold."""
+    """Return the evaluation of one threshold."""
     (answer,) = judge(parse(text), RUN, CLIENTS, final=final)
     return answer
 
@@ -58,8 +58,8 @@ def test_every_relation_is_judged(text: str, ok: bool) -> None:
         ("missing{client:client-1}==0", "measured 0"),
     ],
 )
-def test_what_was_measured_is_said_with_its_unit(text: str, detail: str) -> None:
-    """Any statistic is taken from the durations themselves; durations, counts and rates have units of their own."""
+def test_what_was_measured_is_stated_with_its_unit(text: str, detail: str) -> None:
+    """The measured value has its unit: durations, counts and rates have different ones."""
     answer = judged(text)
 
     assert (True, detail) == (answer.ok, answer.detail)
@@ -77,7 +77,7 @@ def test_what_was_measured_is_said_with_its_unit(text: str, detail: str) -> None
     ],
 )
 def test_each_client_must_hold(text: str, ok: bool, client: str, detail: str) -> None:
-    """The worst client decides and is named; one that measured nothing is the worst."""
+    """The worst client decides and is named; a client that measured nothing is the worst."""
     answer = judged(text)
 
     assert (ok, client, detail) == (answer.ok, answer.client, answer.detail)
@@ -93,7 +93,7 @@ def test_each_client_must_hold(text: str, ok: bool, client: str, detail: str) ->
     ],
 )
 def test_what_was_not_measured_does_not_hold(text: str, client: str | None, detail: str) -> None:
-    """A threshold on a metric that does not apply, or on an absent client, fails rather than passes unseen."""
+    """A threshold on a metric that was not measured, or on an absent client, does not hold."""
     answer = judged(text)
 
     assert (False, None, client) == (answer.ok, answer.measured, answer.client)
@@ -101,12 +101,12 @@ def test_what_was_not_measured_does_not_hold(text: str, client: str | None, deta
 
 
 def test_without_clients_nobody_holds() -> None:
-    """A threshold on each client does not hold when there is none."""
+    """A threshold on each client does not hold if there are none."""
     (answer,) = judge(parse("missing{client:*}==0"), RUN, {}, final=True)
 
     assert (False, None, "not measured in this run") == (answer.ok, answer.client, answer.detail)
 
 
 def test_an_open_run_is_measured_and_not_judged() -> None:
-    """While a run is open its thresholds have a value and no answer."""
+    """A threshold of an open run has a value and no answer."""
     assert (None, 3) == (judged("missing==0", final=False).ok, judged("missing==0", final=False).measured)

@@ -6,7 +6,7 @@ from services.collector.results.build import build_result
 from services.collector.results.totals import totals
 from services.collector.verdict.threshold_parser import METRICS
 from services.collector.verdict.thresholds import COUNTS, LONGEST, OF_THE_RUN, measure_client, measure_run
-from tests.builders.external_runs import books, heard, log
+from tests.builders.external_runs import evidence_of, log, numbered_messages
 from tests.builders.runs import fold, good_ledger, good_run, good_sessions, judged, ledger_source
 
 RESULT = build_result(fold(good_run()), final=True)
@@ -14,7 +14,7 @@ MADE = judged(good_run())
 
 
 def test_a_run_is_measured_by_its_totals() -> None:
-    """The figures are those of the summary, and every metric is a duration or a figure."""
+    """The figures of a run are those of its summary, and every metric is a duration or a figure."""
     found = measure_run(RESULT, MADE.totals)
 
     assert {name: getattr(MADE.totals, name) for name in COUNTS} == {name: found.figures[name] for name in COUNTS}
@@ -25,7 +25,7 @@ def test_a_run_is_measured_by_its_totals() -> None:
 
 
 def test_a_client_is_measured_as_its_summary_says() -> None:
-    """Each client has all metrics but those that lie between clients, with the values of its summary."""
+    """Each client has all metrics except those of the run, with the values of its summary."""
     found = measure_client(RESULT.clients[0])
     (made, _) = MADE.clients
 
@@ -36,12 +36,12 @@ def test_a_client_is_measured_as_its_summary_says() -> None:
 
 
 def test_a_clients_rate_is_over_its_own_time() -> None:
-    """60 messages, a millisecond apart, from the first to the last."""
+    """The rate of a client is over the time from its first message to its last."""
     assert 60 / 0.059 == pytest.approx(measure_client(RESULT.clients[0]).figures["rate"])
 
 
 def test_without_a_schedule_no_client_has_a_latency() -> None:
-    """At RATE=0 nothing is due, so a limit on latency is not measured."""
+    """At rate 0 no client has a latency."""
     files = {**good_run(), ledger_source(): good_ledger(good_sessions(), rate=0).lines}
     (client, _) = build_result(fold(files), final=True).clients
     found = measure_client(client)
@@ -52,11 +52,11 @@ def test_without_a_schedule_no_client_has_a_latency() -> None:
 
 
 def test_what_nobody_knows_is_not_measured() -> None:
-    """An external feed has no residual; without numbers it has no missing records and no duplicates either."""
+    """An external feed has no residual, and without numbers no missing records and no duplicates."""
     for seqs, unknown in (
         ([1, 2], {"corrupt", "residual"}),
         ([None], {"corrupt", "residual", "missing", "duplicates", "reordered"}),
     ):
-        result = build_result(books(log("client-1", heard(seqs))), final=True)
+        result = build_result(evidence_of(log("client-1", numbered_messages(seqs))), final=True)
         for found in (measure_run(result, totals(result.clients)), measure_client(result.clients[0])):
             assert unknown == {name for name in COUNTS if found.figures[name] is None}

@@ -15,8 +15,8 @@ from tests.repo.repository import ROOT
 
 def schema(**fields: Any) -> Schema:
     """Return a schema of these fields, each a provider or a provider and its arguments."""
-    told = {name: said if isinstance(said, tuple) else (said, {}) for name, said in fields.items()}
-    return Schema("mine.toml", "mine", tuple((Field(name, *said),) for name, said in told.items()), None)
+    drawn = {name: field if isinstance(field, tuple) else (field, {}) for name, field in fields.items()}
+    return Schema("mine.toml", "mine", tuple((Field(name, *field),) for name, field in drawn.items()), None)
 
 
 def values(provider: str, **arguments: Any) -> list[Any]:

@@ -69,7 +69,7 @@ def test_a_callback_follows_the_write(writer: LedgerWriter) -> None:
 
 
 def test_callbacks_wait_for_the_disk(refusing: tuple[LedgerWriter, FakeDisk]) -> None:
-    """Callbacks wait while the disk refuses; afterwards lines and callbacks come in order."""
+    """Callbacks wait while the disk refuses; afterwards lines are written and callbacks called in order."""
     writer, disk = refusing
     done: list[int] = []
     writer.append(sent(1), lambda: done.append(1))

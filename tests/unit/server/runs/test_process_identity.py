@@ -1,4 +1,4 @@
-"""Tests of telling whether the process that wrote a ledger has ended."""
+"""Tests of detecting whether the process that wrote a ledger has ended."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_starts_without_a_missing_client(tmp_path: Path, clock: StoppedClock) ->
 
 @pytest.mark.parametrize("answer", [None, 0])
 def test_without_a_number_the_start_is_not_delayed(answer: int | None, tmp_path: Path, clock: StoppedClock) -> None:
-    """Without an answer, or with no address, the run starts once no more clients come."""
+    """Without an answer, or with no address, the run starts once no more clients subscribe."""
     run = new_run(tmp_path, clock)
 
     assert pytest.approx(1 + FIRST_QUIET_SECONDS, abs=0.2) == start_time(run, 1, answer=answer, until=60)

@@ -204,13 +204,13 @@ def test_one_of_four_simultaneous_servers_starts(tmp_path: Path) -> None:
     ]
     for process in processes:
         process.start()
-    said = [results.get(timeout=60) for _ in processes]
+    outcomes = [results.get(timeout=60) for _ in processes]
     for process in processes:
         process.join(30)
     (path,) = (tmp_path / "ledger").glob("*/*")
 
     assert [0] * 4 == [process.exitcode for process in processes]
-    assert sorted([path.parent.name, *[f"refused: {path.parent.name}"] * 3]) == sorted(said)
+    assert sorted([path.parent.name, *[f"refused: {path.parent.name}"] * 3]) == sorted(outcomes)
 
 
 def test_a_run_without_ledger_is_not_continued(tmp_path: Path, clock: StoppedClock) -> None:

@@ -1,1 +1,1 @@
-"""Unit tests of ``services/server/connections``."""
+"""Unit tests of ``services/server/streaming``."""

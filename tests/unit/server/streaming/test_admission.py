@@ -81,6 +81,29 @@ async def test_a_name_in_use_is_kept(stream: Stream, admission: Admission) -> No
     assert ["open", "subscribe"] == kinds_of(stream.run)
 
 
+async def test_two_answering_processes_without_instance_differ(admission: Admission) -> None:
+    """A process without instance does not supersede a holder without one that answers."""
+    holder, _ = await ask(admission, instance="")
+    with pytest.raises(SubscriptionRefused, match="another process answers"):
+        await ask(admission, instance="")
+
+    assert holder.is_open
+
+
+async def test_a_holder_that_leaves_while_it_is_asked(admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name is free for another process if its holder answers the ping but leaves meanwhile."""
+    holder, connection = await ask(admission)
+
+    async def leave_and_answer() -> Any:
+        holder.leave("lost")
+        return asyncio.sleep(0)
+
+    monkeypatch.setattr(connection, "ping", leave_and_answer)
+    new, _ = await ask(admission, instance="two")
+
+    assert ("lost", True) == (holder.cause, new.is_open)
+
+
 async def test_a_suggested_name_is_free(admission: Admission) -> None:
     """A suggested name is not in use, and is made from the name without an earlier suggestion."""
     for name in ("client-1", "client-1~2", "client-1~3"):
@@ -264,7 +287,7 @@ async def test_observers_are_not_recorded(stream: Stream, admission: Admission) 
 
 
 async def test_a_run_has_a_limit_of_names(stream: Stream) -> None:
-    """Beyond the limit of names a new one is told to come later; known names are admitted."""
+    """Beyond the limit of names a new one is refused, to try again later; known names are admitted."""
     admission = Admission(stream, AdmissionLimits(max_names=4))
     for number in range(4):
         await ask(admission, f"client-{number}")
@@ -277,6 +300,17 @@ async def test_a_run_has_a_limit_of_names(stream: Stream) -> None:
     await ask(admission, "client-1")
     await ask(admission, "watcher", observe=True)
     assert 4 == len(stream.run.recorded.clients)
+
+
+async def test_the_limit_of_names_rises_with_the_expected_clients(tmp_path: Path) -> None:
+    """A run that expects several clients may have four times as many names, if that is more than the usual limit."""
+    clock = StoppedClock()
+    admission = Admission(Stream(new_run(tmp_path, clock, clients=2), clock), AdmissionLimits(max_names=4))
+    for number in range(8):
+        await ask(admission, f"client-{number}")
+
+    with pytest.raises(SubscriptionRefused, match="8 names"):
+        await ask(admission, "client-8")
 
 
 async def test_no_queue_remains_for_a_judged_name(admission: Admission) -> None:

@@ -52,8 +52,8 @@ class Peer(FakeConnection):
             self.script.pop(0)()
         if not self.script:
             raise ConnectionClosedOK(None, None)
-        said = self.script.pop(0)
-        return said if isinstance(said, bytes) else wire.encode(said)
+        scripted = self.script.pop(0)
+        return scripted if isinstance(scripted, bytes) else wire.encode(scripted)
 
 
 async def play(stream: Stream, clock: StoppedClock, *script: Any, address: str = "127.0.0.1") -> Peer:
@@ -226,7 +226,7 @@ async def test_garbage_ends_the_connection(stream: Stream, clock: StoppedClock, 
 
 
 async def test_draining(stream: Stream, clock: StoppedClock) -> None:
-    """Draining ends the subscription, and the bye says when to come back."""
+    """Draining ends the subscription, and the bye states when to reconnect."""
     peer = Peer(clock)
     talking = handler_of(stream, peer)
     await talking._handle(subscribe(), 0)

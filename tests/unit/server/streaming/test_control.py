@@ -161,7 +161,7 @@ def test_a_waiting_run_cannot_be_paused(waiting: Stream, wish: wire.Control) -> 
 
 @pytest.mark.parametrize("wish", [PAUSE, RESUME, rate(1)])
 def test_nothing_changes_at_the_end(stream: Stream, clock: StoppedClock, wish: wire.Control) -> None:
-    """Once every record is due, and after the end, no rate can be set; the reason says which."""
+    """Once every record is due, and after the end, no rate can be set, and the error states the reason."""
     clock.pass_seconds(10)
     with pytest.raises(RequestRefused, match=r"every record of run .* is due already"):
         apply_request(wish, stream, "")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +26,24 @@ def stream(folder: Path, clock: StoppedClock, rate: float = 100, **changed: Any)
     run = new_run(folder, clock, rate=rate, **changed)
     run.set_rate(rate)
     return Stream(run, clock)
+
+
+@asynccontextmanager
+async def played(made: Stream, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Queue[float]]:
+    """Run the loop of a stream whose rounds send nothing; yield the times of the rounds, and cancel it at the end."""
+    rounds: asyncio.Queue[float] = asyncio.Queue()
+
+    def serve_nobody(now: float) -> float:
+        rounds.put_nowait(now)
+        return 3600.0
+
+    monkeypatch.setattr(made, "serve_all", serve_nobody)
+    task = asyncio.create_task(made.play())
+    async with asyncio.timeout(5):
+        yield rounds
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 def received(connection: Any) -> bytes:
@@ -178,22 +198,10 @@ async def test_a_wake_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """The loop begins a round as soon as it is woken, and ends when it is cancelled."""
     clock = StoppedClock()
     made = Stream(new_run(tmp_path, clock), clock)
-    turns: asyncio.Queue[float] = asyncio.Queue()
-
-    def counted(now: float) -> float:
-        turns.put_nowait(now)
-        return 3600.0
-
-    monkeypatch.setattr(made, "serve_all", counted)
-    task = asyncio.create_task(made.play())
-    async with asyncio.timeout(5):
-        await turns.get()
+    async with played(made, monkeypatch) as rounds:
+        await rounds.get()
         made.run.set_rate(100)
-        await turns.get()
-    task.cancel()
-
-    with pytest.raises(asyncio.CancelledError):
-        await task
+        await rounds.get()
 
 
 async def test_a_requested_subscription_is_served_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,24 +210,15 @@ async def test_a_requested_subscription_is_served_alone(tmp_path: Path, monkeypa
     made = stream(tmp_path, clock)
     session, peer = admitted(made, "client-1")
     _, other = admitted(made, "client-2")
-    turns: asyncio.Queue[float] = asyncio.Queue()
-
-    def counted(now: float) -> float:
-        turns.put_nowait(now)
-        return 3600.0
-
-    monkeypatch.setattr(made, "serve_all", counted)
-    task = asyncio.create_task(made.play())
-    async with asyncio.timeout(5):
-        await turns.get()
+    async with played(made, monkeypatch) as rounds:
+        await rounds.get()
         clock.pass_seconds(60)
         made.serve_soon(session)
         for _ in range(100):
             await asyncio.sleep(0)
-    task.cancel()
 
     assert (feed().lines(1, 6000), []) == (received(peer), other.frames)
-    assert turns.empty()
+    assert rounds.empty()
 
 
 def test_a_requested_subscription_to_an_old_run_is_dropped(tmp_path: Path, clock: StoppedClock) -> None:

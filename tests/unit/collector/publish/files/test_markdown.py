@@ -11,7 +11,7 @@ from services.collector.publish.view_model import View, view
 from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.collector.verdict.threshold_parser import parse
 from services.contract.timeline import ClientLane, TimeSlot
-from tests.builders.external_runs import books, log, message
+from tests.builders.external_runs import evidence_of, log, message
 from tests.builders.runs import RUN, Files, fold, good_run, log_source
 
 GOOD = snapshot(fold(good_run()), final=True)
@@ -102,7 +102,7 @@ def test_no_text_breaks_a_table(detail: str, reasons: list[str]) -> None:
 
 def test_a_value_that_was_not_measured_has_no_column() -> None:
     """A feed without numbers and times has no columns of dashes and no explanation of sparklines."""
-    made = snapshot(books(log("client-1", [message(None, 0, late_ns=None)])), final=True)
+    made = snapshot(evidence_of(log("client-1", [message(None, 0, late_ns=None)])), final=True)
     text = markdown(view(made, "files: here")).decode()
 
     assert "| client | block size | blocks | received | block p50 | silence |" in text

@@ -100,9 +100,9 @@ async def test_a_request_is_forwarded(body: object, control_request: wire.Contro
 async def test_another_site_is_refused(headers: dict[str, Any]) -> None:
     """A request whose origin differs from the page's, even in its port, is not forwarded."""
     server = Server()
-    status, said = await request(server, {"do": "pause"}, **headers)
+    status, reply = await request(server, {"do": "pause"}, **headers)
 
-    assert (403, False, "a control request must come from this page") == (status, said["ok"], said["error"])
+    assert (403, False, "a control request must come from this page") == (status, reply["ok"], reply["error"])
     assert [] == server.asked
 
 
@@ -131,19 +131,19 @@ async def test_a_form_is_refused(kind: str | None) -> None:
 async def test_a_malformed_request_is_refused(body: object) -> None:
     """A malformed body is answered with an error and not forwarded."""
     server = Server()
-    status, said = await request(server, body)
+    status, reply = await request(server, body)
 
-    assert (400, False) == (status, said["ok"])
-    assert said["error"]
+    assert (400, False) == (status, reply["ok"])
+    assert reply["error"]
     assert [] == server.asked
 
 
 async def test_a_long_body_is_not_read() -> None:
     """A body of more than a kilobyte is refused."""
     server = Server()
-    status, said = await request(server, b" " * (control.MAX_BODY + 1))
+    status, reply = await request(server, b" " * (control.MAX_BODY + 1))
 
-    assert (413, "a control request has at most 1024 bytes") == (status, said["error"])
+    assert (413, "a control request has at most 1024 bytes") == (status, reply["error"])
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,6 @@ async def test_a_listener_does_not_delay_the_stop() -> None:
     board.show(MADE)
     served = PageServer("127.0.0.1", 0, board, NOWHERE)
     serving = asyncio.create_task(served.serve())
-    await asyncio.sleep(0.05)
     port = int(served.address.rsplit(":", 1)[1].rstrip("/"))
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")

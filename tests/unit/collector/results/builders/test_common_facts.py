@@ -22,14 +22,14 @@ def ranges(numbers: set[int]) -> RangeSet:
 def test_every_missing_record_has_the_first_cause_with_evidence(
     missing: set[int], one: set[int], two: set[int]
 ) -> None:
-    """Causes are disjoint, and a later one takes only what the earlier ones leave."""
+    """Each missing record has the first cause with evidence for it."""
     lost = by_first_cause(ranges(missing), {"one": ranges(one), "two": ranges(two)}, ("one", "two"))
 
     assert {"one": ranges(missing & one), "two": ranges((missing - one) & two)} == lost
 
 
 def test_the_block_size_is_known_from_the_log_or_else_from_the_ledger() -> None:
-    """The last session counts."""
+    """The block size is that of the last session in the log, else that of the last subscription."""
     log = fold(good_run()).logs["client-2"]
     without_log = fold({}).ledger.client("client-2")
     without_log.add_subscription(subscription(good_sessions(size=7)[1]), "x1")
@@ -40,7 +40,7 @@ def test_the_block_size_is_known_from_the_log_or_else_from_the_ledger() -> None:
 
 
 def test_the_facts_of_a_ledger_do_not_depend_on_the_order_of_its_files() -> None:
-    """Ends of several servers are sorted."""
+    """The ends of several servers are sorted, in any order of reading."""
     facts = ledger_facts(fold(good_run()).ledger)
 
     assert (60, 1000, 2, 1, 1) == (facts.total, facts.rate, facts.wanted, facts.end_variants, facts.feed_variants)

@@ -14,10 +14,10 @@ from services.collector.results.builders.connection_builder import connection_hi
 from services.collector.results.connection_history import ConnectionHistory, Disconnection, reconnects
 from services.collector.scan import Source
 from services.contract.summary import ClientState
-from tests.builders.external_runs import UNTIL_US, Happened, books, heard, log
+from tests.builders.external_runs import UNTIL_US, Happened, evidence_of, log, numbered_messages
 from tests.builders.runs import RUN, START_US
 
-RECORDS = heard(range(1, 10))
+RECORDS = numbered_messages(range(1, 10))
 OPENED: Happened = ("opened", 0.0)
 
 
@@ -33,18 +33,18 @@ def after(seconds: float) -> int:
 
 
 def test_without_connection_lines_the_runs_end_is_all_that_is_known() -> None:
-    """An older log says when the run was to end, and that it was closed then."""
-    made = books(log("client-1", RECORDS))
+    """A log without connection lines has the end of the run only."""
+    made = evidence_of(log("client-1", RECORDS))
 
     assert ConnectionHistory(end_us=UNTIL_US) == of(made)
     assert ConnectionHistory() == of(made, "left")
     assert ConnectionHistory() == of(made, "lost")
 
 
-def test_a_seal_says_when_the_run_ended_and_whether_it_was_connected() -> None:
-    """The last session's counts; a session that was broken off has none."""
-    sealed = of(books(log("client-1", course=[OPENED, RECORDS, ("sealed", 3.0)])))
-    broken = of(books(log("client-1", course=[OPENED, RECORDS], reason=None)), "lost")
+def test_a_seal_states_when_the_run_ended_and_whether_it_was_connected() -> None:
+    """The last session's seal states the end and the connection; a session that broke off has no seal."""
+    sealed = of(evidence_of(log("client-1", course=[OPENED, RECORDS, ("sealed", 3.0)])))
+    broken = of(evidence_of(log("client-1", course=[OPENED, RECORDS], reason=None)), "lost")
 
     assert (after(3), True, None, after(0)) == (
         sealed.end_us, sealed.is_connected, sealed.away_us, sealed.since_us,
@@ -53,9 +53,11 @@ def test_a_seal_says_when_the_run_ended_and_whether_it_was_connected() -> None:
 
 
 def test_a_named_end_comes_before_the_seal() -> None:
-    """The end that the feed named is the client's end, even if lines follow."""
+    """A feed's end by FEED_END is the client's end, even if lines follow."""
     found = of(
-        books(log("client-1", course=[OPENED, RECORDS, ("closed", 2.0, 1000, ""), ("ended", 2.0), ("sealed", 9.0)]))
+        evidence_of(
+            log("client-1", course=[OPENED, RECORDS, ("closed", 2.0, 1000, ""), ("ended", 2.0), ("sealed", 9.0)])
+        )
     )
 
     assert (after(2), True) == (found.end_us, found.is_ended)
@@ -72,19 +74,26 @@ def test_a_named_end_comes_before_the_seal() -> None:
         ([OPENED, ("closed", 0.5, 1006, ""), ("opened", 2.0), ("closed", 2.5, 1006, "")], 5.0, "last close 1006"),
     ],
 )
-def test_an_absence_at_the_end_is_told_with_its_last_reason(course: list[Any], away_s: float, trouble: str) -> None:
-    """How long it lasted, and the last close or error; connections that brought nothing do not shorten it."""
-    found = of(books(log("client-1", course=[*course, ("sealed", 5.0)])))
+def test_an_absence_at_the_end_is_reported_with_its_last_reason(course: list[Any], away_s: float, trouble: str) -> None:
+    """An absence at the end has its length and last failure; connections without a record do not shorten it."""
+    found = of(evidence_of(log("client-1", course=[*course, ("sealed", 5.0)])))
 
-    assert (False, round(away_s * 1e6), trouble) == (found.is_connected, found.away_us, found.trouble)
+    assert (False, round(away_s * 1e6), trouble) == (found.is_connected, found.away_us, found.last_failure)
 
 
 def test_absences_in_mid_run_are_kept() -> None:
-    """Between two connections, and between two sessions, whether the first was closed well or broke off."""
-    course: list[Any] = [OPENED, RECORDS, ("closed", 1.0, 1006, ""), ("refused", 1.5), ("opened", 2.0), heard([20])]
-    later = log("client-1", course=[("opened", 6.0), heard([30]), ("sealed", 8.0)], session=2)
-    stopped = books(log("client-1", course=[*course, ("sealed", 4.0)], reason="shutdown"), later)
-    crashed = books(log("client-1", course=course, reason=None), later)
+    """Absences between two connections and between two sessions are kept, also after a session that broke off."""
+    course: list[Any] = [
+        OPENED,
+        RECORDS,
+        ("closed", 1.0, 1006, ""),
+        ("refused", 1.5),
+        ("opened", 2.0),
+        numbered_messages([20]),
+    ]
+    later = log("client-1", course=[("opened", 6.0), numbered_messages([30]), ("sealed", 8.0)], session=2)
+    stopped = evidence_of(log("client-1", course=[*course, ("sealed", 4.0)], reason="shutdown"), later)
+    crashed = evidence_of(log("client-1", course=course, reason=None), later)
 
     assert (Disconnection(after(1), after(2)), Disconnection(after(4), after(6))) == of(stopped).absences
     assert (Disconnection(after(1), after(2)), Disconnection(after(2), after(6))) == of(crashed).absences
@@ -94,17 +103,24 @@ def test_absences_in_mid_run_are_kept() -> None:
 
 @pytest.mark.parametrize("gone", [1, 3, 4])
 def test_a_line_that_is_not_there_leaves_the_end_unknown(gone: int) -> None:
-    """Without the line of a connection or of its end it is not known whether the client was connected."""
-    course: list[Any] = [OPENED, RECORDS, ("closed", 1.0, 1006, ""), ("opened", 2.0), heard([20]), ("sealed", 4.0)]
+    """Without a line of a connection or of its end it is not known whether the client was connected."""
+    course: list[Any] = [
+        OPENED,
+        RECORDS,
+        ("closed", 1.0, 1006, ""),
+        ("opened", 2.0),
+        numbered_messages([20]),
+        ("sealed", 4.0),
+    ]
     ((source, lines),) = log("client-1", course=course, size=50).items()
 
-    assert of(books({source: lines})).is_connected is True
-    assert of(books({source: [line for at, line in enumerate(lines) if at != gone]})).is_connected is None
+    assert of(evidence_of({source: lines})).is_connected is True
+    assert of(evidence_of({source: [line for at, line in enumerate(lines) if at != gone]})).is_connected is None
 
 
 @given(st.permutations(range(2)), st.randoms(use_true_random=False))
 def test_neither_copies_nor_the_order_of_files_matter(order: list[int], dice: random.Random) -> None:
-    """Files are read in any order, and a copy says nothing new."""
+    """Neither the order of files nor a copy changes the history."""
     course: list[Any] = [OPENED, RECORDS, ("closed", 1.0, 1006, ""), ("refused", 1.5), ("opened", 2.0), ("sealed", 4.0)]
     files = [log("client-1", course=course, session=session) for session in (1, 2)]
     ((source, lines),) = files[0].items()
@@ -112,7 +128,7 @@ def test_neither_copies_nor_the_order_of_files_matter(order: list[int], dice: ra
     read = [*(files[at] for at in order), copy]
     dice.shuffle(read)
 
-    assert of(books(*files)) == of(books(*read))
+    assert of(evidence_of(*files)) == of(evidence_of(*read))
 
 
 def test_a_reason_cannot_control_a_terminal() -> None:
@@ -121,5 +137,5 @@ def test_a_reason_cannot_control_a_terminal() -> None:
     course: list[Any] = [OPENED, RECORDS, ("closed", 2.0, 4000, "\x1b[2J"), refused, ("sealed", 9.0)]
 
     assert r"last close 4000 \x1b[2J, then HTTP 503: \x1b[2Jno (1 failed attempt)" == (
-        of(books(log("client-1", course=course))).trouble
+        of(evidence_of(log("client-1", course=course))).last_failure
     )

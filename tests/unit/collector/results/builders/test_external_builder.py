@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,24 +18,24 @@ from services.collector.scan import Source
 from services.collector.verdict.snapshot import snapshot
 from services.contract import summary, timeline
 from services.contract.blocklog import ExternalMessage
-from tests.builders.external_runs import STEP_US, books, heard, log, message
-from tests.builders.runs import RUN, START_US
+from tests.builders.external_runs import STEP_US, evidence_of, log, message, numbered_messages
+from tests.builders.runs import RUN, START_US, fold_in_turns
 
 
 def results(*logs: Any, final: bool = True) -> tuple[ClientResult, ...]:
     """Return the results of some clients."""
-    return external_run_result(books(*logs), final=final).clients
+    return external_run_result(evidence_of(*logs), final=final).clients
 
 
 def by_cause(client: ClientResult) -> dict[str, int]:
-    """Return how many messages are missing by each cause that there is."""
+    """Return how many messages are missing, by each cause with any."""
     counts = {cause: getattr(client.missing_by_cause, cause) for cause in EXTERNAL_CAUSES}
     return {cause: count for cause, count in counts.items() if count}
 
 
 @given(st.data())
-def test_exactly_what_was_harmed_is_told(data: st.DataObject) -> None:
-    """Of a feed with k drops, k doubles and k swaps at one client, exactly these are its own, and none the other's."""
+def test_exactly_what_was_harmed_is_reported(data: st.DataObject) -> None:
+    """For k drops, k duplicates and k swaps at one client, exactly these are its faults, and the other has none."""
     places = list(range(5, 95, 4))
     chosen = data.draw(st.permutations(places))
     k = data.draw(st.integers(0, 6))
@@ -45,7 +46,7 @@ def test_exactly_what_was_harmed_is_told(data: st.DataObject) -> None:
             continue
         came += [seq] * (2 if seq in doubles else 1)
         came += [seq - 1] if seq - 1 in swaps else []
-    harmed, whole = results(log("client-1", heard(came)), log("client-2", heard(range(1, 101))))
+    harmed, whole = results(log("client-1", numbered_messages(came)), log("client-2", numbered_messages(range(1, 101))))
 
     assert (k, k, k) == (harmed.missing, harmed.duplicates, harmed.reordered)
     assert ({"sent_not_logged": k} if k else {}) == by_cause(harmed)
@@ -53,27 +54,29 @@ def test_exactly_what_was_harmed_is_told(data: st.DataObject) -> None:
     assert (100, 0, 0, 0) == (whole.received, whole.missing, whole.duplicates, whole.reordered)
 
 
-def test_what_nobody_saw_is_told_apart() -> None:
-    """A number that no client received is missing, and it is not known whether it was sent."""
-    first, second = results(log("client-1", heard([1, 2, 4, 6])), log("client-2", heard([1, 2, 4, 5, 6])))
+def test_what_nobody_saw_is_distinguished() -> None:
+    """A number that no client received is missing with the cause ``not_seen``."""
+    first, second = results(
+        log("client-1", numbered_messages([1, 2, 4, 6])), log("client-2", numbered_messages([1, 2, 4, 5, 6]))
+    )
 
     assert {"sent_not_logged": 1, "not_seen": 1} == by_cause(first)
     assert {"not_seen": 1} == by_cause(second)
 
 
 def test_a_client_answers_from_its_first_record_on() -> None:
-    """A client that came late does not miss earlier records."""
-    late, _ = results(log("client-1", heard([50, 51])), log("client-2", heard(range(1, 52))))
+    """A client that connected late does not miss earlier records."""
+    late, _ = results(log("client-1", numbered_messages([50, 51])), log("client-2", numbered_messages(range(1, 52))))
 
     assert (2, 0) == (late.expected, late.missing)
 
 
 def test_a_lost_tail_shows_by_the_others() -> None:
-    """A client that was there to the end and received nothing more lacks what others had a second before the end."""
+    """A client that stayed to the end misses what others had received a second before the end."""
     until_us = START_US + 100 * STEP_US + 1_000_000
     deaf, whole = results(
-        log("client-1", heard(range(1, 41)), until_us=until_us),
-        log("client-2", heard(range(1, 101)), until_us=until_us),
+        log("client-1", numbered_messages(range(1, 41)), until_us=until_us),
+        log("client-2", numbered_messages(range(1, 101)), until_us=until_us),
     )
 
     assert (100, 60) == (deaf.expected, deaf.missing)
@@ -81,17 +84,18 @@ def test_a_lost_tail_shows_by_the_others() -> None:
 
 
 def test_what_is_in_flight_at_the_end_is_nobodys_loss() -> None:
-    """What another client received within the last second is not held against one that did not."""
+    """A record that another client received within the last second is not missing."""
     until_us = START_US + 50 * STEP_US
     behind, _ = results(
-        log("client-1", heard(range(1, 41)), until_us=until_us), log("client-2", heard(range(1, 51)), until_us=until_us)
+        log("client-1", numbered_messages(range(1, 41)), until_us=until_us),
+        log("client-2", numbered_messages(range(1, 51)), until_us=until_us),
     )
 
     assert 0 == behind.missing
 
 
-def test_sequences_are_told_apart_by_key() -> None:
-    """With a key each sequence is judged by itself, and their missing numbers are counted together."""
+def test_sequences_are_distinguished_by_key() -> None:
+    """With keys each sequence is evaluated by itself, and the missing numbers are added."""
     messages = [
         message(seq, place, key=key) for place, (seq, key) in enumerate([(1, "a"), (7, "b"), (3, "a"), (9, "b")])
     ]
@@ -103,38 +107,38 @@ def test_sequences_are_told_apart_by_key() -> None:
 
 
 def test_a_feed_that_began_again_is_not_compared() -> None:
-    """After a restart a client answers for its own sequence, and what others hold is not held against it."""
+    """After a restart a client misses only numbers of its own sequence, not those of others."""
     restarted, _ = results(
-        log("client-1", [*heard([5000, 5001]), *(message(seq, 2 + seq) for seq in (1, 2))]),
-        log("client-2", heard(range(1, 20))),
+        log("client-1", [*numbered_messages([5000, 5001]), *(message(seq, 2 + seq) for seq in (1, 2))]),
+        log("client-2", numbered_messages(range(1, 20))),
     )
 
     assert (1, 0, 4) == (restarted.restarts, restarted.missing, restarted.received)
 
 
 def test_a_feed_without_numbers_expects_nothing() -> None:
-    """Without numbers every message counts as received, and nothing is said to be missing."""
-    (client,) = results(log("client-1", heard([None] * 7)))
+    """Without numbers every message counts as received, and the missing records are unknown."""
+    (client,) = results(log("client-1", numbered_messages([None] * 7)))
 
     assert (None, 7, 7, None) == (client.expected, client.received, client.unsequenced, client.missing)
 
 
 def test_damage_hides_what_lies_between() -> None:
-    """Numbers that a damaged line hides are missing for that reason."""
-    files = log("client-1", heard(range(1, 16)))
+    """Numbers that a damaged line hides have the cause ``corrupt_block``."""
+    files = log("client-1", numbered_messages(range(1, 16)))
     (source,) = files
     files[source][2] = files[source][2].replace(b"record 7", b"record x")
-    damaged, _ = results(files, log("client-2", heard(range(1, 16))))
+    damaged, _ = results(files, log("client-2", numbered_messages(range(1, 16))))
 
     assert {"corrupt_block": 5} == by_cause(damaged)
     assert ["corrupt_block"] == [fault.kind for fault in damaged.faults]
 
 
-def test_how_a_client_ended_is_told_by_its_log() -> None:
-    """Sealed at the end it has finished, before it has left; a log that is open is running, or lost in the end."""
+def test_how_a_client_ended_is_reported_by_its_log() -> None:
+    """A log sealed at the end has finished, sealed before it has left; an open one is running, or finally lost."""
     ends: list[tuple[Any, int | None]] = [("finished", 1), ("shutdown", 1), ("shutdown", None), (None, 1)]
     logs = [
-        log(f"client-{number}", heard([1]), reason=reason, until_us=until_us and START_US + 10_000_000)
+        log(f"client-{number}", numbered_messages([1]), reason=reason, until_us=until_us and START_US + 10_000_000)
         for number, (reason, until_us) in enumerate(ends)
     ]
 
@@ -151,28 +155,20 @@ came = st.lists(
 def test_order_copies_and_questions_change_nothing(
     first: Any, second: Any, size: int, copied: list[int], chance: random.Random
 ) -> None:
-    """Files in any order, interleaved, whole or partly copied, asked meanwhile: the same summary and timeline."""
+    """Summary and timeline are the same for any order of files, with copies and with queries in between."""
     logs = [log(f"client-{number}", _messages(one), size=size) for number, one in enumerate((first, second), 1)]
-    files = [next(iter(one.items())) for one in logs]
-    expected = told(books(*logs))
-    waiting = [(source, list(lines)) for source, lines in files]
+    originals = [next(iter(one.items())) for one in logs]
+    expected = outputs_of(evidence_of(*logs))
+    files = dict(originals)
     for number, at in enumerate(copied):
-        source, lines = files[at]
-        part = lines[: chance.randint(1, len(lines))]
-        waiting.append((Source(RUN, source.client, f"copy-{number}.jsonl"), part))
-    made = RunEvidence(RUN)
-    while waiting:
-        source, lines = chance.choice(waiting)
-        made.add_line(source, lines.pop(0))
-        if chance.random() < 0.1:
-            snapshot(made, final=False)
-        waiting = [one for one in waiting if one[1]]
+        source, lines = originals[at]
+        files[Source(RUN, source.client, f"copy-{number}.jsonl")] = lines[: chance.randint(1, len(lines))]
 
-    assert expected == told(made)
+    assert expected == outputs_of(fold_in_turns(files, chance, partial(snapshot, final=False), 0.1))
 
 
 def _messages(every: Sequence[tuple[int | None, str | None, bool]]) -> list[ExternalMessage]:
-    """Return messages; some have other content under the same number, as after a restart."""
+    """Return messages, some with other content under the same number, as after a restart."""
     made = [message(seq, place, key=key) for place, (seq, key, _) in enumerate(every)]
     other = msgspec.Raw(b'{"other":true}')
     return [
@@ -181,7 +177,7 @@ def _messages(every: Sequence[tuple[int | None, str | None, bool]]) -> list[Exte
     ]
 
 
-def told(made: RunEvidence) -> bytes:
+def outputs_of(made: RunEvidence) -> bytes:
     """Return summary and timeline of a run, encoded."""
     found = snapshot(made, final=True)
     return summary.encode(found.summary) + timeline.encode(found.timeline)

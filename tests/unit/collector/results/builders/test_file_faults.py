@@ -11,7 +11,7 @@ BLOCKS = [(1, 10), (11, 20), (21, 30)]
 
 
 def test_a_moved_line_is_not_missing() -> None:
-    """Two lines that changed places are out of place; nothing is missing."""
+    """Two lines that were swapped are moved, and nothing is missing."""
     session = Session("a", 1, 1, 0, BLOCKS)
     files = log_files(session)
     lines = files[log_source("a")]
@@ -21,8 +21,8 @@ def test_a_moved_line_is_not_missing() -> None:
     assert {"moved"} == {fault.kind for fault in made.faults}
 
 
-def test_a_copy_of_a_damaged_file_is_told_once() -> None:
-    """The fault is reported for the correctly named file."""
+def test_a_copy_of_a_damaged_file_is_reported_once() -> None:
+    """A fault in a file and its copy is reported once, for the correctly named file."""
     files = log_files(Session("a", 1, 1, 0, BLOCKS))
     files[log_source("a")][2] = b"garbage\n"
     copy = Source(log_source("a").run, "a", "0001-0001 (copy).jsonl")
@@ -44,8 +44,8 @@ def test_each_file_that_cannot_be_read_is_named() -> None:
     ]
 
 
-def test_a_copy_of_a_file_without_its_beginning_tells_its_faults_once() -> None:
-    """Without an open line a copy is recognised by its lines, under any name."""
+def test_a_copy_of_a_file_without_its_beginning_shows_its_faults_once() -> None:
+    """A copy without an open line is recognised by its lines, under any name."""
     for instead in ([], [b"?\n"]):
         lines = [*instead, *log_files(Session("a", 1, 1, 0, BLOCKS))[log_source("a")][1:]]
         files: Files = {log_source("a"): lines, Source(log_source("a").run, "a", "copy.jsonl"): lines}
@@ -58,7 +58,7 @@ def test_a_copy_of_a_file_without_its_beginning_tells_its_faults_once() -> None:
 
 
 def test_a_damaged_ledger_is_reported_once_for_its_own_file() -> None:
-    """A copy of the file has the same faults."""
+    """A fault in a ledger and its copy is reported once, for the original."""
     files = good_run()
     files[ledger_source()][3] = b"garbage\n"
     copy = {ledger_source("0123456789ab (copy)"): files[ledger_source()]}
@@ -68,7 +68,7 @@ def test_a_damaged_ledger_is_reported_once_for_its_own_file() -> None:
 
 
 def test_a_run_whose_ledger_is_lost_has_that_fault_alone() -> None:
-    """Clients logged under subscriptions, and there is no line of a ledger."""
+    """A run whose logs have subscriptions and whose ledger has no line has the fault ``ledger_missing`` alone."""
     result = build_result(fold({source: lines for source, lines in good_run().items() if source.client}), final=True)
 
     assert [("ledger_missing", NO_LEDGER)] == [(fault.kind, fault.detail) for fault in result.faults]

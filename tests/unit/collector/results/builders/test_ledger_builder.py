@@ -45,7 +45,7 @@ def account(
     damage: dict[int, bytes] | None = None,
     reason: Any = None,
 ) -> ClientResult:
-    """Return the result of a client of a run of 30 that logged these blocks."""
+    """Return the result of a client of a run of 30 records that logged these blocks."""
     session = Session("a", 1, 1, 0, blocks, reason=reason, changes=changes or {})
     writer = Writer(ledger.codec)
     writer.put(opening(30, 1))
@@ -87,14 +87,14 @@ def causes(made: ClientResult) -> dict[str, list[tuple[int, int]]]:
     ],
 )
 def test_each_state_answers_for_its_part(arguments: dict[str, Any], state: str, expected: int) -> None:
-    """A client that left answers through its last receipt, a lost one for everything, a running one for itself."""
+    """A client that left is expected to have all up to its last receipt, a lost one all, a running one what it has."""
     made = account(**arguments)
 
     assert (state, expected, 0) == (made.state, made.expected, made.residual)
 
 
 def test_what_was_never_sent_has_that_cause() -> None:
-    """Beyond the last sent line nothing can have been received."""
+    """Records after the last `sent` entry have the cause ``never_sent``."""
     made = account([(1, 10)], through=20)
 
     assert {"never_sent": [(21, 30)], "sent_not_logged": [(11, 20)]} == causes(made)
@@ -102,21 +102,21 @@ def test_what_was_never_sent_has_that_cause() -> None:
 
 
 def test_what_was_receipted_and_is_gone_has_that_cause() -> None:
-    """A receipt says it was on disk, so its absence is the log's loss."""
+    """A missing record with a receipt has the cause ``receipted_not_logged``."""
     made = account([(1, 10), (21, 30)], receipts=[(1, 1, 10), (2, 11, 20), (3, 21, 30)])
 
     assert {"receipted_not_logged": [(11, 20)]} == causes(made)
 
 
 def test_what_was_corrupt_in_flight_has_that_cause() -> None:
-    """A batch that failed its crc was declared by the client."""
+    """A missing record of a batch that failed its digest has the cause ``corrupt_in_flight``."""
     made = account([(1, 10), (21, 30)], changes={2: {"corrupt": [(11, 20)], "missing": [(11, 20)]}})
 
     assert {"corrupt_in_flight": [(11, 20)]} == causes(made)
 
 
 def test_a_damaged_line_takes_what_it_hides_before_other_causes() -> None:
-    """Between the good neighbours of a damaged line the damage is the cause, also for records with a receipt."""
+    """Records between the good neighbours of a damaged line have the cause ``corrupt_block``, also with a receipt."""
     made = account(BLOCKS, receipts=[(2, 11, 20)], damage={3: b"garbage\n"})
 
     assert {"corrupt_block": [(11, 20)]} == causes(made)
@@ -124,14 +124,14 @@ def test_a_damaged_line_takes_what_it_hides_before_other_causes() -> None:
 
 
 def test_a_damaged_last_line_hides_all_that_follows() -> None:
-    """Without a good line after it, damage may hide everything to the end, and no more than is missing."""
+    """A damaged last line hides all missing records after it, and no others."""
     made = account(BLOCKS, damage={4: b"garbage\n"})
 
     assert {"corrupt_block": [(21, 30)]} == causes(made)
 
 
-def test_a_foreign_line_takes_what_it_replaced() -> None:
-    """Another client's line in the place of ours is the cause of what stood there."""
+def test_a_misfiled_line_takes_what_it_replaced() -> None:
+    """Records in the place of another client's line have the cause ``foreign``."""
     other = log_files(Session("b", 1, 2, 0, [(1, 10), (11, 20)]))[log_source("b")][2]
     made = account(BLOCKS, damage={3: other})
 
@@ -139,18 +139,18 @@ def test_a_foreign_line_takes_what_it_replaced() -> None:
 
 
 def test_more_logged_than_sent_is_a_residual() -> None:
-    """Records that were never sent are counted from the ledger alone, so a residual cannot vanish by accident."""
+    """Records logged beyond those that were sent make a negative residual."""
     assert -10 == account(BLOCKS, through=20).residual
     assert -30 == account(BLOCKS, through=None).residual
 
 
 def test_an_open_run_is_not_judged_by_its_sent_lines() -> None:
-    """The log is read after the ledger and may be ahead of it."""
+    """A client of an open run may have more than the ledger says was sent."""
     assert 0 == account(BLOCKS, through=10, ended=False).residual
 
 
 def test_causes_are_disjoint_and_complete() -> None:
-    """Every missing seq has exactly one cause when there is no residual."""
+    """Every missing seq has exactly one cause if there is no residual."""
     made = account(
         [(1, 5), (12, 14)], through=25, receipts=[(1, 1, 8)], changes={2: {"corrupt": [(9, 10)]}}, damage={1: b"x\n"}
     )
@@ -160,7 +160,7 @@ def test_causes_are_disjoint_and_complete() -> None:
 
 
 def test_a_part_copy_of_a_file_damaged_twice_changes_nothing() -> None:
-    """A copy that ends behind the first damage does not claim for it what the second one hides."""
+    """A copy that ends after the first damage does not change which records the damages hide."""
     session = Session("a", 1, 1, 0, BLOCKS)
     lines = log_files(session)[log_source("a")]
     lines[1:] = [b"garbage\n", lines[2], *lines[4:]]
@@ -180,7 +180,7 @@ def test_a_part_copy_of_a_file_damaged_twice_changes_nothing() -> None:
 
 
 def test_a_missing_message_has_the_moments_of_its_gap() -> None:
-    """It should have been received between the messages on both sides of the whole gap, the earlier first."""
+    """A missing record has the times of the messages before and after its whole gap."""
     made = account([(1, 10), (21, 30)])
     behind = account([(21, 30), (1, 10)], changes={1: {"clock_offset_us": -15_000}})
 
@@ -190,7 +190,7 @@ def test_a_missing_message_has_the_moments_of_its_gap() -> None:
 
 
 def test_observers_and_claimed_folders_have_no_account() -> None:
-    """An observer, and a client that only claimed a file, take no part in the run."""
+    """An observer, and a client that only claimed a file, have no result."""
     writer = Writer(ledger.codec)
     writer.put(opening(30, 1))
     writer.put(subscription(Session("eye", 0, 1, 0, []), observe=True))
@@ -206,7 +206,7 @@ def consistency(files: Files, client: int = 0) -> ClientConsistency:
 
 
 def test_a_good_client_has_nothing_that_contradicts() -> None:
-    """Every block has a receipt, every session is sealed and known on both sides."""
+    """A good client has a receipt for every block, and every session is sealed and known to both sides."""
     assert consistency(good_run()) == ClientConsistency(
         receipts=6, differing_receipts=(), is_subscribed=True, unsealed_sessions=(), sessions_without_file=(),
         fences_without_subscription=(), fences_granted_twice=(), receipt_holes=RangeSet(),
@@ -214,7 +214,7 @@ def test_a_good_client_has_nothing_that_contradicts() -> None:
 
 
 def test_a_session_without_file_and_seal_is_found() -> None:
-    """The ledger names a session that the log does not have, so the client's last session is not sealed either."""
+    """A session that is in the ledger alone has no file, and the client's last session is not sealed."""
     files = good_run()
     del files[log_source("client-2", 2)]
     found = consistency(files, 1)
@@ -223,5 +223,5 @@ def test_a_session_without_file_and_seal_is_found() -> None:
 
 
 def test_nothing_is_compared_while_the_run_goes_on() -> None:
-    """It takes a pass over all blocks, and receipts may be on their way."""
+    """Nothing is compared while the run is open."""
     assert {None} == {client.consistency for client in build_result(fold(good_run()), final=False).clients}

@@ -18,19 +18,19 @@ ONE = Session("client-1", 1, 1, 0, [])
 
 
 def at(second: float) -> str:
-    """Return a second of the run as lines write it."""
+    """Return the time of a second of the run as it is in a line."""
     return utc_text(START_US + round(second * 1_000_000))
 
 
 def pace(first: int, second: float, rate: float | None, stage: int | None = None) -> ledger.PaceEntry:
-    """Return a change of pace."""
+    """Return a change of the rate."""
     return ledger.PaceEntry(
         at=at(second), first=first, due_us=START_US + round(second * 1_000_000), rate=rate, stage=stage
     )
 
 
-def told(*entries: LineStruct) -> list[tuple[float, str, str | None, str]]:
-    """Return second, kind, client and detail of the marks of a ledger with these lines."""
+def marks_of(*entries: LineStruct) -> list[tuple[float, str, str | None, str]]:
+    """Return second, kind, client and detail of the events of a ledger with these lines."""
     writer, book = Writer(ledger.codec), LedgerEvidence()
     for entry in (opening(20, 1), *entries):
         writer.put(entry)
@@ -40,25 +40,27 @@ def told(*entries: LineStruct) -> list[tuple[float, str, str | None, str]]:
 
 
 def test_changes_of_pace_are_marked() -> None:
-    """Start, rates, pauses and their ends are marked when they take effect, and nothing that changes nothing."""
+    """Start, rates, pauses and resumptions are events when they take effect; a line without effect is none."""
     assert [
         (0, "start", None, "200 msg/s"),
         (1, "rate", None, "0.5 msg/s"),
         (3, "pause", None, ""),
         (4, "resume", None, "0.5 msg/s"),
         (5, "rate", None, "as fast as clients take them"),
-    ] == told(pace(1, 0, 200), pace(9, 1, 0.5), pace(10, 2, 0.5), pace(11, 3, None), pace(11, 4, 0.5), pace(12, 5, 0))
+    ] == marks_of(
+        pace(1, 0, 200), pace(9, 1, 0.5), pace(10, 2, 0.5), pace(11, 3, None), pace(11, 4, 0.5), pace(12, 5, 0)
+    )
 
 
-def test_what_was_planned_is_told_as_planned() -> None:
-    """A change by the plan is marked as planned, one by an operator is not."""
+def test_what_was_planned_is_reported_as_planned() -> None:
+    """A change by the plan has the detail ``planned``, a change by an operator has not."""
     assert ["50 msg/s", "100 msg/s, planned", "planned", "70 msg/s"] == [
-        detail for *_, detail in told(pace(1, 0, 50, 1), pace(9, 1, 100, 2), pace(10, 2, None, 3), pace(11, 3, 70))
+        detail for *_, detail in marks_of(pace(1, 0, 50, 1), pace(9, 1, 100, 2), pace(10, 2, None, 3), pace(11, 3, 70))
     ]
 
 
 def test_comings_and_goings_are_marked() -> None:
-    """The first subscription joins, later ones are reconnections; every departure has its cause."""
+    """The first subscription is a join, later ones are reconnections, and every departure has its cause."""
     again = msgspec.structs.replace(subscription(ONE), fence=3, session=2, at=at(2))
     gone = msgspec.structs.replace(leave(ONE, 5, "lost"), at=at(1))
 
@@ -66,30 +68,30 @@ def test_comings_and_goings_are_marked() -> None:
         (0, "join", "client-1", "session 1"),
         (1, "leave", "client-1", "lost"),
         (2, "reconnect", "client-1", "session 2"),
-    ] == told(subscription(ONE), again, gone)
+    ] == marks_of(subscription(ONE), again, gone)
 
 
 def test_observers_are_not_marked() -> None:
-    """An observer neither joins nor leaves."""
-    assert [] == told(subscription(ONE, observe=True), leave(ONE, 5, "bye"))
+    """An observer has no events."""
+    assert [] == marks_of(subscription(ONE, observe=True), leave(ONE, 5, "bye"))
 
 
 def test_drops_and_the_end_are_marked() -> None:
-    """A drop names its client, the end its reason; other requests show in the rate."""
+    """A drop has its client and the end its reason; other requests have no event of their own."""
     drop = ledger.ControlEntry(at=at(1), request="drop", client="client-1", peer="127.0.0.1")
     wish = ledger.ControlEntry(at=at(1), request="pause", peer="127.0.0.1")
     end = ledger.EndEntry(at=at(2), last=20, count=20, reason="grace")
 
-    assert [(1, "drop", "client-1", ""), (2, "end", None, "grace")] == told(drop, wish, end)
+    assert [(1, "drop", "client-1", ""), (2, "end", None, "grace")] == marks_of(drop, wish, end)
 
 
 def test_a_line_without_a_time_is_not_marked() -> None:
-    """An event without a time is not drawn."""
-    assert [] == told(msgspec.structs.replace(subscription(ONE), at="yesterday"))
+    """A line without a readable time is no event."""
+    assert [] == marks_of(msgspec.structs.replace(subscription(ONE), at="yesterday"))
 
 
 def test_of_too_many_the_operators_own_remain() -> None:
-    """Clients that come and go a thousand times leave every change of pace standing, and some of their own."""
+    """Of too many events those of the operator are kept, and some of the clients'."""
     book = LedgerEvidence()
     for fence in range(1, 1001):
         session = Session("client-1", 1, fence, 0, [])
@@ -109,7 +111,7 @@ def test_of_too_many_the_operators_own_remain() -> None:
 
 @pytest.mark.parametrize(("most", "expected"), [(0, []), (2, [0, 5]), (10, list(range(10))), (11, list(range(10)))])
 def test_a_choice_is_even(most: int, expected: list[int]) -> None:
-    """Chosen ones are spread over all of them."""
+    """Chosen events are spread evenly over all of them."""
     every = [TimelineEvent(at_us=at_us, kind="join") for at_us in range(10)]
 
     assert expected == [mark.at_us for mark in evenly(every, most)]
