@@ -178,15 +178,4 @@ Entry = (
     | ControlEntry
     | EndEntry
 )
-codec: Kinds[
-    OpenEntry
-    | ExpectEntry
-    | PaceEntry
-    | SubscribeEntry
-    | LateEntry
-    | SentEntry
-    | ReceiptEntry
-    | LeaveEntry
-    | ControlEntry
-    | EndEntry
-] = Kinds({VERSION: Entry})
+codec: Kinds[Entry] = Kinds({VERSION: Entry})
