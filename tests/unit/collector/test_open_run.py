@@ -112,6 +112,18 @@ def test_a_run_is_not_over_while_a_server_without_an_end_lives(tmp_path: Path) -
     assert (True, True) == (run.is_over(now + ALIVE_SECONDS), run.has_ended)
 
 
+def test_a_server_that_was_silent_keeps_the_run_open_again(tmp_path: Path) -> None:
+    """A server that touches its ledger after a long silence, as after a suspension, is not gone any more."""
+    files, path = two_servers()
+    run = opened(tmp_path, files)
+    run.read(ALIVE_SECONDS, lambda: False)
+    assert run.has_ended
+    touch(tmp_path / path, 1)
+    run.read(ALIVE_SECONDS + 1, lambda: False)
+
+    assert (False, False) == (run.is_over(ALIVE_SECONDS + 1), run.has_ended)
+
+
 def test_the_clients_of_the_slower_server_have_time_to_seal(tmp_path: Path) -> None:
     """The time for sealing starts when the last server has ended."""
     files, path = two_servers()
@@ -267,8 +279,9 @@ def test_a_rewritten_run_is_read_again(tmp_path: Path, loss: str) -> None:
     else:
         path.write_bytes(good_run()[log_source("client-1", 1, 2)][0])
     while run.read(1.0, lambda: False):
-        pass
+        assert run.is_rereading is run.is_behind
 
+    assert not run.is_rereading
     assert 80 == run.snapshot((), final=False).summary.totals.received
     assert run.durations is not None
     assert 80 == run.durations.transit.count

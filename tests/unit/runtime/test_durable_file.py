@@ -54,6 +54,26 @@ def test_data_is_written_again_in_place(file: LineFile) -> None:
     assert file.size == 19
 
 
+def test_a_short_repeated_write_is_completed(file: LineFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short write at an offset is continued until the whole line is written again."""
+    file.append(b"one\na line longer than that\n")
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: pwrite(fd, bytes(data)[:3], at))
+    file.write_again(b"A LINE LONGER THAN THAT\n", 4)
+
+    assert file.path.read_bytes() == b"one\nA LINE LONGER THAN THAT\n"
+
+
+def test_a_cut_is_synced(file: LineFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The removed bytes of a cut do not come back after a power cut: the shorter length is synced."""
+    file.append(b"good\nbad\n")
+    sizes: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: sizes.append(os.fstat(fd).st_size))
+    file.cut_back(5)
+
+    assert [5] == sizes
+
+
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     """A link in the place of the file is not followed, even if its target does not exist."""
     trap = tmp_path / "0001-0001.jsonl"

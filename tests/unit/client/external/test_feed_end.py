@@ -33,7 +33,7 @@ def test_messages_are_counted(text: str) -> None:
     assert [None, "messages 500", "messages 500"] == [ending.by_records(count, 7) for count in (499, 500, 503)]
 
 
-@pytest.mark.parametrize("text", ["last 99", "seq 99", "last=99"])
+@pytest.mark.parametrize("text", ["last 99", "seq 99", "last=99", "last 200\nlast 99"])
 def test_a_last_number_is_reached(text: str) -> None:
     """The feed ends with that number or a higher one; a record without a number does not end it."""
     ending = EndConditions.of(text)

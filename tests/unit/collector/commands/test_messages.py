@@ -57,6 +57,8 @@ def test_text_is_in_columns(volumes: Path, capfd: pytest.CaptureFixture[str]) ->
     [
         ([], 120),
         (["--client", "client-1", "--client", "client-2", "--seq", "11-20"], 20),
+        (["--client", "client-1", "--client", "client-1", "--seq", "11-20"], 10),
+        (["--seq", "51-1,000"], 20),
         (["--seq", "51-"], 20),
         (["--seq", "-5"], 10),
         (["--session", "2", "--block", "1"], 10),

@@ -76,6 +76,38 @@ def test_a_row_of_misfiled_lines_is_one_fault() -> None:
     assert [(1, "foreign", 2)] == [(damage.line, damage.kind, damage.more) for damage in chain.damages]
 
 
+def test_a_misfiled_line_excuses_the_next_one() -> None:
+    """The line after a misfiled one has no fault: the misfiled line may have replaced the line that it continues."""
+    one, two, three = lines(3)
+    chain = LineChain(ledger_source(), ledger.codec)
+    for line in (one, two, three):
+        sealed, _ = chain.read(line) or (None, None)
+        assert sealed is not None
+        if line == two:
+            chain.add_misfiled("not ours")
+        else:
+            chain.link(sealed)
+
+    assert [(2, "foreign")] == [(damage.line, damage.kind) for damage in chain.damages]
+
+
+def test_a_fault_without_a_good_line_or_its_bytes_has_no_mark() -> None:
+    """Only a good line before a fault, or the bytes of the faulty line, identify the fault in a copy of the file."""
+    one, two = lines(2)
+    marks = []
+    for good in ([], [one]):
+        chain = LineChain(ledger_source(), ledger.codec)
+        for line in good:
+            sealed, _ = chain.read(line) or (None, None)
+            assert sealed is not None
+            chain.link(sealed)
+        chain.read(two)
+        chain.add_misfiled("not ours")
+        marks.append(bool(chain.damages[0].mark))
+
+    assert [False, True] == marks
+
+
 def test_lines_of_an_unknown_version_are_one_fault() -> None:
     """Consecutive lines of an unknown version are one fault; a good line between them begins another one."""
     old = [line.replace(b'"v":1', b'"v":7') for line in lines(5)]

@@ -169,6 +169,32 @@ def test_with_fewer_than_three_intervals_the_rhythm_is_unknown() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("opened_s", "records"),
+    [(0.0, each(7.5, 7.9)), (5.0, each(0, 3))],
+    ids=["in flight at the end", "before the connection"],
+)
+def test_records_that_a_client_could_not_receive_are_no_proof(opened_s: float, records: list[ExternalMessage]) -> None:
+    """Records of others before a client's connection, or in the last second, do not show that it lacks some."""
+    served = client("client-1", OPENED, records, SEALED, silence_s=100)
+    made = summary_of(served, client("client-2", ("opened", opened_s), SEALED))
+
+    assert f"client-2 received no record at all, so the feed's rhythm is not known: set {SETTING}" in made.reasons
+
+
+def test_an_ended_feed_without_records_is_compared_with_others() -> None:
+    """A client whose feed ended without a record makes the run INVALID if others received some meanwhile."""
+    made = summary_of(
+        client("client-1", OPENED, each(0, 7.9), SEALED),
+        client("client-2", OPENED, ("ended", 7.9, 1000, "done"), SEALED),
+    )
+
+    assert ("INVALID", "client-2 received no record at all, though client-1 did while it was there") == (
+        made.verdict,
+        made.headline,
+    )
+
+
 def test_a_client_that_received_nothing_at_all_makes_the_run_invalid() -> None:
     """A client that received nothing while others did makes the run INVALID, with any limit."""
     served = client("client-1", OPENED, each(0, 7.9), SEALED)

@@ -56,6 +56,19 @@ def test_a_key_cannot_control_a_terminal() -> None:
     )
 
 
+def test_at_most_three_sequences_are_named() -> None:
+    """The sentence about missing numbers names three sequences and the number of further ones."""
+    keys = ("A", "B", "C", "D", "E")
+    messages = [
+        message(seq, place, key=key) for place, (key, seq) in enumerate((key, seq) for key in keys for seq in (1, 3))
+    ]
+
+    assert (
+        "FAIL",
+        "client-1: 5 messages missing, A 2; B 2; C 2 and 2 more sequences (5 seen by no client)",
+    ) == verdict(log("client-1", messages))
+
+
 def test_a_clock_that_is_ahead_makes_the_run_invalid() -> None:
     """A record that was received before it was sent makes the run INVALID."""
     messages = [message(seq, seq, late_ns=-3_000_000) for seq in range(1, 5)]

@@ -20,7 +20,7 @@ from services.server.runs.run_lifecycle import (
     ExpectedClients,
     RunLifecycle,
 )
-from tests.unit.server.fakes import StoppedClock, new_run, runs
+from tests.unit.server.fakes import StoppedClock, kinds_of, new_run, runs
 
 AT = "2026-11-22T07:30:00.000000Z"
 
@@ -202,14 +202,19 @@ def test_later_containers_do_not_delay_a_running_run(tmp_path: Path, clock: Stop
     assert [1] == [clients for clients, _ in expect_entries(run)]
 
 
-def interrupted(tmp_path: Path, clock: StoppedClock) -> Run:
-    """Return a run that the stop of a server interrupted, as the next server continues it."""
+def interrupted(tmp_path: Path, clock: StoppedClock, *, finished: tuple[str, ...] = ()) -> Run:
+    """Return a run that the stop of a server interrupted, as the next server continues it.
+
+    The clients in ``finished`` have receipted the last record.
+    """
     first = new_run(tmp_path, clock, rate=10, records=100)
     first.set_rate(10)
     for name in ("client-1", "client-2", "client-3"):
         join(first, name)
     clock.pass_seconds(1)
     leave(first, "client-3", "bye")
+    for name in finished:
+        receipt(first, 100, name)
     first.set_rate(None)
     for name in ("client-1", "client-2"):
         leave(first, name, "draining")
@@ -239,6 +244,36 @@ def test_resumes_without_missing_clients(tmp_path: Path, clock: StoppedClock) ->
     life.step(RETURN_SECONDS + 0.1, {"client-1"}, 0)
 
     assert "running" == run.state
+
+
+def test_resumes_without_clients_that_have_everything(tmp_path: Path, clock: StoppedClock) -> None:
+    """An interrupted run does not wait for a client that has receipted the last record."""
+    run = interrupted(tmp_path, clock, finished=("client-2",))
+    RunLifecycle(run, 0).step(0.5, {"client-1"}, 0)
+
+    assert "running" == run.state
+
+
+def test_an_operator_pauses_an_interrupted_run(tmp_path: Path, clock: StoppedClock) -> None:
+    """An interrupted run that an operator pauses does not resume when its clients are back."""
+    run = interrupted(tmp_path, clock)
+    life = RunLifecycle(run, 0)
+    run.append(ledger.ControlEntry(at=AT, request="pause", peer="127.0.0.1"))
+    life.step(0.5, {"client-1", "client-2"}, 0)
+
+    assert "paused" == run.state
+
+
+def test_an_operator_resumes_an_interrupted_run(tmp_path: Path, clock: StoppedClock) -> None:
+    """An interrupted run that an operator has resumed is not resumed again when its clients are back."""
+    run = interrupted(tmp_path, clock)
+    life = RunLifecycle(run, 0)
+    run.append(ledger.ControlEntry(at=AT, request="resume", peer="127.0.0.1"))
+    run.resume()
+    before = kinds_of(run)
+    life.step(0.5, {"client-1", "client-2"}, 0)
+
+    assert ("running", before) == (run.state, kinds_of(run))
 
 
 def test_a_pause_of_the_operator_survives_a_restart(tmp_path: Path, clock: StoppedClock) -> None:

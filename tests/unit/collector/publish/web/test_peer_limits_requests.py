@@ -108,6 +108,16 @@ async def test_idle_connections_are_cut_for_new_ones() -> None:
             open_writer.close()
 
 
+async def test_of_connections_made_at_once_each_cuts_another() -> None:
+    """Of ten connections that are made at the same time, as many stay as are allowed."""
+    async with served(RequestLimits(connections=3)) as port:
+        opened = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(10)))
+
+        assert 7 == sum(await asyncio.gather(*(is_cut(reader) for reader, _ in opened)))
+        for _, open_writer in opened:
+            open_writer.close()
+
+
 async def test_without_an_idle_connection_the_newest_is_cut() -> None:
     """A connection that listens to events is not cut for a new one."""
     async with served(RequestLimits(connections=2)) as port:
