@@ -32,6 +32,10 @@ def by_cause(client: ClientResult) -> dict[str, int]:
     return {cause: count for cause, count in counts.items() if count}
 
 
+WHOLE = log("client-2", heard(range(1, 101)))
+"""The log of a client that received the first hundred messages."""
+
+
 @given(st.data())
 def test_exactly_what_was_harmed_is_told(data: st.DataObject) -> None:
     """Of a feed with k drops, k doubles and k swaps at one client, exactly these are its own, and none the other's."""
@@ -45,7 +49,7 @@ def test_exactly_what_was_harmed_is_told(data: st.DataObject) -> None:
             continue
         came += [seq] * (2 if seq in doubles else 1)
         came += [seq - 1] if seq - 1 in swaps else []
-    harmed, whole = results(log("client-1", heard(came)), log("client-2", heard(range(1, 101))))
+    harmed, whole = results(log("client-1", heard(came)), WHOLE)
 
     assert (k, k, k) == (harmed.missing, harmed.duplicates, harmed.reordered)
     assert ({"sent_not_logged": k} if k else {}) == by_cause(harmed)
