@@ -8,13 +8,16 @@ CLIENTS ?= 5
 # The first that runs and is new enough is used. A name that is only found may be an empty shim of a version manager.
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 
-# Parallel test workers: one more than processors, since integration tests mostly wait. Unit tests compute, and a
-# further worker would only import everything once more.
+# Parallel test workers: two more than processors, since integration tests mostly wait. Unit tests mostly compute, and
+# wait a quarter of the time, most of it for the disk.
 PROCESSORS := $(shell getconf _NPROCESSORS_ONLN)
-WORKERS ?= $(shell expr $(PROCESSORS) + 1)
-unit coverage: WORKERS := $(PROCESSORS)
+WORKERS ?= $(shell expr $(PROCESSORS) + 2)
+unit coverage: WORKERS := $(shell expr $(PROCESSORS) + 1)
 # No test takes five minutes, so one that does hangs.
 TEST_OPTIONS = -n $(WORKERS) --timeout 300
+# Runs that tests make must not inherit the variables of this make. Bytecode is kept even where the environment forbids
+# it: without it every worker compiles all tests again, and every service that a test starts is compiled again.
+CLEAN := env -u MAKEFLAGS -u MAKELEVEL -u PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,15 +47,14 @@ local: $(VENV)/.services ## start everything without Docker, end with the verdic
 
 venv: $(VENV)/.services ## install what `local` needs, for those who run .venv/bin/python -m services themselves
 
-# Tests that run make must not inherit the variables of this make.
 test: $(VENV)/.dev ## run all tests, in containers too where Docker is: make test ARGS='-k resume'
-	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m pytest $(TEST_OPTIONS) $(ARGS)
+	@$(CLEAN) $(BIN)/python -m pytest $(TEST_OPTIONS) $(ARGS)
 
 unit: $(VENV)/.dev ## run the unit tests, in under a minute: make unit ARGS='-k resume'
-	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m pytest $(TEST_OPTIONS) tests/unit $(ARGS)
+	@$(CLEAN) $(BIN)/python -m pytest $(TEST_OPTIONS) tests/unit $(ARGS)
 
 coverage: $(VENV)/.dev ## measure how much of the services the unit tests run; fails below the number in pyproject.toml
-	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m pytest $(TEST_OPTIONS) --cov --cov-report=term:skip-covered tests/unit $(ARGS)
+	@$(CLEAN) $(BIN)/python -m pytest $(TEST_OPTIONS) --cov --cov-report=term:skip-covered tests/unit $(ARGS)
 
 format: $(VENV)/.dev ## apply the format and the fixes that ruff can make
 	@$(BIN)/ruff check --fix
@@ -76,16 +78,16 @@ house: $(VENV)/.dev ## measure sizes, structure and language of the code: make h
 	@$(BIN)/python -m tools.house $(ARGS)
 
 faults: $(VENV)/.dev ## inject faults into everything, print what was lost (nothing): make faults ARGS='--json faults.json'
-	@env -u MAKEFLAGS -u MAKELEVEL $(if $(SOAK),SOAK=$(SOAK)) $(BIN)/python -m chaos $(ARGS)
+	@$(CLEAN) $(if $(SOAK),SOAK=$(SOAK)) $(BIN)/python -m chaos $(ARGS)
 
 foreign: $(VENV)/.dev ## test the clients with third-party servers, without and with faults; installs them into .bench/
-	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m chaos.external $(ARGS)
+	@$(CLEAN) $(BIN)/python -m chaos.external $(ARGS)
 
 bench: $(VENV)/.dev ## measure performance, also of other servers, which it installs into .bench/
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 screenshots: $(VENV)/.dev ## take the pictures in docs/pictures again, of real runs; needs a Chromium
-	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m tools.screenshots
+	@$(CLEAN) $(BIN)/python -m tools.screenshots
 
 # The development group is resolved first and constrains the others, so that tests and images use the same versions.
 requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requirements ARGS=--upgrade

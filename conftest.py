@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import tempfile
 from pathlib import Path
@@ -46,7 +47,11 @@ def pytest_configure_node(node: WorkerController) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Report the groups, in a worker: the process that distributes the tests knows no more of them than their names."""
+    """Report the groups, in a worker: the process that distributes the tests knows no more of them than their names.
+
+    Modules and tests live until the end, so the garbage collector no longer has to search them after that.
+    """
+    gc.freeze()
     workerinput = getattr(session.config, "workerinput", None)
     if workerinput is not None:
         groups = {item.nodeid: name for item in session.items if (name := scheduling.group(item))}

@@ -1,5 +1,8 @@
 """Distributes tests over workers: those that share a fixture on the same worker, timing-sensitive ones at the end.
 
+Integration tests come before unit tests: they mostly wait, each for a different time, and unit tests, which are short,
+then occupy all workers until the end.
+
 xdist has groups of its own (``--dist loadgroup``), but appends their names to the tests' names and knows no group that
 runs alone.
 """
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 ALONE = "alone"
 """Group of the tests that run while no other test does."""
+_SHORT = ("tests/unit/", "tests/repo/")
 
 
 def group(item: pytest.Item) -> str | None:
@@ -31,7 +35,7 @@ def group(item: pytest.Item) -> str | None:
     """
     if item.get_closest_marker("serial") is not None:
         return ALONE
-    if item.nodeid.startswith(("tests/unit/", "tests/repo/")):
+    if item.nodeid.startswith(_SHORT):
         return item.nodeid.partition("::")[0]
     fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
     shared = [
@@ -44,7 +48,7 @@ def group(item: pytest.Item) -> str | None:
 
 
 class SerialLastScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
-    """Runs groups in parallel; when all have ended, the last worker left runs the group `ALONE`."""
+    """Runs groups in parallel, unit tests last; when all have ended, the last worker left runs the group `ALONE`."""
 
     workqueue: OrderedDict[str, dict[str, bool]]
 
@@ -71,9 +75,9 @@ class SerialLastScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist 
         return list(self.workqueue) == [ALONE]
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        if ALONE in self.workqueue:
-            self.workqueue.move_to_end(ALONE)
         if len(self.nodes) == 1 or not self._is_only_alone_left():
+            # The first of the earliest, so xdist's own order, by the number of tests, is kept among them.
+            self.workqueue.move_to_end(min(self.workqueue, key=_place), last=False)
             super()._assign_work_unit(node)
 
     def _reschedule(self, node: WorkerController) -> None:
@@ -82,3 +86,8 @@ class SerialLastScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist 
             node.shutdown()
         else:
             super()._reschedule(node)
+
+
+def _place(group_name: str) -> int:
+    """Return the place of a group in the order: tests that wait, short tests, tests that run alone."""
+    return 2 if group_name == ALONE else int(group_name.startswith(_SHORT))

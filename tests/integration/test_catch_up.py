@@ -6,13 +6,9 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
-
 from services.contract.summary import ClientSummary, Summary
 from tests.integration.processes import System
 from tests.poll import poll_until
-
-pytestmark = pytest.mark.serial
 
 RATE = 200
 BEFORE = 400

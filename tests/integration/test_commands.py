@@ -10,9 +10,10 @@ from pathlib import Path
 
 import msgspec
 
+from services.collector.commands import verify
 from services.contract import summary
 from tests.integration.conftest import CLIENTS, RECORDS, GoodRun
-from tests.integration.processes import ROOT, Process, environment, verify
+from tests.integration.processes import ROOT, Process, environment
 from tests.readers import record_of
 
 
@@ -55,8 +56,8 @@ def test_damage_to_a_real_run_is_caught(good_run: GoodRun, tmp_path: Path) -> No
     caught = [json.loads(line) for line in out.splitlines()]
     assert [True] * 12 == [one["caught"] for one in caught]
     for one in caught:
-        _, text = verify(tmp_path / "proof" / f"{one['number']:02d}")
-        assert f"{good_run.name}  {one['verdict']}  " in text
+        (found,) = verify.check(tmp_path / "proof" / f"{one['number']:02d}")
+        assert verify.text(found).startswith(f"{good_run.name}  {one['verdict']}  ")
 
 
 def test_a_damaged_run_is_salvaged(good_run: GoodRun, tmp_path: Path) -> None:

@@ -98,7 +98,6 @@ def judged(feed: Feed, folder: Path, **settings: object) -> str:
     return own
 
 
-@pytest.mark.serial
 def test_invocations_that_follow_each_other_have_a_run_each(feed: Feed, tmp_path: Path) -> None:
     """Two invocations with the same settings, one after the other, have a run each."""
     runs = [judged(feed, tmp_path) for _ in range(2)]

@@ -252,6 +252,8 @@ def test_200_clients_are_shown_at_once(look: Open, serve: Serve) -> None:
         watched.wait("document.querySelectorAll('#clients tbody tr').length === 200")
         took.append(watched.page.evaluate("performance.getEntriesByName('shown')[0].startTime"))
         watched.close("200")
+        if took[-1] < 1000:
+            break
     last = look(served.address)
     draws_everything(last)
     served.show(example(200, headline="something new"))

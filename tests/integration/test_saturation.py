@@ -13,8 +13,6 @@ from tests.integration.processes import System
 from tests.integration.stack import Stack, docker
 from tests.poll import poll_until
 
-pytestmark = pytest.mark.serial
-
 INVALID = 98
 STOPPED_SECONDS = 2.5
 
@@ -38,6 +36,7 @@ def test_a_client_without_enough_processor_makes_the_run_invalid(engine: None, f
         assert summary.headline.endswith(" by its CPU limit")
 
 
+@pytest.mark.serial
 @pytest.mark.slow
 def test_a_client_that_was_stopped_for_a_moment_passes(tmp_path: Path) -> None:
     """A client that is stopped once in a short run has latency and a long maximum lag, and the run passes."""

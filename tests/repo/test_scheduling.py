@@ -39,15 +39,27 @@ def test_shared(shared, number):
     work(f"shared{number}", 0.05)
 """
 
+UNIT_TESTS = """
+import os, time
+from pathlib import Path
+import pytest
+
+@pytest.mark.parametrize("number", range(8))
+def test_short(number):
+    began = time.time()
+    Path("spans", f"short{number}").write_text(f"{os.getpid()} {began} {time.time()}")
+"""
+
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with some tests, and the settings of this repository's tests."""
     folder = tmp_path_factory.mktemp("suite")
     (folder / "spans").mkdir()
-    (folder / "tests").mkdir()
+    (folder / "tests" / "unit").mkdir(parents=True)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = serial\nasyncio_default_fixture_loop_scope = function\n")
     (folder / "conftest.py").write_text((ROOT / "conftest.py").read_text(encoding="utf-8"))
+    (folder / "tests" / "unit" / "test_unit.py").write_text(UNIT_TESTS)
     (folder / "tests" / "test_all.py").write_text(TESTS)
     return folder
 
@@ -56,7 +68,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def spans(suite: Path) -> dict[str, tuple[int, float, float]]:
     """Which process ran each of these tests on two workers, from when to when."""
     done = run(suite)
-    assert "13 passed" in done.splitlines()[-1], done
+    assert "21 passed" in done.splitlines()[-1], done
     found = {}
     for path in (suite / "spans").iterdir():
         process, began, ended = path.read_text().split()
@@ -87,12 +99,20 @@ def test_other_tests_run_in_parallel(spans: dict[str, tuple[int, float, float]])
     assert 2 == len({process for name, (process, _, _) in spans.items() if name.startswith("beside")})
 
 
+def test_unit_tests_come_last(spans: dict[str, tuple[int, float, float]]) -> None:
+    """Unit tests start when the other tests have been assigned to workers, which hold a few of them back."""
+    short = min(began for name, (_, began, _) in spans.items() if name.startswith("short"))
+    others = sorted(began for name, (_, began, _) in spans.items() if name.startswith(("beside", "shared")))
+
+    assert others[len(others) // 2] < short
+
+
 def test_tests_of_one_fixture_share_a_worker(spans: dict[str, tuple[int, float, float]]) -> None:
     """Tests that use the same fixture of their module run on the same worker, which sets it up once."""
     assert 1 == len({process for name, (process, _, _) in spans.items() if name.startswith("shared")})
 
 
-@pytest.mark.parametrize(("chosen", "count"), [("alone", 3), ("alone or 0", 5), ("beside and 1", 1)])
+@pytest.mark.parametrize(("chosen", "count"), [("alone", 3), ("alone or 0", 6), ("beside and 1", 1)])
 def test_a_choice_of_tests_ends(suite: Path, chosen: str, count: int) -> None:
     """However few tests are chosen, all of them run and the workers end."""
     assert f"{count} passed" in run(suite, "-k", chosen).splitlines()[-1]

@@ -36,6 +36,7 @@ from tests.builders.runs import (
 )
 
 GOOD = good_run()
+SUMMARY = summary.encode(judged(GOOD))
 EVERY_LINE = [
     pytest.param(source, number, id=f"{source.path}:{number + 1}-{json.loads(line)['kind']}")
     for source, lines in GOOD.items()
@@ -115,7 +116,7 @@ def test_order_copies_and_rereads_change_nothing(order: list[Source], copied: li
         if not waiting[source]:
             del waiting[source]
 
-    assert summary.encode(judged(GOOD)) == summary.encode(reconcile(books, final=True))
+    assert SUMMARY == summary.encode(reconcile(books, final=True))
 
 
 def test_a_part_of_a_file_beside_it_changes_nothing() -> None:

@@ -5,6 +5,8 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import msgspec
@@ -71,17 +73,36 @@ def _snapshots(draw: st.DrawFn) -> Snapshot:
 
 
 class Outputs:
-    """All outputs of a run, parsed for comparison."""
+    """All outputs of a run, each parsed when a test compares it."""
 
     def __init__(self, run: Snapshot) -> None:
-        written = render_files(run)
-        self.json = json.loads(written["summary.json"])
-        self.terminal = summary_text.render(view(run, "files: here")).splitlines()
-        self.markdown = [
-            [cell.strip(" |") for cell in line.split(" | ")] for line in written["summary.md"].decode().splitlines()
-        ]
-        self.panel = ET.fromstring(written["junit.xml"])
-        self.csv = list(csv.DictReader(io.StringIO(written["clients.csv"].decode())))
+        self._run, self._written = run, render_files(run)
+
+    @cached_property
+    def json(self) -> Any:
+        """The summary."""
+        return json.loads(self._written["summary.json"])
+
+    @cached_property
+    def terminal(self) -> list[str]:
+        """The lines of the terminal."""
+        return summary_text.render(view(self._run, "files: here")).splitlines()
+
+    @cached_property
+    def markdown(self) -> list[list[str]]:
+        """The cells of every line of Markdown."""
+        lines = self._written["summary.md"].decode().splitlines()
+        return [[cell.strip(" |") for cell in line.split(" | ")] for line in lines]
+
+    @cached_property
+    def panel(self) -> ET.Element:
+        """The document of JUnit."""
+        return ET.fromstring(self._written["junit.xml"])
+
+    @cached_property
+    def csv(self) -> list[dict[str, str]]:
+        """The rows of the table of clients."""
+        return list(csv.DictReader(io.StringIO(self._written["clients.csv"].decode())))
 
     def line(self, begin: str) -> str:
         """Return the terminal's line with this beginning."""

@@ -47,6 +47,15 @@ async def is_cut(reader: asyncio.StreamReader) -> bool:
     return True
 
 
+async def has_begun(peer: socket.socket) -> None:
+    """Wait until a response has begun, without reading it; the test's own timeout ends a wait in vain."""
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            if peer.recv(1, socket.MSG_PEEK):
+                return
+        await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: loc", REQUEST + b"GET / HT"])
 async def test_a_request_has_a_deadline(sent: bytes) -> None:
     """A connection without a complete request is cut, also after an answered one and with bytes that trickle in."""
@@ -85,6 +94,7 @@ async def test_a_peer_that_does_not_read_is_cut(monkeypatch: pytest.MonkeyPatch)
             loop = asyncio.get_running_loop()
             await loop.sock_connect(idle_peer, ("127.0.0.1", port))
             await loop.sock_sendall(idle_peer, b"GET /report.html HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await has_begun(idle_peer)
             await asyncio.wait_for(was_cut.wait(), PATIENCE_SECONDS)
             received = bytearray()
             while piece := await asyncio.wait_for(loop.sock_recv(idle_peer, 65536), PATIENCE_SECONDS):

@@ -33,6 +33,10 @@ def by_cause(client: ClientResult) -> dict[str, int]:
     return {cause: count for cause, count in counts.items() if count}
 
 
+WHOLE = log("client-2", numbered_messages(range(1, 101)))
+"""The log of a client that received the first hundred messages."""
+
+
 @given(st.data())
 def test_exactly_what_was_harmed_is_reported(data: st.DataObject) -> None:
     """For k drops, k duplicates and k swaps at one client, exactly these are its faults, and the other has none."""
@@ -46,7 +50,7 @@ def test_exactly_what_was_harmed_is_reported(data: st.DataObject) -> None:
             continue
         came += [seq] * (2 if seq in doubles else 1)
         came += [seq - 1] if seq - 1 in swaps else []
-    harmed, whole = results(log("client-1", numbered_messages(came)), log("client-2", numbered_messages(range(1, 101))))
+    harmed, whole = results(log("client-1", numbered_messages(came)), WHOLE)
 
     assert (k, k, k) == (harmed.missing, harmed.duplicates, harmed.reordered)
     assert ({"sent_not_logged": k} if k else {}) == by_cause(harmed)
