@@ -1,7 +1,8 @@
 """Distributes tests over workers: those that share a fixture on the same worker, timing-sensitive ones at the end.
 
 Integration tests come before unit tests: they mostly wait, each for a different time, and unit tests, which are short,
-then occupy all workers until the end.
+then occupy all workers until the end. A browser starts after them, since Chromium aborts all its requests when a
+network interface appears or vanishes, as it does whenever a container test starts or stops a stack.
 
 xdist has groups of its own (``--dist loadgroup``), but appends their names to the tests' names and knows no group that
 runs alone.
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 ALONE = "alone"
 """Group of the tests that run while no other test does."""
 _SHORT = ("tests/unit/", "tests/repo/")
+_BROWSER = "::browser"
+"""End of the name of the group of tests that share a browser."""
 
 
 def group(item: pytest.Item) -> str | None:
@@ -48,7 +51,7 @@ def group(item: pytest.Item) -> str | None:
 
 
 class SerialLastScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
-    """Runs groups in parallel, unit tests last; when all have ended, the last worker left runs the group `ALONE`."""
+    """Runs groups in parallel, in the order of `_place`; then the last worker left runs the group `ALONE`."""
 
     workqueue: OrderedDict[str, dict[str, bool]]
 
@@ -89,5 +92,7 @@ class SerialLastScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist 
 
 
 def _place(group_name: str) -> int:
-    """Return the place of a group in the order: tests that wait, short tests, tests that run alone."""
-    return 2 if group_name == ALONE else int(group_name.startswith(_SHORT))
+    """Return the place of a group in the order: tests that wait, short tests, those with a browser, those alone."""
+    if group_name == ALONE:
+        return 3
+    return 2 if group_name.endswith(_BROWSER) else int(group_name.startswith(_SHORT))

@@ -163,7 +163,7 @@ def test_a_missing_sent_line_shows_in_the_residual(volumes: Volumes, copy: Path)
     path.write_bytes(b"".join(kept))
     made = judged(copy)
     assert ("INVALID", -400) == (made.verdict, made.totals.residual)
-    assert made.headline.startswith("client-1: the volumes do not close, residual -400")
+    assert made.headline.startswith("client-1: the books do not close, residual -400")
 
 
 @pytest.mark.containers

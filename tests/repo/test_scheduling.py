@@ -37,6 +37,14 @@ def shared():
 @pytest.mark.parametrize("number", range(4))
 def test_shared(shared, number):
     work(f"shared{number}", 0.05)
+
+@pytest.fixture(scope="module")
+def browser():
+    return os.getpid()
+
+@pytest.mark.parametrize("number", range(9))
+def test_browser(browser, number):
+    work(f"browser{number}", 0.01)
 """
 
 UNIT_TESTS = """
@@ -68,7 +76,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def spans(suite: Path) -> dict[str, tuple[int, float, float]]:
     """Which process ran each of these tests on two workers, from when to when."""
     done = run(suite)
-    assert "21 passed" in done.splitlines()[-1], done
+    assert "30 passed" in done.splitlines()[-1], done
     found = {}
     for path in (suite / "spans").iterdir():
         process, began, ended = path.read_text().split()
@@ -107,12 +115,20 @@ def test_unit_tests_come_last(spans: dict[str, tuple[int, float, float]]) -> Non
     assert others[len(others) // 2] < short
 
 
+def test_a_browser_starts_after_the_tests_that_wait(spans: dict[str, tuple[int, float, float]]) -> None:
+    """Tests with a browser start when all others have been assigned to workers, which hold a few of them back."""
+    browser = min(began for name, (_, began, _) in spans.items() if name.startswith("browser"))
+    others = sorted(began for name, (_, began, _) in spans.items() if name.startswith(("beside", "shared", "short")))
+
+    assert others[len(others) // 2] < browser
+
+
 def test_tests_of_one_fixture_share_a_worker(spans: dict[str, tuple[int, float, float]]) -> None:
     """Tests that use the same fixture of their module run on the same worker, which sets it up once."""
     assert 1 == len({process for name, (process, _, _) in spans.items() if name.startswith("shared")})
 
 
-@pytest.mark.parametrize(("chosen", "count"), [("alone", 3), ("alone or 0", 6), ("beside and 1", 1)])
+@pytest.mark.parametrize(("chosen", "count"), [("alone", 3), ("alone or 0", 7), ("beside and 1", 1)])
 def test_a_choice_of_tests_ends(suite: Path, chosen: str, count: int) -> None:
     """However few tests are chosen, all of them run and the workers end."""
     assert f"{count} passed" in run(suite, "-k", chosen).splitlines()[-1]

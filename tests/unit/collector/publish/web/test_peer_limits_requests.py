@@ -119,11 +119,24 @@ async def test_idle_connections_are_cut_for_new_ones() -> None:
 
 
 async def test_of_connections_made_at_once_each_cuts_another() -> None:
-    """Of ten connections that are made at the same time, as many stay as are allowed."""
-    async with served(RequestLimits(connections=3)) as port:
+    """Of ten connections that are made at the same time, as many stay as are allowed, and are answered."""
+    async with served(RequestLimits(connections=3, head_seconds=2 * PATIENCE_SECONDS)) as port:
         opened = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(10)))
+        watched = {asyncio.create_task(is_cut(reader)): (reader, writer) for reader, writer in opened}
+        cut: set[asyncio.Task[bool]] = set()
+        staying = set(watched)
+        while len(cut) < 7:
+            ended, staying = await asyncio.wait(staying, return_when=asyncio.FIRST_COMPLETED)
+            cut |= ended
 
-        assert 7 == sum(await asyncio.gather(*(is_cut(reader) for reader, _ in opened)))
+        assert all(task.result() for task in cut)
+        for task in staying:
+            task.cancel()
+        await asyncio.gather(*staying, return_exceptions=True)
+        for task in staying:
+            reader, writer = watched[task]
+            writer.write(REQUEST)
+            assert b"HTTP/1.1 200 OK\r\n" == await asyncio.wait_for(reader.readline(), PATIENCE_SECONDS)
         for _, open_writer in opened:
             open_writer.close()
 
