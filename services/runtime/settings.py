@@ -9,28 +9,42 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from services.contract.blocklog import MAX_BLOCK
 from services.contract.scalars import is_name
-from services.runtime.cli import closest
+from services.runtime.cli import closest, suggest
 from services.runtime.errors import BadSettings
 from services.runtime.rate_plan import read_plan
 
+VARIABLE = "[a-z][a-z0-9_]*"
+"""Pattern of the name of a variable of a feed profile."""
 ALL_INTERFACES = "*"
 """The value of ``HOST`` for every interface of this machine, IPv4 and IPv6."""
 
 
 class Setting(NamedTuple):
-    """A setting. ``read`` converts its text to a value, or raises ValueError with the expected form."""
+    """A setting.
+
+    Attributes:
+        name: environment variable.
+        default: its text when it is not set.
+        of: services that read it.
+        read: converts its text to a value, or raises ValueError with the expected form.
+        meaning: one line for the documents.
+        key: its key in a feed profile, ``table.key``; empty for a setting that profiles do not have. Several keys that
+            make one text, such as a path and its unit, are separated by commas.
+    """
 
     name: str
     default: str
     of: str
     read: Callable[[str], Any]
     meaning: str
+    key: str = ""
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
@@ -127,6 +141,17 @@ def _text(text: str) -> str:
     return text
 
 
+def _variables(text: str) -> dict[str, str]:
+    try:
+        # A value with spaces is quoted, as in a shell.
+        words = [word.partition("=") for word in shlex.split(text)]
+    except ValueError:  # a quote that is not closed
+        words = [(text, "", "")]
+    if not all(is_set and re.fullmatch(VARIABLE, name) for name, is_set, _ in words):
+        raise ValueError("names with values, separated by spaces: symbol=ethusdt depth=100")
+    return {name: value for name, _, value in words}
+
+
 SETTINGS = (
     Setting(
         "RATE",
@@ -193,7 +218,7 @@ SETTINGS = (
         "clients run by one process, each with its own log",
     ),
     Setting("CLIENT_ID", "", "client", _client_id, "the client's name; empty = the container's"),
-    Setting("SERVER_URL", "ws://server:8765", "client, collector", _url, "the feed"),
+    Setting("SERVER_URL", "ws://server:8765", "client, collector", _url, "the feed", key="connect.url"),
     Setting("VOLUMES", "/volumes", "all", _text, "where logs/, ledger/ and summary/ are; outside containers ./volumes"),
     Setting("THRESHOLDS", "", "collector", _text, "limits in k6's style: latency.p99<50ms, missing==0"),
     Setting("PAGE_PORT", "8766", "collector", _integer(0, 65535), "the page, on 127.0.0.1"),
@@ -206,34 +231,52 @@ EXTERNAL = (
         "FEED",
         "",
         "client",
-        _choice("", "streamgauge", "foreign"),
-        "streamgauge or foreign (an external feed); empty = foreign if another FEED_ setting is given",
+        _text,
+        "a profile: feeds/mine.toml, or the name of a preset; foreign = an external feed described by the other FEED_"
+        " settings alone, as empty with any of them; streamgauge = this project's own feed",
     ),
-    Setting("FEED_SEQ", "", "client", _text, "path of a record's sequence number: $.seq"),
+    Setting("FEED_VARIABLES", "", "client", _variables, "values of the profile's variables: symbol=ethusdt depth=100"),
+    Setting("FEED_SEQ", "", "client", _text, "path of a record's sequence number: $.seq", key="sequence.number"),
     Setting(
         "FEED_TIME",
         "",
         "client",
         _text,
         "path of the sender's time, and its unit if it does not follow from the size: $.ts ms",
+        key="time.path, time.unit",
     ),
-    Setting("FEED_KEY", "", "client", _text, "path of the key that separates several sequences"),
-    Setting("FEED_RECORDS", "", "client", _text, "path of the list of records in a message"),
-    Setting("FEED_MATCH", "", "client", _text, "regular expression whose one group is a record in a frame"),
-    Setting("FEED_HELLO", "", "client", _text, "messages sent after connecting, one a line"),
+    Setting("FEED_KEY", "", "client", _text, "path of the key that separates several sequences", key="sequence.key"),
+    Setting("FEED_RECORDS", "", "client", _text, "path of the list of records in a message", key="decode.records"),
+    Setting(
+        "FEED_MATCH",
+        "",
+        "client",
+        _text,
+        "regular expression whose one group is a record in a frame",
+        key="decode.match",
+    ),
+    Setting("FEED_HELLO", "", "client", _text, "messages sent after connecting, one a line", key="hello"),
     Setting(
         "FEED_RESUME",
         "",
         "client",
         _text,
         "messages sent instead after a reconnect, with {seq} or {next}, and {key}",
+        key="resume.send",
     ),
-    Setting("FEED_PING", "", "client", _text, "regular expression of the feed's own pings"),
-    Setting("FEED_PONG", "", "client", _text, "the answer to such a ping"),
-    Setting("FEED_IGNORE", "", "client", _text, "regular expression of frames that are not records"),
-    Setting("FEED_SUBPROTOCOL", "", "client", _text, "the subprotocol to ask for"),
+    Setting("FEED_PING", "", "client", _text, "regular expression of the feed's own pings", key="heartbeat.ping"),
+    Setting("FEED_PONG", "", "client", _text, "the answer to such a ping", key="heartbeat.pong"),
     Setting(
-        "FEED_SECONDS", "60", "client", _number(0, 10**7), "how long a run lasts; 0 = until the clients are stopped"
+        "FEED_IGNORE", "", "client", _text, "regular expression of frames that are not records", key="decode.ignore"
+    ),
+    Setting("FEED_SUBPROTOCOL", "", "client", _text, "the subprotocol to ask for", key="connect.subprotocols"),
+    Setting(
+        "FEED_SECONDS",
+        "60",
+        "client",
+        _number(0, 10**7),
+        "how long a run lasts; 0 = until the clients are stopped",
+        key="end.seconds",
     ),
     Setting(
         "FEED_SILENCE",
@@ -241,21 +284,49 @@ EXTERNAL = (
         "client",
         _optional(_number(0.01, 10**7)),
         "longest permitted time without a record, in seconds; empty = derived from the feed's rhythm",
+        key="end.silence",
     ),
-    Setting("FEED_END", "", "client", _text, "conditions that end the feed, one a line: close 1000"),
-    Setting("FEED_MAX_BYTES", "1048576", "client", _integer(128, 2**28), "a longer message is refused"),
     Setting(
-        "FEED_CONNECTS", "5", "client", _number(0.01, 1000), "connections that one process begins per second, at most"
+        "FEED_END",
+        "",
+        "client",
+        _text,
+        "conditions that end the feed, one a line: close 1000",
+        key="end.close, end.match, end.messages, end.last",
     ),
-    Setting("FEED_AUTHORIZATION_FILE", "", "client", _text, "a file with the value of the Authorization header"),
-    Setting("FEED_CA_FILE", "", "client", _text, "certificates to trust beside the system's"),
-    Setting("FEED_PROXY", "", "client", _text, "a proxy: http://proxy:3128"),
+    Setting(
+        "FEED_MAX_BYTES",
+        "1048576",
+        "client",
+        _integer(128, 2**28),
+        "a longer message is refused",
+        key="connect.max_bytes",
+    ),
+    Setting(
+        "FEED_CONNECTS",
+        "5",
+        "client",
+        _number(0.01, 1000),
+        "connections that one process begins per second, at most",
+        key="connect.per_second",
+    ),
+    Setting(
+        "FEED_AUTHORIZATION_FILE",
+        "",
+        "client",
+        _text,
+        "a file with the value of the Authorization header",
+        key="connect.authorization_file",
+    ),
+    Setting("FEED_CA_FILE", "", "client", _text, "certificates to trust beside the system's", key="connect.ca_file"),
+    Setting("FEED_PROXY", "", "client", _text, "a proxy: http://proxy:3128", key="connect.proxy"),
 )
 """How a client receives an external feed, one that is not generated by this project's server.
 
 Their table is in ``docs/guides/external-feeds.md``.
 """
 
+_FEED_NAMES = [setting.name for setting in EXTERNAL]
 BY_NAME = {setting.name: setting for setting in (*SETTINGS, *EXTERNAL)}
 
 
@@ -263,6 +334,11 @@ def is_external_feed(environment: Mapping[str, str]) -> bool:
     """Return whether the feed is external: any FEED_ setting is enough, unless ``FEED`` is ``streamgauge``."""
     is_set = any(environment.get(setting.name, "").strip() for setting in EXTERNAL)
     return is_set and environment.get("FEED", "").strip() != "streamgauge"
+
+
+def names_profile(environment: Mapping[str, str]) -> bool:
+    """Return whether ``FEED`` names a profile, which may contain the feed's address."""
+    return environment.get("FEED", "").strip() not in ("", "foreign", "streamgauge")
 
 
 def read(environment: Mapping[str, str], names: Iterable[str]) -> dict[str, Any]:
@@ -289,6 +365,10 @@ def _misspelt(environment: Mapping[str, str]) -> Iterable[str]:
     # Short names such as PATH belong to other programs.
     for name in sorted(environment):
         if name in BY_NAME or len(name) < 5:
+            continue
+        if name.startswith("FEED_"):
+            # This project's prefix: a setting of a feed that nothing reads would be missed silently.
+            yield f"{name}: no such setting; {suggest(name, _FEED_NAMES) or 'docs/guides/external-feeds.md lists them'}"
             continue
         # A high cutoff: most variables belong to other programs, and a false alarm would prevent the start.
         near = closest(name, BY_NAME, cutoff=0.88)

@@ -8,7 +8,7 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -59,7 +59,7 @@ async def external_subscribers(
     authorization(settings.reach)
     clients = list(clients)
     logs = clients[0][1].logs
-    shared, invoked_by = settings_of(os.environ), invocation.current(os.environ)
+    shared, invoked_by = settings_of(settings.given), invocation.current(os.environ)
     run = await asyncio.to_thread(
         join, logs, settings.reach.shown, settings.seconds, clock.now_us(), shared, invoked_by
     )
@@ -73,7 +73,12 @@ async def external_subscribers(
 
 
 class ExternalSubscriber:
-    """Receives one run of an external feed under one name, until the run is over or the client is stopped."""
+    """Receives one run of an external feed under one name, until the run is over or the client is stopped.
+
+    Attributes:
+        name: of the client.
+        on_frame: called with every frame and its arrival time (epoch nanoseconds) before it is decoded, if it is set.
+    """
 
     def __init__(
         self,
@@ -98,6 +103,7 @@ class ExternalSubscriber:
         self._writing: asyncio.Task[None] | None = None
         # Whether this connection has brought a record, and whether the server is known to accept this client.
         self._opened_at, self._is_useful, self._was_accepted = 0.0, False, False
+        self.on_frame: Callable[[bytes, int], None] | None = None
         self._end_condition: str | None = None
         self._ended = asyncio.Event()
 
@@ -229,6 +235,8 @@ class ExternalSubscriber:
 
     async def _handle(self, connection: StampedConnection, frame: str | bytes, received_ns: int) -> None:
         pings, data = self._settings.pings, frame.encode() if isinstance(frame, str) else frame
+        if self.on_frame is not None:
+            self.on_frame(data, received_ns)
         condition = self._settings.ending.by_message(data)
         answer = pings.answer(data)
         if answer and condition is None:
