@@ -37,14 +37,14 @@ class Confirmed(NamedTuple):
         return [one for one in proposals if one.key not in dropped]
 
 
-def confirm(records: Sequence[ExternalMessage]) -> Confirmed:
-    """Return what records, read by the operator's settings, confirm."""
+def confirm(records: Sequence[ExternalMessage], step: int = 1) -> Confirmed:
+    """Return what records, read by the operator's settings, confirm; their numbers should rise by ``step``."""
     numbers = {at: int(record.seq) for at, record in enumerate(records) if record.seq is not None}
     firsts = {at: int(record.first_seq) for at, record in enumerate(records) if record.first_seq is not None}
     before = {at: int(record.prev_seq) for at, record in enumerate(records) if record.prev_seq is not None}
     keys = {at: record.key for at, record in enumerate(records)}
     return Confirmed(
-        check_numbering(numbers, keys, firsts, before),
+        check_numbering(numbers, keys, firsts, before, step),
         bool(records) and len(numbers) == len(records),
         bool(records) and all(record.latency_ns is not None for record in records),
     )

@@ -29,8 +29,8 @@ _PROTOCOLS = (
     ("home-assistant", rb"^\{\"type\": ?\"auth_required\",.*\"ha_version\""),
     ("phoenix", rb"^\[(?:null|\"[^\"]*\"),(?:null|\"[^\"]*\"),\"[^\"]*\",\"phx_"),
     ("mattermost", rb"^\{\"event\": ?\"hello\",.*\"server_version\""),
-    ("coinbase-advanced", rb"^\{\"channel\":\"[a-z0-9_]+\",.*\"sequence_num\":"),
-    ("deribit", rb"\"method\":\"subscription\",\"params\":\{\"channel\":\"[a-z]+\."),
+    ("coinbase-advanced", rb"\"sequence_num\":[0-9]"),
+    ("deribit", rb"\"method\":\"subscription\",\"params\":\{\"channel\":\"book\."),
     ("jsonrpc", rb"\"method\":\"eth_subscription\""),
 )
 """Presets, and the messages by which each is known."""
@@ -63,8 +63,19 @@ def find_framing(messages: Sequence[bytes]) -> tuple[Framing, list[list[bytes]]]
 def find_protocol(messages: Iterable[bytes]) -> str | None:
     """Return the preset whose protocol these messages speak, None if it is none of those that are known."""
     return next(
-        (name for message in messages for name, pattern in _PROTOCOLS if re.search(pattern, message, re.DOTALL)), None
+        (
+            name
+            for message in map(_compact, messages)
+            for name, pattern in _PROTOCOLS
+            if re.search(pattern, message, re.DOTALL)
+        ),
+        None,
     )
+
+
+def _compact(message: bytes) -> bytes:
+    # Many servers write JSON with a space after each colon and comma.
+    return re.sub(rb'(?<=["\w\]}])([:,])\s+(?=["{\[\w-])', rb"\1", message)
 
 
 def is_json(text: bytes) -> bool:

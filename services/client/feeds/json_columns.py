@@ -21,11 +21,11 @@ _MAX_ITEMS = 3
 """A longer list is data, such as an order book, and no frame of values with fixed places."""
 
 
-def columns_of(records: Sequence[Any]) -> dict[str, dict[int, Scalar]]:
-    """Return the columns of records, in the order in which their paths appear."""
+def columns_of(records: Sequence[Any], root: str = "$") -> dict[str, dict[int, Scalar]]:
+    """Return the columns of records, in the order in which their paths appear; ``root`` begins every path."""
     columns: dict[str, dict[int, Scalar]] = {}
     for index, record in enumerate(records):
-        for count, (path, value) in enumerate(scalars(record)):
+        for count, (path, value) in enumerate(scalars(record, root)):
             if count >= _MAX_PATHS:
                 break
             columns.setdefault(path, {})[index] = value

@@ -43,13 +43,16 @@ class LookedAt(NamedTuple):
 
 
 class _Kept:
-    """The first messages of a feed."""
+    """The first messages of a feed that came before a time, which is the end of the client's run."""
 
-    def __init__(self) -> None:
+    def __init__(self, until_ns: int) -> None:
+        self._until_ns = until_ns
         self.messages: list[ReceivedMessage] = []
         self.count = self._bytes = 0
 
     def add(self, data: bytes, received_ns: int) -> None:
+        if received_ns >= self._until_ns:
+            return
         self.count += 1
         self._bytes += len(data)
         if len(self.messages) < MAX_MESSAGES and self._bytes <= _MAX_BYTES:
@@ -64,6 +67,8 @@ class _Remarks(logging.Handler):
         self.reasons: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage() == "not connected":
+            return  # the lines about connections have the reason
         reason = getattr(record, "why", None) or record.getMessage()
         if reason not in self.reasons:
             self.reasons.append(str(reason))
@@ -75,7 +80,8 @@ async def look(settings: FeedSettings, seconds: float) -> LookedAt:
     Raises:
         BadSettings: a file that the settings name cannot be used.
     """
-    kept = _Kept()
+    clock = Clock()
+    kept = _Kept(clock.now_ns() + round(seconds * 1e9))
     with tempfile.TemporaryDirectory(prefix="streamgauge-") as folder, _collected() as remarks:
         logs = Path(folder) / "logs"
         logs.mkdir()
@@ -84,7 +90,7 @@ async def look(settings: FeedSettings, seconds: float) -> LookedAt:
             instance="look", boot=boot_id(), host=socket.gethostname(),
         )  # fmt: skip
         brief = dataclasses.replace(settings, seconds=seconds)
-        (client,) = await external_subscribers(brief, [("look", config)], Clock(), RateLimitedLog())
+        (client,) = await external_subscribers(brief, [("look", config)], clock, RateLimitedLog())
         client.on_frame = kept.add
         try:
             await client.run()

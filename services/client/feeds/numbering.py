@@ -28,14 +28,15 @@ class Numbering(NamedTuple):
     """How the records of a feed are numbered.
 
     Attributes:
-        kind: ``one``: each number is one more than the one before; ``range``: each record covers the numbers from
-            ``first`` on; ``link``: each record names the number before it; ``rising``: the numbers rise, by any steps.
+        kind: ``one``: each number is ``step`` more than the one before, usually 1; ``range``: each record covers the
+            numbers from ``first`` on; ``link``: each record names the number before it; ``rising``: the numbers rise, by any steps.
         number: path of the number.
         first: path of the first number of a range, None unless the kind is ``range``.
         previous: path of the number before, None without one.
         key: paths that together tell several sequences apart; empty for one sequence.
         numbered: records that have a number.
         share: share of the steps between them that are as the kind says.
+        step: by how much the numbers rise, if they rise by the same step.
     """
 
     kind: Kind
@@ -45,6 +46,7 @@ class Numbering(NamedTuple):
     key: tuple[str, ...]
     numbered: int
     share: float
+    step: int = 1
 
 
 def find_numbering(columns: Columns, without: Sequence[str] = ()) -> Numbering | None:
@@ -70,7 +72,9 @@ def find_numbering(columns: Columns, without: Sequence[str] = ()) -> Numbering |
     return min(found, key=_Rank(most), default=None)
 
 
-def check_numbering(numbers: Series, keys: Mapping[int, object], firsts: Series, previous: Series) -> Numbering | None:
+def check_numbering(
+    numbers: Series, keys: Mapping[int, object], firsts: Series, previous: Series, step: int = 1
+) -> Numbering | None:
     """Return how numbers follow each other that were read by an operator's settings; None if nothing explains them.
 
     Args:
@@ -78,17 +82,18 @@ def check_numbering(numbers: Series, keys: Mapping[int, object], firsts: Series,
         keys: of their sequences.
         firsts: the first numbers of ranges, empty if no setting names them.
         previous: the numbers before, empty if no setting names them.
+        step: by how much the numbers should rise.
     """
     series = {"the number": numbers, "the first number": firsts, "the number before": previous}
     found = _numberings("the number", {name: one for name, one in series.items() if one}, (), keys) if numbers else ()
-    return next((one for one in found if one.kind != "rising"), None)
+    return next((one for one in found if one.kind != "rising" and (one.kind != "one" or one.step == step)), None)
 
 
 def describe(found: Numbering) -> str:
     """Return one sentence about a numbering."""
     each = f" of each {' and '.join(found.key)}" if found.key else ""
     sentence = {
-        "one": f"numbers found at {found.number}; those{each} rise by one",
+        "one": f"numbers found at {found.number}; those{each} rise by {'one' if found.step == 1 else found.step}",
         "range": f"numbers found at {found.number}; those{each} come as ranges from {found.first}",
         "link": f"numbers found at {found.number}; each{each} names the one before at {found.previous}",
         "rising": f"numbers found at {found.number} rise, but not by one: they do not show what is missing",
@@ -102,12 +107,13 @@ class _Rank:
     def __init__(self, most: int) -> None:
         self._most = most
 
-    def __call__(self, one: Numbering) -> tuple[bool, bool, int, int, bool, int, str]:
+    def __call__(self, one: Numbering) -> tuple[bool, bool, int, bool, int, bool, int, str]:
         kinds: tuple[Kind, ...] = ("one", "range", "link", "rising")
         return (
             one.kind == "rising",
             one.numbered < 0.8 * self._most,
             len(one.key),
+            one.step > 1,
             kinds.index(one.kind),
             _NAMED.search(one.number) is None,
             len(one.number),
@@ -136,9 +142,9 @@ def _numberings(
     if len(steps) < MIN_RECORDS - 1:
         return
     rising = _share(series[now] > series[before] for before, now in steps)
-    ones = _share(series[now] == series[before] + 1 for before, now in steps)
-    if ones >= _MIN_SHARE:
-        yield Numbering("one", path, None, None, key, len(series), ones)
+    ((step, times),) = Counter(series[now] - series[before] for before, now in steps).most_common(1)
+    if step == 1 and times >= _MIN_SHARE * len(steps):
+        yield Numbering("one", path, None, None, key, len(series), times / len(steps))
         return
     if rising < _MIN_SHARE:
         # The sign of life of a linked feed repeats its number.
@@ -162,6 +168,8 @@ def _numberings(
     elif linked:
         previous, share = max(linked, key=lambda one: one[1])
         yield Numbering("link", path, None, previous, key, len(series), share)
+    elif step > 0 and times >= _MIN_SHARE * len(steps):
+        yield Numbering("one", path, None, None, key, len(series), times / len(steps), step)
     elif not key:
         yield Numbering("rising", path, None, None, key, len(series), rising)
 

@@ -65,11 +65,22 @@ class Analysis(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """Records, where they are in their messages, and when they came."""
+    """Records: where they are in their messages, the message of each, and when they came."""
 
     where: str | None
     values: list[Any]
+    messages: list[Any]
     received_ns: list[int]
+
+    @property
+    def columns(self) -> dict[str, dict[int, Scalar]]:
+        """The columns of the records; of records in a list also those of the message, whose paths begin with ``$$``."""
+        columns = columns_of(self.values)
+        if self.where is not None:
+            inside = f"${self.where}["
+            around = columns_of(self.messages, "$$")
+            columns |= {path: column for path, column in around.items() if not path.startswith(inside)}
+        return columns
 
 
 def analyse(messages: Sequence[ReceivedMessage]) -> Analysis:
@@ -87,13 +98,18 @@ def analyse(messages: Sequence[ReceivedMessage]) -> Analysis:
         note = "no message is JSON: FEED_MATCH can name the part that is" if messages else "no message came"
         return Analysis(tuple(framings), (note,), preset, None)
     rows, listed = _best_rows(values)
-    columns = columns_of(rows.values)
+    columns = rows.columns
     time = _find_time(columns, rows.received_ns)
     times = [path for path in columns if _lags(columns[path], rows.received_ns)]
     numbering = find_numbering(columns, times)
     notes = [] if numbering is not None else ["no value rises from record to record: without numbers nothing is missed"]
     proposals = [*framings, *listed, *_numbers(numbering), *time]
-    if numbering is not None and rows.where is None:
+    first = next(iter(columns[numbering.number].values()), None) if numbering is not None else None
+    if first in (0, 1):
+        notes.append(
+            f"the numbers begin at {first}: if every connection counts for itself, sequence.scope is connection"
+        )
+    if numbering is not None and rows.where in (None, "$"):
         proposals += _ignorable(rows.values, numbering)
     notes += _other_notes([value for value, _ in values])
     return Analysis(tuple(proposals), tuple(notes), preset, numbering)
@@ -108,7 +124,8 @@ def _decoded(data: bytes) -> Any:
 
 def _best_rows(values: Sequence[tuple[Any, int]]) -> tuple[_Rows, list[Proposal]]:
     """Return the records, and the proposals that say where they are: the messages, or the items of a list in each."""
-    whole = _Rows(None, [value for value, _ in values], [at for _, at in values])
+    messages = [value for value, _ in values]
+    whole = _Rows(None, messages, messages, [at for _, at in values])
     is_framed = sum(isinstance(value, list) for value in whole.values) > len(values) / 2
     at_items = Counter(path for value in whole.values for path, _ in lists_in(value))
     several = {path for value in whole.values for path, items in lists_in(value) if len(items) > 1}
@@ -116,21 +133,27 @@ def _best_rows(values: Sequence[tuple[Any, int]]) -> tuple[_Rows, list[Proposal]
         return whole, []
     # The list that is in most messages, if its items have numbers and the messages have none.
     for path, _ in at_items.most_common(3):
-        pairs = [
-            (item, at) for value, at in values for found, items in lists_in(value) if found == path for item in items
-        ]
-        rows = _Rows(path, [item for item, _ in pairs], [at for _, at in pairs])
+        rows = _items_at(path, values)
         if _is_numbered(rows):
             proposal = Proposal("decode.records", path, f"a message has a list of records at {path}")
             return rows, [] if path == "$" else [proposal]
-    if is_framed and at_items.get("$", 0) < len(values) / 2:
+    if not is_framed:
+        return whole, []
+    if at_items["$"] < len(values) / 2:
         return whole, [Proposal("decode.list", "record", "a message is a list with values at fixed places")]
-    return whole, []
+    return _items_at("$", values), []
+
+
+def _items_at(path: str, values: Sequence[tuple[Any, int]]) -> _Rows:
+    found = [
+        (item, value, at) for value, at in values for where, items in lists_in(value) if where == path for item in items
+    ]
+    return _Rows(path, *(list(column) for column in zip(*found, strict=True)))
 
 
 def _is_numbered(rows: _Rows, lists: Iterable[str] = ()) -> bool:
     """Return whether most records have a number that shows what is missing, and that is in none of these lists."""
-    columns = columns_of(rows.values)
+    columns = rows.columns
     times = [path for path in columns if _lags(columns[path], rows.received_ns)]
     found = find_numbering(columns, times)
     if found is None or found.kind == "rising" or found.numbered <= len(rows.values) / 2:
@@ -146,6 +169,8 @@ def _numbers(found: Numbering | None) -> list[Proposal]:
         proposals.append(Proposal("sequence.first", found.first, f"the first number of a range is at {found.first}"))
     if found.previous is not None:
         proposals.append(Proposal("sequence.previous", found.previous, f"the number before is at {found.previous}"))
+    if found.step != 1:
+        proposals.append(Proposal("sequence.step", str(found.step), "the number rises by this step"))
     if found.key:
         proposals.append(Proposal("sequence.key", ",".join(found.key), "each has a sequence of its own"))
     return proposals
@@ -167,7 +192,7 @@ def _find_time(columns: Columns, received_ns: Sequence[int]) -> list[Proposal]:
     most = max(map(len, found.values()), default=0)
     closest = min(
         (path for path, lags in found.items() if len(lags) >= 0.8 * most),
-        key=lambda path: (abs(median(found[path])), len(path), path),
+        key=lambda path: (len(found[path]) < most, abs(median(found[path])), len(path), path),
         default=None,
     )
     if closest is None:
@@ -213,7 +238,10 @@ def _marks(value: Any) -> list[tuple[str, str]]:
 
 
 def _other_notes(values: Sequence[Any]) -> list[str]:
-    pings = [value for value in values if "ping" in {text.lower() for _, text in _marks(value)}]
+    words = [
+        {*value, *(text.lower() for _, text in _marks(value))} if isinstance(value, dict) else () for value in values
+    ]
+    pings = [value for value, found in zip(values, words, strict=True) if "ping" in found]
     if not pings:
         return []
     shown = msgspec.json.encode(pings[0])[:80].decode("utf-8", "replace")

@@ -56,7 +56,7 @@ def of_look(seen: LookedAt, settings: FeedSettings, analysis: Analysis, seconds:
     missing = list(_not_found(seen, settings))
     if missing:
         yield "\n".join(["", "not found", *(f"  {line}" for line in missing)])
-    confirmed = confirm(seen.records)
+    confirmed = confirm(seen.records, int(settings.given.get("FEED_STEP", "").strip() or 1))
     if confirmed.numbering is not None:
         yield f"\n{_confirmation(confirmed.numbering, len(seen.records))}"
     differing = [one for one in confirmed.left(analysis.proposals) if not _is_given(settings, one)]
@@ -72,7 +72,8 @@ def of_look(seen: LookedAt, settings: FeedSettings, analysis: Analysis, seconds:
 
 
 def _confirmation(found: Numbering, records: int) -> str:
-    what = {"one": "rise by one", "range": "come as ranges without a gap", "link": "each name the one before"}
+    step = "one" if found.step == 1 else found.step
+    what = {"one": f"rise by {step}", "range": "come as ranges without a gap", "link": "each name the one before"}
     share = "" if found.share == 1 else f", in {found.share:.1%} of the steps"
     return f"the numbers of {found.numbered:,} of {records:,} records {what.get(found.kind, 'rise')}{share}"
 
@@ -92,7 +93,7 @@ def _summary(seen: LookedAt, seconds: float) -> str:
                 lines.append(said)
     rate = f", {seen.total / seconds:.3g} a second" if seen.total else ""
     lines.append(f"{seen.total:,} messages{rate}; {len(seen.records):,} records in them")
-    if not seen.total and any(line.event == "opened" for line in seen.connections):
+    if not seen.total and {line.event for line in seen.connections} == {"opened", "sealed"}:
         lines.append("connected, and nothing came: many feeds want a message first (FEED_HELLO, hello in a profile)")
     return "\n".join([*lines, *(f"client: {remark}" for remark in seen.remarks if remark not in "\n".join(lines))])
 
@@ -164,6 +165,7 @@ def _toml(proposals: Sequence[Proposal]) -> Iterator[str]:
     for one in sorted(proposals, key=lambda one: one.key.partition(".")[0]):
         name, _, key = one.key.partition(".")
         if name != table:
+            yield from ([""] if table else [])
             yield f"[{name}]"
             table = name
         yield f"{key} = {_toml_value(one)}"

@@ -64,7 +64,7 @@ def test_decompression_is_bounded() -> None:
         (b'{"type":"welcome"}', "actioncable"),
         (b'{"type":"connection_ack"}', "graphql-ws"),
         (b'{"push":{"channel":"news","pub":{"data":1}}}', "centrifugo"),
-        (b'{"t":null,"s":null,"op":10,"d":{"heartbeat_interval":41250}}', "discord"),
+        (b'{"t": null, "s": null, "op": 10, "d": {"heartbeat_interval": 41250}}', "discord"),
         (b'{"type":"auth_required","ha_version":"2026.1"}', "home-assistant"),
         (b'["1","1","room:lobby","phx_reply",{"status":"ok"}]', "phoenix"),
         (b'{"seq":1}', None),

@@ -91,6 +91,17 @@ def test_numbers_of_a_few_records_do_not_count() -> None:
     assert "$.seq" == numbering.number
 
 
+def test_numbers_that_rise_by_another_step() -> None:
+    """Numbers that rise by the same step, other than one, have that step; ranges of one width stay ranges."""
+    numbering, as_ranges = found([{"n": 17 * number} for number in range(9)]), found(ranges(*[5] * 9))
+
+    assert numbering is not None
+    assert ("one", 17) == (numbering.kind, numbering.step)
+    assert "those rise by 17" in describe(numbering)
+    assert as_ranges is not None
+    assert ("range", "$.u") == (as_ranges.kind, as_ranges.number)
+
+
 def test_numbers_that_merely_rise() -> None:
     """Numbers that rise by any steps are named as such."""
     numbering = found([{"id": number * number} for number in range(2, 30)])
