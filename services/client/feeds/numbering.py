@@ -29,7 +29,8 @@ class Numbering(NamedTuple):
 
     Attributes:
         kind: ``one``: each number is ``step`` more than the one before, usually 1; ``range``: each record covers the
-            numbers from ``first`` on; ``link``: each record names the number before it; ``rising``: the numbers rise, by any steps.
+            numbers from ``first`` on; ``link``: each record names the number before it; ``rising``: the numbers rise,
+            by any steps.
         number: path of the number.
         first: path of the first number of a range, None unless the kind is ``range``.
         previous: path of the number before, None without one.
