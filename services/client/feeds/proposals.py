@@ -56,12 +56,14 @@ class Analysis(NamedTuple):
         notes: what else was seen, a sentence each.
         preset: the preset whose protocol the messages speak, None for none.
         numbering: how the records are numbered, None without numbers.
+        first: the first number, None without numbers.
     """
 
     proposals: tuple[Proposal, ...]
     notes: tuple[str, ...]
     preset: str | None
     numbering: Numbering | None
+    first: int | None = None
 
 
 class _Rows(NamedTuple):
@@ -104,15 +106,11 @@ def analyse(messages: Sequence[ReceivedMessage]) -> Analysis:
     numbering = find_numbering(columns, times)
     notes = [] if numbering is not None else ["no value rises from record to record: without numbers nothing is missed"]
     proposals = [*framings, *listed, *_numbers(numbering), *time]
-    first = next(iter(columns[numbering.number].values()), None) if numbering is not None else None
-    if first in (0, 1):
-        notes.append(
-            f"the numbers begin at {first}: if every connection counts for itself, sequence.scope is connection"
-        )
     if numbering is not None and rows.where in (None, "$"):
         proposals += _ignorable(rows.values, numbering)
     notes += _other_notes([value for value, _ in values])
-    return Analysis(tuple(proposals), tuple(notes), preset, numbering)
+    first = None if numbering is None else integer_of(next(iter(columns[numbering.number].values())))
+    return Analysis(tuple(proposals), tuple(notes), preset, numbering, first)
 
 
 def _decoded(data: bytes) -> Any:

@@ -59,16 +59,31 @@ def of_look(seen: LookedAt, settings: FeedSettings, analysis: Analysis, seconds:
     confirmed = confirm(seen.records, int(settings.given.get("FEED_STEP", "").strip() or 1))
     if confirmed.numbering is not None:
         yield f"\n{_confirmation(confirmed.numbering, len(seen.records))}"
-    differing = [one for one in confirmed.left(analysis.proposals) if not _is_given(settings, one)]
+    differing = _differing(confirmed.left(analysis.proposals), settings)
     if analysis.preset not in (None, settings.given.get("FEED")):
         yield f"\nlooks like the preset {analysis.preset}: python -m services.client feeds show {analysis.preset}"
-    if analysis.notes:
-        yield "\n".join(["", "seen", *(f"  {note}" for note in analysis.notes)])
+    notes = [*_scope_note(analysis, settings), *(() if confirmed.numbering is not None else analysis.notes)]
+    if notes:
+        yield "\n".join(["", "seen", *(f"  {note}" for note in notes)])
     if differing:
         yield "\n".join(["", "proposed", *_proposed(differing)])
         yield "\n".join(["", "in a profile, such as feeds/mine.toml", "", *_toml(differing)])
-    elif confirmed.numbering is not None:
+    elif confirmed.numbering is not None or (seen.records and analysis.proposals):
         yield "\nnothing else is proposed"
+
+
+def _scope_note(analysis: Analysis, settings: FeedSettings) -> Iterator[str]:
+    if analysis.first in (0, 1) and not settings.given.get("FEED_SCOPE", "").strip():
+        begins = f"the numbers begin at {analysis.first}"
+        yield f"{begins}: if every connection counts for itself, FEED_SCOPE (sequence.scope) is connection"
+
+
+def _differing(proposals: Sequence[Proposal], settings: FeedSettings) -> list[Proposal]:
+    differing = [one for one in proposals if not _is_given(settings, one)]
+    if any(one.key == "time.path" for one in differing):
+        # Another path has its own unit, also if it is the same.
+        return [one for one in proposals if one in differing or one.key == "time.unit"]
+    return differing
 
 
 def _confirmation(found: Numbering, records: int) -> str:
@@ -86,13 +101,15 @@ def shortened(text: str, width: int) -> str:
 def _summary(seen: LookedAt, seconds: float) -> str:
     lines = []
     for line in seen.connections:
-        if line.event in ("refused", "closed"):
+        if line.event in ("refused", "closed", "sealed") and (line.reason or line.code):
             code = "" if line.code is None else f" {line.code}"
-            said = f"{line.event}{code}: {line.reason or 'without a reason'}"
-            if said not in lines:
-                lines.append(said)
+            said = f"{code}: {line.reason or 'without a reason'}"
+            # The last line of a log repeats why there was no connection.
+            if said not in "\n".join(lines):
+                lines.append(f"{'' if line.event == 'sealed' else line.event}{said}".removeprefix(": "))
     rate = f", {seen.total / seconds:.3g} a second" if seen.total else ""
-    lines.append(f"{seen.total:,} messages{rate}; {len(seen.records):,} records in them")
+    messages = f"{seen.total:,} message{'' if seen.total == 1 else 's'}"
+    lines.append(f"{messages}{rate}; records in them: {len(seen.records):,}")
     if not seen.total and {line.event for line in seen.connections} == {"opened", "sealed"}:
         lines.append("connected, and nothing came: many feeds want a message first (FEED_HELLO, hello in a profile)")
     return "\n".join([*lines, *(f"client: {remark}" for remark in seen.remarks if remark not in "\n".join(lines))])
