@@ -171,11 +171,17 @@ def _step(path: KeyPath, step: Any) -> str:
         return _line(scalar_text(path, step))
     if step.keys() == {"send"}:
         return _line(scalar_text((*path, "send"), step["send"]))
-    if "wait" in step and step.keys() <= {"wait", "seconds"}:
-        seconds = step.get("seconds")
-        limit = "" if seconds is None else f" {scalar_text((*path, 'seconds'), seconds)}s"
+    if step.keys() == {"file"}:
+        return f"file:{_line(scalar_text((*path, 'file'), step['file']))}"
+    kind = next((kind for kind in ("wait", "command") if step.keys() - {"seconds"} == {kind}), None)
+    if kind is None:
+        raise Unsuitable(path, "a step with send, file, wait or command; the last two perhaps with seconds")
+    limit = f" {scalar_text((*path, 'seconds'), step['seconds'])}s" if "seconds" in step else ""
+    if kind == "wait":
         return f"wait{limit}:{_line(scalar_text((*path, 'wait'), step['wait']))}"
-    raise Unsuitable(path, "a step with send, or with wait and perhaps seconds")
+    if not isinstance(step["command"], list):
+        raise Unsuitable((*path, "command"), 'a list like ["program", "argument"]')
+    return f"command{limit}:{json.dumps([scalar_text((*path, 'command'), part) for part in step['command']])}"
 
 
 _MADE: dict[str, Callable[[Mapping[str, Any]], str]] = {"FEED_TIME": _time, "FEED_END": _end, "FEED_HELLO": _hello}

@@ -29,6 +29,8 @@ from services.client.external.profile_texts import captured_in, fill, text_of, v
         ("FEED_END", {"end.match": ["a", "b"], "end.last": 9}, "message a\nmessage b\nlast 9"),
         ("FEED_HELLO", {"hello": "one\ntwo"}, "one\ntwo"),
         ("FEED_HELLO", {"hello": {"send": "one"}}, "one"),
+        ("FEED_HELLO", {"hello": [{"file": "feeds/login"}]}, "file:feeds/login"),
+        ("FEED_HELLO", {"hello": [{"command": ["./login", "-x"], "seconds": 5}]}, 'command 5s:["./login", "-x"]'),
         ("FEED_HELLO", {"hello": [{"wait": "^0"}, {"wait": "^4", "seconds": 2.5}, "x"]}, "wait:^0\nwait 2.5s:^4\nx"),
     ],
 )
