@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from services.runtime.settings import BY_NAME, EXTERNAL, Setting
+from services.runtime.setting_values import Setting
+from services.runtime.settings import BY_NAME, EXTERNAL
 from tests.repo.markdown import rows
 from tests.repo.repository import compose, text
 

@@ -17,7 +17,8 @@ from services.client.external.profile_texts import Unsuitable
 from services.client.external.toml_lines import KeyPath, key_lines, line_of
 from services.runtime.cli import suggest
 from services.runtime.errors import BadSettings
-from services.runtime.settings import BY_NAME, EXTERNAL, VARIABLE
+from services.runtime.setting_values import VARIABLE
+from services.runtime.settings import BY_NAME, EXTERNAL
 
 PRESETS = Path(__file__).parent / "presets"
 """The folder of the profiles that ship with the client."""

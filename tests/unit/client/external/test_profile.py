@@ -132,7 +132,7 @@ def test_the_settings_of_a_profile_count_for_the_run(tmp_path: Path) -> None:
         ("[sequence]\nnumber = ['$.u']", "feeds/mine.toml:2: sequence.number: expected one value and no list"),
         ("[sequence]\nnumber = 1979-05-27", "feeds/mine.toml:2: sequence.number: expected a text or a number"),
         ("[connect]\nmax_bytes = nan", "feeds/mine.toml:2: connect.max_bytes: expected a text or a number"),
-        ("hello = [\n'a',\n{ sent = 'b' },\n]", "feeds/mine.toml:3: hello[2]: expected a step with send, or"),
+        ("hello = [\n'a',\n{ sent = 'b' },\n]", "feeds/mine.toml:3: hello[2]: expected a step with send, file"),
         ("[[hello]]\nsend = 'a'\n[[hello]]\nsend = [1]", "feeds/mine.toml:4: hello[2].send: expected a text or"),
         ("hello = [{ command = 'login' }]", "feeds/mine.toml:1: hello[1].command: expected a list like"),
         ("about = []", "feeds/mine.toml:1: about: expected a text or a number"),

@@ -62,7 +62,10 @@ def settings(name: str) -> FeedSettings:
 
 
 def records(found: FeedSettings, frame: bytes) -> list[DecodedRecord]:
-    """Return the records of a frame."""
+    """Return the records of a frame; a frame with other bytes than ASCII is binary."""
+    make = getattr(found, "frame_reader", None)
+    if make is not None:
+        return list(make().read(frame if max(frame) > 127 else frame.decode()).records)
     return found.reading.read(frame, binary=False)
 
 
