@@ -99,7 +99,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def _summary(seen: LookedAt, seconds: float) -> str:
-    lines = []
+    lines: list[str] = []
     for line in seen.connections:
         if line.event in ("refused", "closed", "sealed") and (line.reason or line.code):
             code = "" if line.code is None else f" {line.code}"

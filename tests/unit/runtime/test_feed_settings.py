@@ -21,7 +21,7 @@ def test_names_and_keys_are_unique() -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("FEED_SEKQ", "did you mean FEED_SEQ?"), ("FEED_XYZQ", "docs/guides/external-feeds.md lists them")],
+    [("FEED_SEKQ", "did you mean FEED_SEQ?"), ("FEED_0123456789012345678", "docs/guides/external-feeds.md lists them")],
 )
 def test_an_unknown_name_is_refused(name: str, hint: str) -> None:
     """A name with the prefix of these settings that is none of them is refused, whatever it resembles."""
@@ -60,7 +60,8 @@ def test_other_texts_are_no_variables(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("feed", "expected"), [("", False), ("foreign", False), ("streamgauge", False), ("kraken", True), ("a/b.toml", True)]
+    ("feed", "expected"),
+    [("", False), ("foreign", False), ("streamgauge", False), ("kraken", True), ("a/b.toml", True)],
 )
 def test_other_feeds_are_profiles(feed: str, expected: bool) -> None:
     """FEED names a profile unless it is one of the two words that describe the kind of feed."""
