@@ -20,7 +20,7 @@ from services.local.stdout_writer import StdoutWriter
 from services.local.verdict import exit_code_when_stopped, wait_for_verdicts
 from services.runtime import invocation, lifecycle, standard_streams
 from services.runtime.errors import EXIT_ABORTED, BadSettings
-from services.runtime.setting_values import ALL_INTERFACES
+from services.runtime.setting_tables.parsers import ALL_INTERFACES
 from services.runtime.settings import is_external_feed, names_profile, read
 
 _STOP_SECONDS = 8.0

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from services.runtime import feed_settings
 from services.runtime.cli import closest, suggest
 from services.runtime.errors import BadSettings
 from services.runtime.rate_plan import read_plan
-from services.runtime.setting_values import (
+from services.runtime.setting_tables import feed_settings
+from services.runtime.setting_tables.parsers import (
     Setting,
     any_text,
     block_sizes,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.runtime.setting_values import Setting
+from services.runtime.setting_tables.parsers import Setting
 from services.runtime.settings import BY_NAME, EXTERNAL
 from tests.repo.markdown import rows
 from tests.repo.repository import compose, text

@@ -17,7 +17,7 @@ from services.client.external.profile_texts import Unsuitable
 from services.client.external.toml_lines import KeyPath, key_lines, line_of
 from services.runtime.cli import suggest
 from services.runtime.errors import BadSettings
-from services.runtime.setting_values import VARIABLE
+from services.runtime.setting_tables.parsers import VARIABLE
 from services.runtime.settings import BY_NAME, EXTERNAL
 
 PRESETS = Path(__file__).parent / "presets"

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.runtime.setting_values import VARIABLE
+from services.runtime.setting_tables.parsers import VARIABLE
 
 KeyPath = tuple[str | int, ...]
 

@@ -19,7 +19,7 @@ from services.contract import blocklog
 from services.runtime.clock import Clock, boot_id
 from services.runtime.jsonlogs import RateLimitedLog
 
-MAX_MESSAGES = 5_000
+MAX_MESSAGES = 1_000
 """Messages that are kept for the analysis; further ones are counted."""
 _MAX_BYTES = 32 * 1024 * 1024
 

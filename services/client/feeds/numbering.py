@@ -67,9 +67,7 @@ def find_numbering(columns: Columns, without: Sequence[str] = ()) -> Numbering |
     found = [one for path in widest for one in _numberings(path, widest, ())]
     most = max(map(len, widest.values()), default=0)
     if not any(one.kind != "rising" and one.numbered > most / 2 for one in found):
-        found += [
-            one for key in _keys(columns, widest) for path in widest for one in _keyed(path, widest, columns, key)
-        ]
+        found += [one for key in _keys(columns, widest) for one in _keyed(widest, columns, key)]
     return min(found, key=_Rank(most), default=None)
 
 
@@ -175,11 +173,11 @@ def _numberings(
         yield Numbering("rising", path, None, None, key, len(series), rising)
 
 
-def _keyed(path: str, numbers: Mapping[str, Series], columns: Columns, key: tuple[str, ...]) -> Iterator[Numbering]:
-    if path in key:
-        return
-    groups = {index: tuple(columns[one].get(index) for one in key) for index in numbers[path]}
-    yield from _numberings(path, numbers, key, groups)
+def _keyed(numbers: Mapping[str, Series], columns: Columns, key: tuple[str, ...]) -> Iterator[Numbering]:
+    first, *rest = (columns[path] for path in key)
+    groups = {index: (value, *(column.get(index) for column in rest)) for index, value in first.items()}
+    for path in numbers.keys() - set(key):
+        yield from _numberings(path, numbers, key, groups)
 
 
 def _keys(columns: Columns, numbers: Mapping[str, Series]) -> list[tuple[str, ...]]:

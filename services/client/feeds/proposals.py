@@ -20,6 +20,8 @@ _AHEAD_NS = 60 * 10**9
 """How far a sender's clock may be ahead of this machine's."""
 _MIN_SHARE = 0.9
 _MAX_IGNORED = 4
+# Each number is tried with each key and each pair of keys, so the time grows with the records; these show enough.
+_MAX_MESSAGES, _MAX_ROWS = 600, 1200
 
 
 class ReceivedMessage(NamedTuple):
@@ -86,7 +88,8 @@ class _Rows(NamedTuple):
 
 
 def analyse(messages: Sequence[ReceivedMessage]) -> Analysis:
-    """Return the settings that messages suggest, in the order of their arrival."""
+    """Return the settings that the first messages of a feed suggest, in the order of their arrival."""
+    messages = messages[:_MAX_MESSAGES]
     preset = find_protocol(message.data for message in messages)
     framings: list[Proposal] = []
     texts = [(message.data, message.received_ns) for message in messages]
@@ -146,7 +149,7 @@ def _items_at(path: str, values: Sequence[tuple[Any, int]]) -> _Rows:
     found = [
         (item, value, at) for value, at in values for where, items in lists_in(value) if where == path for item in items
     ]
-    return _Rows(path, *(list(column) for column in zip(*found, strict=True)))
+    return _Rows(path, *(list(column) for column in zip(*found[:_MAX_ROWS], strict=True)))
 
 
 def _is_numbered(rows: _Rows, lists: Iterable[str] = ()) -> bool:

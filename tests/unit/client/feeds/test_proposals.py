@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -126,7 +127,7 @@ def test_json_in_a_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("time", "unit"),
+    ("made", "unit"),
     [
         (ms, "ms"),
         (lambda at: ms(at) / 1000, "s"),
@@ -136,9 +137,9 @@ def test_json_in_a_text() -> None:
         (lambda at: utc_text(ms(at) * 1000), None),
     ],
 )
-def test_times_in_every_notation(time: Any, unit: str | None) -> None:
+def test_times_in_every_notation(made: Any, unit: str | None) -> None:
     """Times are found as dates and as epoch numbers of every unit."""
-    found = settings(proposed(*({"t": time(at), "old": 1_300_000_000, "x": at % 3} for at in range(20))))
+    found = settings(proposed(*({"t": made(at), "old": 1_300_000_000, "x": at % 3} for at in range(20))))
 
     assert ("$.t", unit) == (found["time.path"], found.get("time.unit"))
 
@@ -148,6 +149,22 @@ def test_whole_seconds_are_said() -> None:
     found = proposed(*({"t": ms(at) // 1000} for at in range(20)))
 
     assert found.proposals[0].why.endswith("in whole seconds, so is the latency")
+
+
+def test_a_fast_feed_with_many_fields_is_analysed_soon() -> None:
+    """Thousands of wide messages with a key of two parts take seconds and not minutes."""
+    chance, counts = random.Random(3), dict[tuple[str, str], int]()
+    messages = []
+    for _ in range(3000):
+        key = chance.choice("abcdef"), chance.choice("xy")
+        counts[key] = counts.get(key, chance.randrange(10**6)) + 1
+        fields = {f"f{number}": chance.randrange(100) for number in range(20)}
+        messages.append({"s": key[0], "c": key[1], "n": counts[key], **fields})
+    began = time.process_time()
+    found = settings(proposed(*messages))
+
+    assert {"sequence.number": "$.n", "sequence.key": "$.s,$.c"} == found
+    assert time.process_time() - began < 10
 
 
 def test_without_numbers_that_is_said() -> None:

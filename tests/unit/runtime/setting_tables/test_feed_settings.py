@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.runtime import feed_settings
 from services.runtime.errors import BadSettings
+from services.runtime.setting_tables import feed_settings
 from services.runtime.settings import BY_NAME, names_profile, read
 
 
