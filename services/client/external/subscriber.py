@@ -103,7 +103,7 @@ class ExternalSubscriber:
         self._writing: asyncio.Task[None] | None = None
         # Whether this connection has brought a record, and whether the server is known to accept this client.
         self._opened_at, self._is_useful, self._was_accepted = 0.0, False, False
-        self.on_frame: Callable[[bytes, int], None] | None = None
+        self.on_frame: Callable[[str | bytes, int], None] | None = None
         self._end_condition: str | None = None
         self._ended = asyncio.Event()
 
@@ -189,6 +189,8 @@ class ExternalSubscriber:
         while not self.is_over:
             frame = await connection.recv()
             received_ns = connection.stamps.pop_ns()
+            if self.on_frame is not None:
+                self.on_frame(frame, received_ns)
             await self._handle(connection, frame, received_ns)
 
     async def _lost(self, connection: StampedConnection) -> ConnectionFailure:
@@ -235,8 +237,6 @@ class ExternalSubscriber:
 
     async def _handle(self, connection: StampedConnection, frame: str | bytes, received_ns: int) -> None:
         pings, data = self._settings.pings, frame.encode() if isinstance(frame, str) else frame
-        if self.on_frame is not None:
-            self.on_frame(data, received_ns)
         condition = self._settings.ending.by_message(data)
         answer = pings.answer(data)
         if answer and condition is None:

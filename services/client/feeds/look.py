@@ -50,7 +50,8 @@ class _Kept:
         self.messages: list[ReceivedMessage] = []
         self.count = self._bytes = 0
 
-    def add(self, data: bytes, received_ns: int) -> None:
+    def add(self, frame: str | bytes, received_ns: int) -> None:
+        data = frame.encode() if isinstance(frame, str) else frame
         if received_ns >= self._until_ns:
             return
         self.count += 1
