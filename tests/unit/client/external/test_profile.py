@@ -10,6 +10,8 @@ from services.client.external.profile import NAMES_BY_KEY, DescribedFeed, Profil
 from services.client.external.settings import read_feed
 from services.runtime.errors import BadSettings
 from services.runtime.settings import BY_NAME, EXTERNAL
+from tests.repo.markdown import fences
+from tests.repo.repository import text as file_text
 
 WITHOUT_KEY = {"FEED", "FEED_VARIABLES", "FEED_COMMANDS"}
 """Settings of the operator that no profile can have: which profile, its variables, and what it may do."""
@@ -250,6 +252,17 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
 def test_a_problem_is_located(problem: str, located: str) -> None:
     """A problem that begins with a setting of the profile begins with its place instead."""
     assert located == DescribedFeed({}, {"FEED_SEQ": "a.toml:2: sequence.number"}).located(problem)
+
+
+@pytest.mark.parametrize(
+    ("file", "variables"),
+    [("docs/guides/external-feeds.md", {"token": "abc"}), ("feeds/example.toml", {})],
+)
+def test_documented_profiles_are_right(file: str, variables: dict[str, str]) -> None:
+    """The profile in the guide, and the example to be copied, can be read."""
+    found = file_text(file)
+    for one in [found] if file.endswith(".toml") else [fence.text for fence in fences(found, "toml")]:
+        assert profile(one).filled(variables)["SERVER_URL"].startswith("ws")
 
 
 def test_the_address_is_a_key() -> None:
