@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from services.client.external.profile import NAMES_BY_KEY, Profile
@@ -23,16 +24,20 @@ def preset_list(presets: Sequence[Profile], width: int) -> str:
     """Return the presets with their variables, one variable a line."""
     lines = []
     for preset in presets:
-        lines.append(shortened(f"{preset.feed:<22}{preset.about}", width))
+        lines.append(_hanging(f"{preset.feed:<22}{preset.about}", width))
         for name, variable in preset.variables.items():
             if variable.default is None:
                 given = "needed"
             else:
                 given = f"default {variable.default}" if variable.default else "optional"
-            lines.append(shortened(f"{'':<22}{name}: {variable.about} ({given})", width))
+            lines.append(_hanging(f"{'':<22}{name}: {variable.about} ({given})", width))
         if "SERVER_URL" not in preset.texts:
             lines.append(f"{'':<22}SERVER_URL: the address of the server (needed)")
     return "\n".join(lines)
+
+
+def _hanging(text: str, width: int) -> str:
+    return textwrap.fill(text, width, subsequent_indent=" " * 24, break_on_hyphens=False)
 
 
 def of_look(seen: LookedAt, settings: FeedSettings, analysis: Analysis, seconds: float, width: int) -> Iterator[str]:
