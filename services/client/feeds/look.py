@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.client.config import ClientConfig
+from services.client.external.rendezvous import DEFAULT_POLICY
 from services.client.external.settings import FeedSettings
 from services.client.external.subscriber import external_subscribers
 from services.client.feeds.proposals import ReceivedMessage
@@ -81,8 +82,10 @@ async def look(settings: FeedSettings, seconds: float) -> LookedAt:
     Raises:
         BadSettings: a file that the settings name cannot be used.
     """
+    # Opening the run takes a part of its time.
+    duration = seconds + DEFAULT_POLICY.settle_seconds
     clock = Clock()
-    kept = _Kept(clock.now_ns() + round(seconds * 1e9))
+    kept = _Kept(clock.now_ns() + round(duration * 1e9))
     with tempfile.TemporaryDirectory(prefix="streamgauge-") as folder, _collected() as remarks:
         logs = Path(folder) / "logs"
         logs.mkdir()
@@ -90,7 +93,7 @@ async def look(settings: FeedSettings, seconds: float) -> LookedAt:
             logs=logs, block_size=10, block_bytes=1024 * 1024, block_seconds=0.2, fsync="none",
             instance="look", boot=boot_id(), host=socket.gethostname(),
         )  # fmt: skip
-        brief = dataclasses.replace(settings, seconds=seconds)
+        brief = dataclasses.replace(settings, seconds=duration)
         (client,) = await external_subscribers(brief, [("look", config)], clock, RateLimitedLog())
         client.on_frame = kept.add
         try:

@@ -62,7 +62,9 @@ def test_a_feed_is_checked_by_its_address(capsys: pytest.CaptureFixture[str]) ->
 
     async def checked() -> int:
         async with external_server(sends(*range(1, 30))) as url:
-            return await asyncio.to_thread(run, chosen("check", "--url", url, "--seconds", "1.5"), {})
+            return await asyncio.to_thread(
+                run, chosen("check", "--url", url, "--seconds", "30"), {"FEED_END": "messages 29"}
+            )
 
     assert 0 == asyncio.run(checked())
     shown = capsys.readouterr().out

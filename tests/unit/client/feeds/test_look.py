@@ -21,11 +21,11 @@ async def test_messages_are_kept_as_they_came() -> None:
         await connection.wait_closed()
 
     async with external_server(script) as url:
-        seen = await look(feed_settings(url, FEED_IGNORE='"op"'), 1.5)
+        seen = await look(feed_settings(url, FEED_IGNORE='"op"', FEED_END="messages 2"), 30)
 
     assert [b'{"op":"hello"}', b'{"seq":1}\n', b'{"seq":2}'] == [message.data for message in seen.messages]
     assert (3, [1, 2]) == (seen.total, [record.seq for record in seen.records])
-    assert ["opened", "sealed"] == [line.event for line in seen.connections]
+    assert ["opened", "ended", "sealed"] == [line.event for line in seen.connections]
 
 
 async def test_a_refusal_is_reported() -> None:
@@ -35,7 +35,7 @@ async def test_a_refusal_is_reported() -> None:
         await connection.close(4401, "token expired")
 
     async with external_server(script) as url:
-        seen = await look(feed_settings(url), 1.5)
+        seen = await look(feed_settings(url, FEED_END="close 4401"), 30)
 
     closed = next(line for line in seen.connections if line.event == "closed")
     assert (4401, "token expired", 0) == (closed.code, closed.reason, seen.total)
@@ -52,7 +52,7 @@ async def test_remarks_are_collected() -> None:
         await connection.wait_closed()
 
     async with external_server(script) as url:
-        seen = await look(feed_settings(url), 1.5)
+        seen = await look(feed_settings(url, FEED_END="messages 3"), 30)
 
     assert ["nothing at $.seq"] == seen.remarks
     assert before == (client.handlers[:], client.propagate)
@@ -73,9 +73,9 @@ async def test_a_fast_feed_is_bounded() -> None:
     assert (MAX_MESSAGES, count) == (len(seen.messages), seen.total)
 
 
-async def test_nothing_is_left_behind() -> None:
-    """A look at a feed that sends two records ends after its time, with both."""
+async def test_a_look_ends_after_its_time() -> None:
+    """A look at a feed without an end ends after its time, with all that came."""
     async with external_server(sends(1, 2)) as url:
-        seen = await look(feed_settings(url), 1.2)
+        seen = await look(feed_settings(url), 3)
 
     assert [1, 2] == [record.seq for record in seen.records]

@@ -49,12 +49,13 @@ def seen(*records: ExternalMessage, remarks: list[str] | None = None) -> LookedA
 
 
 def test_presets_have_a_line_each() -> None:
-    """A preset has its name, what it is, its variables, and the address if it has none."""
-    lines = preset_list([load("kraken")], 80).splitlines()
+    """A preset has its name, what it is, and its variables, wrapped to the width of the terminal."""
+    lines = preset_list([load("kraken")], 60).splitlines()
 
     assert lines[0].startswith("kraken                Kraken, WebSocket v2")
-    assert lines[1].strip() == "symbol: the market (default BTC/USD)"
-    assert all(len(line) <= 80 for line in lines)
+    assert lines[1].startswith(" " * 24)
+    assert lines[-1].strip() == "symbol: the market (default BTC/USD)"
+    assert all(len(line) <= 60 for line in lines)
 
 
 def test_the_first_ten_records_are_shown() -> None:
