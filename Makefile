@@ -27,7 +27,7 @@ SERVICES := requirements/server.txt requirements/client.txt requirements/collect
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up wait local venv test unit coverage format check javascript house faults foreign bench screenshots requirements clean
+.PHONY: help up wait local judge venv test unit coverage format check javascript house faults foreign bench screenshots requirements clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,18 @@ wait: ## wait until the run in the containers is over, print its summary
 	@exec docker compose exec -T collector python -m services.collector wait
 
 local: $(VENV)/.services ## start everything without Docker, end with the verdict: make local CLIENTS=5
+	@exec env CLIENTS=$(CLIENTS) PYTHONUNBUFFERED=1 $(BIN)/python -m services
+
+# make expands `$` in the values of its command line, where paths begin with one: these reach the services as they were
+# typed. The recipe's shell sees none of them, only their exported copies.
+$(foreach name,$(filter FEED% SERVER_URL URL SECONDS,$(.VARIABLES)),\
+    $(if $(filter command,$(origin $(name))),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
+
+# FEED is a preset or a profile; without it an external feed is described by FEED_ settings alone, or by none.
+judge: export SERVER_URL := $(or $(value URL),$(value SERVER_URL))
+judge: export FEED := $(or $(value FEED),foreign)
+judge: export FEED_SECONDS := $(or $(value SECONDS),$(value FEED_SECONDS))
+judge: $(VENV)/.services ## judge any WebSocket feed, end with the verdict: make judge URL=wss://… FEED=feeds/mine.toml SECONDS=30
 	@exec env CLIENTS=$(CLIENTS) PYTHONUNBUFFERED=1 $(BIN)/python -m services
 
 venv: $(VENV)/.services ## install what `local` needs, for those who run .venv/bin/python -m services themselves

@@ -20,7 +20,8 @@ from services.local.stdout_writer import StdoutWriter
 from services.local.verdict import exit_code_when_stopped, wait_for_verdicts
 from services.runtime import invocation, lifecycle, process_setup
 from services.runtime.errors import EXIT_ABORTED, BadSettings
-from services.runtime.settings import ALL_INTERFACES, is_external_feed, read
+from services.runtime.setting_tables.parsers import ALL_INTERFACES
+from services.runtime.settings import is_external_feed, names_profile, read
 
 _STOP_SECONDS = 8.0
 _STOP_ALL_SECONDS = 9.5
@@ -96,7 +97,8 @@ def environment_of(given: dict[str, str]) -> tuple[dict[str, str], int, int]:
     given = {"CLIENTS": "5", **{name: value for name, value in given.items() if value.strip()}}
     values = read(given, ("CLIENTS", "CONNECTIONS", "HOST", "PORT", "RUNS"))
     given.setdefault("VOLUMES", str(Path.cwd() / "volumes"))
-    given.setdefault("SERVER_URL", f"ws://{_reachable_host(values['host'])}:{values['port']}")
+    if not names_profile(given):
+        given.setdefault("SERVER_URL", f"ws://{_reachable_host(values['host'])}:{values['port']}")
     # Logs are stored by client name, so the client processes cannot share one.
     if given.pop("CLIENT_ID", None):
         raise BadSettings(["CLIENT_ID: names one client; the clients of a local run are client-1, client-2 …"])

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from services import SOFTWARE
 from services.client.app import main as receive
 from services.client.dial import shorten_resolver_timeout
+from services.client.feeds import command as feeds_command
 from services.client.settings import ClientSettings
 from services.runtime import cli, jsonlogs, lifecycle, process_setup
 from services.runtime.control import console
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str]) -> int:
     parser, commands = cli.parser(PROGRAM, "Receives the feed and logs it in blocks.", EXITS, SOFTWARE, _serve)
     does = "control or watch the current run: a prompt, or commands as arguments or lines of standard input"
     console.add_arguments(commands.add("console", does, _console, EXAMPLES, console.EXITS))
+    feeds_command.add_arguments(
+        commands.add("feeds", feeds_command.DOES, feeds_command.run, feeds_command.EXAMPLES, feeds_command.EXITS)
+    )
     return cli.run_command(parser.parse_args(arguments), os.environ)
 
 

@@ -6,136 +6,29 @@ environment; an empty value counts as not set; all mistakes are reported togethe
 
 from __future__ import annotations
 
-import ipaddress
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from services.contract.blocklog import MAX_BLOCK
-from services.contract.scalars import is_name
-from services.runtime.cli import closest
+from services.runtime.cli import closest, suggest
 from services.runtime.errors import BadSettings
 from services.runtime.rate_plan import read_plan
-
-ALL_INTERFACES = "*"
-"""The value of ``HOST`` for every interface of this machine, IPv4 and IPv6."""
-
-
-class Setting(NamedTuple):
-    """A setting. ``read`` converts its text to a value, or raises ValueError with the expected form."""
-
-    name: str
-    default: str
-    services: str
-    read: Callable[[str], Any]
-    meaning: str
-
-
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,16}", text) or not low <= int(text) <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
-        return int(text)
-
-    return read
-
-
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high:
-            raise ValueError(f"a number from {low:g} to {high:g}")
-        return int(value) if value.is_integer() else value
-
-    return read
-
-
-def _optional(read: Callable[[str], float]) -> Callable[[str], float | None]:
-    return lambda text: read(text) if text else None
-
-
-def _choice(*choices: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"one of {', '.join(choices)}")
-        return text
-
-    return read
-
-
-def _block_sizes(text: str) -> tuple[int, ...]:
-    try:
-        sizes = tuple(_integer(1, MAX_BLOCK)(part.strip()) for part in text.split(","))
-    except ValueError as problem:
-        raise ValueError(f"a list like 10,25,50, each {problem}") from problem
-    return sizes
-
-
-def _client_id(text: str) -> str:
-    if text and not is_name(text):
-        raise ValueError("a name of a-z 0-9 . _ ~ -, beginning with a letter or digit, at most 63 long")
-    return text
-
-
-def _url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        is_valid = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # an unclosed bracket, or a port that is not a number
-        is_valid = False
-    if not is_valid:
-        raise ValueError("a WebSocket address like ws://server:8765")
-    return _text(text)
-
-
-def _hosts(text: str) -> tuple[str, ...]:
-    hosts = tuple(part.strip().removeprefix("[").removesuffix("]") for part in text.split(","))
-    if hosts == (ALL_INTERFACES,):
-        return hosts
-    try:
-        for host in hosts:
-            ipaddress.ip_address(host)
-    except ValueError:
-        raise ValueError("a list of addresses like 127.0.0.1,::1, or * for all interfaces") from None
-    return tuple(dict.fromkeys(hosts))
-
-
-def _clients(text: str) -> int:
-    return _integer(1, 100_000)(text) if text else 0
-
-
-def _service(text: str) -> str:
-    # It is looked up by DNS, so it must be a domain name.
-    if len(text) > 253 or not re.fullmatch(r"([A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*)?", text):
-        raise ValueError("a name that a name server knows, such as client")
-    return text
-
-
-def _token(text: str) -> str:
-    # It is sent in an HTTP header.
-    if not re.fullmatch(r"[!-~]{0,512}", text):
-        raise ValueError("a token of at most 512 ASCII characters without spaces")
-    return text
-
-
-def _text(text: str) -> str:
-    # The environment may hold any bytes. Those that are not UTF-8 can neither be sent nor be logged.
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("a text in UTF-8") from None
-    return text
-
-
-def _path(text: str) -> str:
-    # A path may consist of any bytes.
-    return text
-
+from services.runtime.setting_tables import feed_settings
+from services.runtime.setting_tables.parsers import (
+    Setting,
+    any_path,
+    any_text,
+    block_sizes,
+    choice,
+    client_count,
+    client_id,
+    header_token,
+    integer,
+    listen_hosts,
+    number,
+    service_name,
+    websocket_url,
+)
 
 SETTINGS = (
     Setting(
@@ -145,127 +38,83 @@ SETTINGS = (
         read_plan,
         "records per second; 0 = as fast as clients take them; in stages: 200:20s,5000:5s,200",
     ),
-    Setting("RECORDS", "6000", "server", _integer(1, 10**12), "length of a run"),
-    Setting("RUNS", "1", "server", _integer(0, 10**6), "how many runs are played one after the other; 0 = endless"),
-    Setting("KEEP_RUNS", "0", "all", _integer(0, 10**6), "how many runs are kept on disk; 0 = all"),
-    Setting("SEED", "42", "server", _integer(0, 2**53 - 1), "the feed's seed: same seed, same records"),
-    Setting("LOCALE", "en_US", "server", _text, "the feed's Faker locale"),
+    Setting("RECORDS", "6000", "server", integer(1, 10**12), "length of a run"),
+    Setting("RUNS", "1", "server", integer(0, 10**6), "how many runs are played one after the other; 0 = endless"),
+    Setting("KEEP_RUNS", "0", "all", integer(0, 10**6), "how many runs are kept on disk; 0 = all"),
+    Setting("SEED", "42", "server", integer(0, 2**53 - 1), "the feed's seed: same seed, same records"),
+    Setting("LOCALE", "en_US", "server", any_text, "the feed's Faker locale"),
     Setting(
-        "SCHEMA", "person", "server", _text, "the shape of a record: person, order, sensor, or a file schemas/mine.toml"
+        "SCHEMA",
+        "person",
+        "server",
+        any_text,
+        "the shape of a record: person, order, sensor, or a file schemas/mine.toml",
     ),
     Setting(
         "CLIENTS",
         "",
         "server, client",
-        _clients,
+        client_count,
         "the run starts when this many clients have subscribed; empty = all that compose started, elsewhere 1",
     ),
-    Setting("CLIENT_SERVICE", "", "server", _service, "the DNS name of the clients' containers; compose sets it"),
+    Setting("CLIENT_SERVICE", "", "server", service_name, "the DNS name of the clients' containers; compose sets it"),
     Setting(
-        "GRACE_SECONDS", "15", "server", _number(0, 3600), "how long after the last record a run waits for receipts"
+        "GRACE_SECONDS", "15", "server", number(0, 3600), "how long after the last record a run waits for receipts"
     ),
-    Setting("RESUME_SECONDS", "600", "server", _number(0, 10**6), "an interrupted run is continued within this time"),
+    Setting("RESUME_SECONDS", "600", "server", number(0, 10**6), "an interrupted run is continued within this time"),
     Setting(
-        "SEND_SECONDS", "10", "server", _number(0.1, 3600), "a client that reads no byte for this long is disconnected"
+        "SEND_SECONDS", "10", "server", number(0.1, 3600), "a client that reads no byte for this long is disconnected"
     ),
-    Setting("PORT", "8765", "server", _integer(1, 65535), "where clients connect"),
+    Setting("PORT", "8765", "server", integer(1, 65535), "where clients connect"),
     Setting(
         "HOST",
         "127.0.0.1",
         "server",
-        _hosts,
+        listen_hosts,
         "the addresses the server listens on; * = all interfaces, as in the image and in compose",
     ),
     Setting(
         "CONTROL_TOKEN",
         "",
         "server, collector",
-        _token,
+        header_token,
         "permits control of the run from another host; empty = a new one at each start, in ledger/control.token",
     ),
     Setting(
-        "BLOCK_SIZES", "10,25,50,100,250", "client", _block_sizes, "messages per block, taken by the client's number"
+        "BLOCK_SIZES", "10,25,50,100,250", "client", block_sizes, "messages per block, taken by the client's number"
     ),
-    Setting("BLOCK_SECONDS", "5", "client", _number(0.01, 3600), "a block closes after this time even if not full"),
-    Setting("BLOCK_BYTES", "1048576", "client", _integer(1024, 2**30), "a block closes at this many bytes of records"),
+    Setting("BLOCK_SECONDS", "5", "client", number(0.01, 3600), "a block closes after this time even if not full"),
+    Setting("BLOCK_BYTES", "1048576", "client", integer(1024, 2**30), "a block closes at this many bytes of records"),
     Setting(
         "FSYNC",
         "block",
         "client",
-        _choice("block", "interval", "none"),
+        choice("block", "interval", "none"),
         "sync to disk: block (each block), interval (every 200 ms) or none",
     ),
     Setting(
         "CONNECTIONS",
         "1",
         "client, server",
-        _integer(1, 10_000),
+        integer(1, 10_000),
         "clients run by one process, each with its own log",
     ),
-    Setting("CLIENT_ID", "", "client", _client_id, "the client's name; empty = the container's"),
-    Setting("SERVER_URL", "ws://server:8765", "client, collector", _url, "the feed"),
-    Setting("VOLUMES", "/volumes", "all", _path, "where logs/, ledger/ and summary/ are; outside containers ./volumes"),
-    Setting("THRESHOLDS", "", "collector", _text, "limits in k6's style: latency.p99<50ms, missing==0"),
-    Setting("PAGE_PORT", "8766", "collector", _integer(0, 65535), "the page, on 127.0.0.1"),
-    Setting("PAGE_HOST", "127.0.0.1", "collector", _text, "the address the page listens on; compose sets it inside"),
-    Setting("HEARTBEAT", "", "all", _path, "a file touched while the service is healthy; the images set it"),
-    Setting("HOLD_SECONDS", "0", "all", _number(0, 60), "wait before exiting 104, so that restarts do not spin"),
+    Setting("CLIENT_ID", "", "client", client_id, "the client's name; empty = the container's"),
+    Setting("SERVER_URL", "ws://server:8765", "client, collector", websocket_url, "the feed", key="connect.url"),
+    Setting(
+        "VOLUMES", "/volumes", "all", any_path, "where logs/, ledger/ and summary/ are; outside containers ./volumes"
+    ),
+    Setting("THRESHOLDS", "", "collector", any_text, "limits in k6's style: latency.p99<50ms, missing==0"),
+    Setting("PAGE_PORT", "8766", "collector", integer(0, 65535), "the page, on 127.0.0.1"),
+    Setting("PAGE_HOST", "127.0.0.1", "collector", any_text, "the address the page listens on; compose sets it inside"),
+    Setting("HEARTBEAT", "", "all", any_path, "a file touched while the service is healthy; the images set it"),
+    Setting("HOLD_SECONDS", "0", "all", number(0, 60), "wait before exiting 104, so that restarts do not spin"),
 )
-EXTERNAL = (
-    Setting(
-        "FEED",
-        "",
-        "client",
-        _choice("", "streamgauge", "foreign"),
-        "streamgauge or foreign (an external feed); empty = foreign if another FEED_ setting is given",
-    ),
-    Setting("FEED_SEQ", "", "client", _text, "path of a record's sequence number: $.seq"),
-    Setting(
-        "FEED_TIME",
-        "",
-        "client",
-        _text,
-        "path of the sender's time, and its unit if it does not follow from the size: $.ts ms",
-    ),
-    Setting("FEED_KEY", "", "client", _text, "path of the key that separates several sequences"),
-    Setting("FEED_RECORDS", "", "client", _text, "path of the list of records in a message"),
-    Setting("FEED_MATCH", "", "client", _text, "regular expression whose one group is a record in a frame"),
-    Setting("FEED_HELLO", "", "client", _text, "messages sent after connecting, one a line"),
-    Setting(
-        "FEED_RESUME",
-        "",
-        "client",
-        _text,
-        "messages sent instead after a reconnect, with {seq} or {next}, and {key}",
-    ),
-    Setting("FEED_PING", "", "client", _text, "regular expression of the feed's own pings"),
-    Setting("FEED_PONG", "", "client", _text, "the answer to such a ping"),
-    Setting("FEED_IGNORE", "", "client", _text, "regular expression of frames that are not records"),
-    Setting("FEED_SUBPROTOCOL", "", "client", _text, "the subprotocol to ask for"),
-    Setting(
-        "FEED_SECONDS", "60", "client", _number(0, 10**7), "how long a run lasts; 0 = until the clients are stopped"
-    ),
-    Setting(
-        "FEED_SILENCE",
-        "",
-        "client",
-        _optional(_number(0.01, 10**7)),
-        "longest permitted time without a record, in seconds; empty = derived from the feed's rhythm",
-    ),
-    Setting("FEED_END", "", "client", _text, "conditions that end the feed, one a line: close 1000"),
-    Setting("FEED_MAX_BYTES", "1048576", "client", _integer(128, 2**28), "a longer message is refused"),
-    Setting(
-        "FEED_CONNECTS", "5", "client", _number(0.01, 1000), "connections that one process begins per second, at most"
-    ),
-    Setting("FEED_AUTHORIZATION_FILE", "", "client", _path, "a file with the value of the Authorization header"),
-    Setting("FEED_CA_FILE", "", "client", _path, "certificates to trust beside the system's"),
-    Setting("FEED_PROXY", "", "client", _text, "a proxy: http://proxy:3128"),
-)
-"""How a client receives an external feed, one that is not generated by this project's server.
-
-Their table is in ``docs/guides/external-feeds.md``.
-"""
-
+EXTERNAL = feed_settings.SETTINGS
+"""How a client receives an external feed."""
+# Kubernetes sets these in every container beside a service that is named feed.
+_OF_KUBERNETES = re.compile(r"FEED_(SERVICE_(HOST|PORT\w*)|PORT(_[0-9]+_(TCP|UDP|SCTP)\w*)?)")
+_FEED_NAMES = [setting.name for setting in EXTERNAL]
 BY_NAME = {setting.name: setting for setting in (*SETTINGS, *EXTERNAL)}
 
 
@@ -273,6 +122,11 @@ def is_external_feed(environment: Mapping[str, str]) -> bool:
     """Return whether the feed is external: any FEED_ setting is enough, unless ``FEED`` is ``streamgauge``."""
     is_set = any(environment.get(setting.name, "").strip() for setting in EXTERNAL)
     return is_set and environment.get("FEED", "").strip() != "streamgauge"
+
+
+def names_profile(environment: Mapping[str, str]) -> bool:
+    """Return whether ``FEED`` names a profile, which may contain the feed's address."""
+    return environment.get("FEED", "").strip() not in ("", "foreign", "streamgauge")
 
 
 def read(environment: Mapping[str, str], names: Iterable[str]) -> dict[str, Any]:
@@ -299,6 +153,10 @@ def _misspelt(environment: Mapping[str, str]) -> Iterable[str]:
     # Short names such as PATH belong to other programs.
     for name in sorted(environment):
         if name in BY_NAME or len(name) < 5:
+            continue
+        if name.startswith("FEED_") and not _OF_KUBERNETES.fullmatch(name):
+            # This project's prefix: a setting of a feed that nothing reads would be missed silently.
+            yield f"{name}: no such setting; {suggest(name, _FEED_NAMES) or 'docs/guides/external-feeds.md lists them'}"
             continue
         # A high cutoff: most variables belong to other programs, and a false alarm would prevent the start.
         near = closest(name, BY_NAME, cutoff=0.88)

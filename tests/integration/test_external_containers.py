@@ -207,3 +207,36 @@ def test_a_secret_that_cannot_be_read_is_stated(tmp_path: Path, folder: Path, en
         line = poll_until(error_line, "the client says so", 30)
 
     assert "Permission denied; uid 10001 must be able to read it" in (line or "")
+
+
+def test_one_line_judges_a_profile(folder: Path, engine: None) -> None:
+    """One line of compose with a profile starts two clients, prints the verdict, and ends with its exit code."""
+    given = {
+        "COMPOSE_FILE": "judge.yml", "COMPOSE_PROFILES": "example", "CLIENTS": 2,
+        "FEED": "feeds/example.toml", "FEED_VARIABLES": "host=feed:9000", "FEED_SECONDS": 8,
+    }  # fmt: skip
+    with Stack(folder, **given) as stack:
+        stack.compose("up", "--detach", "feed", timeout=300)
+        done = stack.compose("run", "--rm", "-T", "verdict", check=False, timeout=300)
+        summary = stack.volumes.verdict()
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert done.stdout.split()[:3] == ["PASS", "2", "clients"]
+    assert summary is not None
+    assert 2 == len(summary.clients)
+
+
+@pytest.mark.parametrize("source", ["environment", "env file"])
+def test_values_pass_compose_as_they_are(tmp_path: Path, folder: Path, engine: None, source: str) -> None:
+    """A value with dollars and backslashes reaches the clients as it is, from the environment or quoted in ``.env``."""
+    values = {"FEED_SEQ": "$.u", "FEED_KEY": "$$.arg.id", "FEED_MATCH": r'^42\["tick",(.*)\]$', "FEED": "kraken"}
+    env_file = tmp_path / "env"
+    env_file.write_text("".join(f"{name}='{value}'\n" for name, value in values.items()), encoding="utf-8")
+    by_file = source == "env file"
+    with Stack(folder, COMPOSE_FILE="judge.yml", **({} if by_file else values)) as stack:
+        options = ["--env-file", str(env_file)] if by_file else []
+        shown = json.loads(stack.compose(*options, "config", "--format", "json").stdout)
+
+    # Compose writes a dollar as two, as its own files have it.
+    found = {name: shown["services"]["client"]["environment"][name].replace("$$", "$") for name in values}
+    assert values == found

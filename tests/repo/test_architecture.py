@@ -10,7 +10,7 @@ import pytest
 from tests.repo.repository import ROOT, modules, text
 
 PAGE = text("docs/architecture.md")
-FOLDERS = r"(?:services|tests|chaos|benchmarks|tools|deploy|schemas|docs)/"
+FOLDERS = r"(?:services|tests|chaos|benchmarks|tools|deploy|schemas|feeds|docs)/"
 FUNCTIONS = re.findall(rf"`({FOLDERS}[\w/]+\.py): ([\w.]+)`", PAGE)
 PATHS = sorted(set(re.findall(rf"`({FOLDERS}[\w/.-]*)`", PAGE)))
 STEPS = re.findall(r"^\d+\. `([\w/]+\.py): [\w.]+`(.*)$", PAGE, flags=re.MULTILINE)

@@ -160,11 +160,12 @@ def test_each_writes_only_its_own() -> None:
 
 @pytest.mark.parametrize("name", ["prepare", *SERVICES])
 def test_mounts_are_of_the_checkout(name: str) -> None:
-    """Every mount is a bind of the volumes folder or, read-only, of the schemas."""
+    """Every mount is a bind of the volumes folder or, read-only, of the user's schemas and profiles."""
+    own = {"./schemas": ("server", "/app/schemas"), "./feeds": ("client", "/app/feeds")}
     for mount in service(name)["volumes"]:
         assert mount["type"] == "bind"
-        if mount["source"] == "./schemas":
-            assert ("server", "/app/schemas", True) == (name, mount["target"], mount["read_only"])
+        if mount["source"] in own:
+            assert (*own[mount["source"]], True) == (name, mount["target"], mount["read_only"])
             continue
         assert mount["source"].startswith("${VOLUMES:-./volumes}")
         assert mount["target"].startswith("/volumes")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from services.runtime.settings import EXTERNAL, Setting
+from services.runtime.setting_tables.parsers import Setting
+from services.runtime.settings import BY_NAME, EXTERNAL
 from tests.repo.markdown import rows
 from tests.repo.repository import compose, text
 
@@ -37,13 +38,46 @@ def test_is_documented(setting: Setting) -> None:
 
 @pytest.mark.parametrize("setting", EXTERNAL, ids=lambda setting: setting.name)
 def test_is_passed_on(setting: Setting) -> None:
-    """The compose file for external feeds passes every such setting to the clients, with its default."""
-    found: dict[str, Any] = yaml.load(text("deploy/foreign.yml"), _Loader)
-    given = found["services"]["client"]["environment"][setting.name]
-    default = "foreign" if setting.name == "FEED" else setting.default
+    """The compose file passes every such setting to the clients, without a default, which would replace a profile's."""
+    given = services()["client"]["environment"][setting.name]
+    default = "foreign" if setting.name == "FEED" else ""
     inside = INSIDE.get(setting.name)
 
     assert (f"${{{setting.name}:+{inside}}}" if inside else f"${{{setting.name}:-{default}}}") == given
+
+
+@pytest.mark.parametrize("setting", [BY_NAME["SERVER_URL"], *EXTERNAL], ids=lambda setting: setting.name)
+def test_key_is_documented(setting: Setting) -> None:
+    """The guide's table of keys has every key of a profile, in the row of its table, with the variable."""
+    table = {row[0].strip("`*()"): row[1] for row in rows(text("docs/guides/external-feeds.md")) if len(row) == 2}
+
+    for key in filter(None, setting.key.split(", ")):
+        outer, _, inner = key.rpartition(".")
+        assert f"`{inner}`" in table[outer or "top"], key
+        assert f"(`{setting.name}`)" in table[outer or "top"], key
+
+
+def test_address_is_the_profiles() -> None:
+    """The address has no default for an external feed, so that a profile can contain it."""
+    assert "${SERVER_URL:-}" == services()["client"]["environment"]["SERVER_URL"]
+
+
+def test_one_file_judges() -> None:
+    """The file for one line of `docker compose` adds the others; its service waits for the verdict, and only reads."""
+    judge = yaml.safe_load(text("judge.yml"))
+    verdict, hardened = services()["verdict"], compose()["x-hardened"]
+
+    assert [{"path": ["docker-compose.yml", "deploy/foreign.yml"]}] == judge["include"]
+    assert compose()["name"] == judge["name"]
+    assert ["python", "-m", "services.collector", "wait"] == verdict["command"]
+    assert compose()["services"]["collector"]["image"] == verdict["image"]
+    assert "none" == verdict["network_mode"]
+    assert all(mount["read_only"] for mount in verdict["volumes"])
+    assert {"read_only", "cap_drop", "security_opt", "init", "pids_limit", "mem_limit"} <= verdict.keys()
+    assert {name: hardened[name] for name in hardened.keys() & verdict.keys()} == {
+        name: verdict[name] for name in hardened.keys() & verdict.keys()
+    }
+    assert "${CLIENTS:-1}" == services()["client"]["scale"]
 
 
 def services() -> dict[str, Any]:
@@ -55,7 +89,7 @@ def services() -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["client", "collector", "prometheus"])
 def test_no_permission_is_added(name: str) -> None:
     """A service gets other networks and settings than with the own feed, and no further permissions."""
-    assert services()[name].keys() <= {"environment", "volumes", "depends_on", "networks", "extra_hosts"}
+    assert services()[name].keys() <= {"environment", "volumes", "depends_on", "networks", "extra_hosts", "scale"}
     assert all(mount["read_only"] for mount in services()[name].get("volumes", []))
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +40,7 @@ def test_make_lists_every_verb(verb: str) -> None:
         (["up", "CLIENTS=3"], "CLIENTS=3 docker compose up --scale client=3"),
         (["wait"], "docker compose exec -T collector python -m services.collector wait"),
         (["local", "CLIENTS=3"], "CLIENTS=3 .*/python -m services$"),
+        (["judge", "CLIENTS=3"], "CLIENTS=3 .*/python -m services$"),
         (["test"], r"/python -m pytest -n \d+ --timeout \d+ *$"),
         (["test", "ARGS=-k resume"], r"/python -m pytest -n \d+ --timeout \d+ -k resume$"),
         (["test", "WORKERS=7"], "/python -m pytest -n 7 "),
@@ -64,6 +68,64 @@ def test_make_lists_every_verb(verb: str) -> None:
 def test_verb_does(arguments: list[str], does: str) -> None:
     """A target runs the same command that the tests run without make."""
     assert re.search(does, make("--dry-run", *arguments), flags=re.MULTILINE)
+
+
+AWKWARD = {
+    "FEED_SEQ": "$.data['u']",
+    "FEED_KEY": "$$.arg.instId,$.s",
+    "FEED_MATCH": r'^42\["tick",(.*)\]$',
+    "FEED_HELLO": '{"op":"subscribe","price":"$5"} # no comment\n$(shell exit)',
+    "FEED_SPLIT": r"\x1e",
+}
+"""Values with characters that make, a shell or Compose treat in a special way."""
+
+
+def seen_by_services(folder: Path, verb: str, *arguments: str, **environment: str) -> dict[str, str]:
+    """Return the environment that a target of make gives the services, for which a script stands in."""
+    (folder / "bin").mkdir()
+    script = folder / "bin" / "python"
+    script.write_text(f"#!{sys.executable}\nimport json, os\nprint(json.dumps(dict(os.environ)))\n", encoding="utf-8")
+    script.chmod(0o755)
+    (folder / ".services").touch()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "FEED"))}
+    done = subprocess.run(
+        ["make", "--no-print-directory", verb, f"VENV={folder}", *arguments],
+        cwd=ROOT, env={**clean, **environment}, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("verb", ["judge", "local"])
+@pytest.mark.parametrize("by_environment", [False, True])
+def test_values_reach_the_services_as_typed(verb: str, by_environment: bool, tmp_path: Path) -> None:
+    """A value on make's command line, or in its environment, reaches the services unexpanded."""
+    on_command_line = () if by_environment else tuple(f"{name}={value}" for name, value in AWKWARD.items())
+    seen = seen_by_services(tmp_path, verb, *on_command_line, **(AWKWARD if by_environment else {}))
+
+    assert AWKWARD == {name: seen[name] for name in AWKWARD}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "expected"),
+    [
+        (["URL=ws://a/$x", "SECONDS=9", "FEED=kraken"], {}, ("ws://a/$x", "9", "kraken")),
+        (
+            [],
+            {"SERVER_URL": "ws://b", "FEED_SECONDS": "7", "FEED": "feeds/mine.toml"},
+            ("ws://b", "7", "feeds/mine.toml"),
+        ),
+        (["SERVER_URL=ws://c"], {"URL": "ws://d"}, ("ws://d", "", "foreign")),
+        ([], {}, ("", "", "foreign")),
+    ],
+)
+def test_judge_reaches_the_services(
+    arguments: list[str], environment: dict[str, str], expected: tuple[str, ...], tmp_path: Path
+) -> None:
+    """`make judge` has short names for address and duration; without FEED the feed is external all the same."""
+    seen = seen_by_services(tmp_path, "judge", *arguments, **environment)
+
+    assert expected == tuple(seen[name] for name in ("SERVER_URL", "FEED_SECONDS", "FEED"))
 
 
 def test_clean_leaves_the_volumes() -> None:

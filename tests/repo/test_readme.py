@@ -28,6 +28,13 @@ RUN_BY = {
         "tests/integration/test_logs_read_everywhere.py::test_jq_counts_the_messages"
     ),
     "make local CLIENTS=5": "tests/repo/test_makefile.py::test_verb_does",
+    "make judge URL=wss://feed.example/stream FEED=feeds/mine.toml SECONDS=60 CLIENTS=3": (
+        "tests/repo/test_makefile.py::test_judge_reaches_the_services"
+    ),
+    "SERVER_URL=wss://feed.example/stream FEED=feeds/mine.toml CLIENTS=3"
+    " docker compose -f judge.yml run --rm verdict": (
+        "tests/integration/test_external_containers.py::test_one_line_judges_a_profile"
+    ),
     "make check": ".ci/run",
     "make test": ".ci/run",
     "make faults": "tests/repo/test_makefile.py::test_verb_does",

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from services.runtime.settings import BY_NAME, SETTINGS, Setting
+from services.runtime.setting_tables.parsers import Setting
+from services.runtime.settings import BY_NAME, SETTINGS
 from tests.repo.markdown import plain, rows
 from tests.repo.repository import SERVICES, environment, stages, text
 

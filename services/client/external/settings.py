@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from services.client.external import profile
 from services.client.external.decoder import RecordPaths
 from services.client.external.feed_end import NEVER, EndConditions
 from services.client.external.record_values import UNITS
@@ -66,6 +67,7 @@ class FeedSettings:
         ending: conditions by which the feed has ended.
         silence_s: longest time without a record that is no fault, in seconds; None to derive it from the feed's rhythm.
         clients: how many clients take part in the run, None if the operator does not say.
+        given: the texts of the settings, from environment and profile, by the name of their variable.
     """
 
     reach: ConnectSettings
@@ -77,6 +79,7 @@ class FeedSettings:
     ending: EndConditions = NEVER
     silence_s: float | None = None
     clients: int | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def feed(self) -> FeedDescription:
@@ -96,7 +99,7 @@ class FeedSettings:
 
 
 def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
-    """Return the settings of an external feed, None when the environment describes none.
+    """Return the settings of an external feed, from environment and profile; None when the environment describes none.
 
     Raises:
         BadSettings: with every problem found.
@@ -104,6 +107,14 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
     if not is_external_feed(environment):
         _refuse_unused(environment)
         return None
+    described = profile.describe(environment)
+    try:
+        return _read_described(described.environment)
+    except BadSettings as error:
+        raise BadSettings([described.located(problem) for problem in error.problems]) from error
+
+
+def _read_described(environment: Mapping[str, str]) -> FeedSettings:
     values = read(environment, ("SERVER_URL", "CLIENTS", *NAMES))
     parsed, problems = _parse(values)
     problems += [*_contradictions(values), *_unending(parsed.ending, values)]
@@ -119,6 +130,7 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
         ending=parsed.ending,
         silence_s=values["feed_silence"],
         clients=values["clients"] or None,
+        given=environment,
     )
 
 

@@ -8,7 +8,7 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -59,7 +59,7 @@ async def external_subscribers(
     authorization(settings.reach)
     clients = list(clients)
     logs = clients[0][1].logs
-    shared, invoked_by = settings_of(os.environ), invocation.current(os.environ)
+    shared, invoked_by = settings_of(settings.given), invocation.current(os.environ)
     run = await asyncio.to_thread(
         join, logs, settings.reach.shown, settings.seconds, clock.now_us(), shared, invoked_by
     )
@@ -73,7 +73,12 @@ async def external_subscribers(
 
 
 class ExternalSubscriber:
-    """Receives one run of an external feed under one name, until the run is over or the client is stopped."""
+    """Receives one run of an external feed under one name, until the run is over or the client is stopped.
+
+    Attributes:
+        name: of the client.
+        on_frame: called with every frame and its arrival time (epoch nanoseconds) before it is decoded, if it is set.
+    """
 
     def __init__(
         self,
@@ -98,6 +103,7 @@ class ExternalSubscriber:
         self._writing: asyncio.Task[None] | None = None
         # Whether this connection has brought a record, and whether the server is known to accept this client.
         self._opened_at, self._is_useful, self._was_accepted = 0.0, False, False
+        self.on_frame: Callable[[str | bytes, int], None] | None = None
         self._end_condition: str | None = None
         self._ended = asyncio.Event()
 
@@ -183,6 +189,8 @@ class ExternalSubscriber:
         while not self.is_over:
             frame = await connection.recv()
             received_ns = connection.stamps.pop_ns()
+            if self.on_frame is not None:
+                self.on_frame(frame, received_ns)
             await self._handle(connection, frame, received_ns)
 
     async def _lost(self, connection: StampedConnection) -> ConnectionFailure:

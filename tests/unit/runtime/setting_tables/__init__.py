@@ -1,0 +1,1 @@
+"""Tests of services/runtime/setting_tables, one module for each of its own."""
