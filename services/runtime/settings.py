@@ -24,13 +24,17 @@ ALL_INTERFACES = "*"
 
 
 class Setting(NamedTuple):
-    """A setting. ``read`` converts its text to a value, or raises ValueError with the expected form."""
+    """A setting. ``read`` converts its text to a value, or raises ValueError with the expected form.
+
+    ``key`` is where a profile of an external feed has it, as ``table.key``; empty for none.
+    """
 
     name: str
     default: str
     of: str
     read: Callable[[str], Any]
     meaning: str
+    key: str = ""
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
@@ -90,6 +94,12 @@ def _url(text: str) -> str:
         good = False
     if not good:
         raise ValueError("a WebSocket address like ws://server:8765")
+    return text
+
+
+def _origin(text: str) -> str:
+    if text and not re.fullmatch(r"null|[a-z][a-z0-9+.-]*://[!-.0-~]+", text, re.IGNORECASE):
+        raise ValueError("an origin like https://example.com, without a path")
     return text
 
 
@@ -220,18 +230,65 @@ EXTERNAL = (
     Setting("FEED_KEY", "", "client", _text, "path of the key that separates several sequences"),
     Setting("FEED_RECORDS", "", "client", _text, "path of the list of records in a message"),
     Setting("FEED_MATCH", "", "client", _text, "regular expression whose one group is a record in a frame"),
-    Setting("FEED_HELLO", "", "client", _text, "messages sent after connecting, one a line"),
+    Setting(
+        "FEED_HELLO",
+        "",
+        "client",
+        _text,
+        "the steps after connecting, one a line: a message to send, or wait:REGEX for one that has to come first",
+        "hello",
+    ),
+    Setting(
+        "FEED_HELLO_FILE",
+        "",
+        "client",
+        _text,
+        "a file with steps that come before FEED_HELLO and FEED_RESUME, read for every connection",
+        "hello_file",
+    ),
     Setting(
         "FEED_RESUME",
         "",
         "client",
         _text,
-        "messages sent instead after a reconnect, with {seq} or {next}, and {key}",
+        "the steps after a reconnect instead, with {seq} or {next}, and {key}",
+        "resume.send",
+    ),
+    Setting(
+        "FEED_COMMANDS",
+        "",
+        "client",
+        _choice("", "yes"),
+        "yes permits the commands of a profile; empty = they are refused",
+    ),
+    Setting(
+        "FEED_HEARTBEAT",
+        "",
+        "client",
+        _text,
+        "messages that the client sends regularly, one a line, with {client}, {seq} or {next}",
+        "heartbeat.send",
+    ),
+    Setting(
+        "FEED_HEARTBEAT_SECONDS",
+        "",
+        "client",
+        _text,
+        "how often, in seconds, or where a message says it: $.interval ms; empty = 15",
+        "heartbeat.seconds",
     ),
     Setting("FEED_PING", "", "client", _text, "regular expression of the feed's own pings"),
     Setting("FEED_PONG", "", "client", _text, "the answer to such a ping"),
     Setting("FEED_IGNORE", "", "client", _text, "regular expression of frames that are not records"),
-    Setting("FEED_SUBPROTOCOL", "", "client", _text, "the subprotocol to ask for"),
+    Setting(
+        "FEED_SUBPROTOCOL",
+        "",
+        "client",
+        _text,
+        "the subprotocols to ask for, separated by commas",
+        "connect.subprotocols",
+    ),
+    Setting("FEED_ORIGIN", "", "client", _origin, "the Origin header: https://example.com", "connect.origin"),
     Setting(
         "FEED_SECONDS", "60", "client", _number(0, 10**7), "how long a run lasts; 0 = until the clients are stopped"
     ),
@@ -248,6 +305,14 @@ EXTERNAL = (
         "FEED_CONNECTS", "5", "client", _number(0.01, 1000), "connections that one process begins per second, at most"
     ),
     Setting("FEED_AUTHORIZATION_FILE", "", "client", _text, "a file with the value of the Authorization header"),
+    Setting(
+        "FEED_HEADERS_FILE",
+        "",
+        "client",
+        _text,
+        "a file with further headers, one a line: X-API-Key: abc",
+        "connect.headers_file",
+    ),
     Setting("FEED_CA_FILE", "", "client", _text, "certificates to trust beside the system's"),
     Setting("FEED_PROXY", "", "client", _text, "a proxy: http://proxy:3128"),
 )

@@ -11,7 +11,12 @@ from services.runtime.settings import EXTERNAL, Setting
 from tests.repo.markdown import rows
 from tests.repo.repository import compose, text
 
-INSIDE = {"FEED_AUTHORIZATION_FILE": "/feed/authorization", "FEED_CA_FILE": "/feed/ca.pem"}
+INSIDE = {
+    "FEED_AUTHORIZATION_FILE": "/feed/authorization",
+    "FEED_CA_FILE": "/feed/ca.pem",
+    "FEED_HEADERS_FILE": "/feed/headers",
+    "FEED_HELLO_FILE": "/feed/hello",
+}
 """Files of the host that are mounted under a fixed name in the container."""
 
 
