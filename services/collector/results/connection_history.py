@@ -31,6 +31,9 @@ class ConnectionHistory:
         away_us: how long it had been without a connection when its run ended; of a connection that brought no record
             and closed, the time counts as well.
         last_close: the last close that the client did not ask for, in words; empty for none.
+        closes: how many connections in a row ended without having brought a record, the last one included.
+        unanswered: that the server did not answer the greeting of a client that was connected at its end; empty if it
+            did.
         refusal: why the last attempt failed, in words; empty when none failed since the last connection.
         attempts: how many attempts failed since the last connection.
         absences: when it was away in mid-run.
@@ -43,6 +46,8 @@ class ConnectionHistory:
     since_us: int | None = None
     away_us: int | None = None
     last_close: str = ""
+    closes: int = 0
+    unanswered: str = ""
     refusal: str = ""
     attempts: int = 0
     absences: tuple[Disconnection, ...] = ()
@@ -52,8 +57,11 @@ class ConnectionHistory:
         """Why there was no connection at last, in words; empty where the log names no trouble."""
         failed = f"{self.attempts:,} failed {'attempt' if self.attempts == 1 else 'attempts'}" if self.attempts else ""
         refused = f"{self.refusal} ({failed})" if self.refusal and failed else self.refusal or failed
+        closed = (
+            f"{self.last_close} ({self.closes:,} connections without a record)" if self.closes > 1 else self.last_close
+        )
         # In the order of time: the attempts that failed since the last connection come after its close.
-        return ", then ".join(filter(None, (self.last_close, refused)))
+        return ", then ".join(filter(None, (closed, refused, self.unanswered)))
 
 
 def reconnects(histories: Sequence[ConnectionHistory]) -> tuple[int, int]:
