@@ -5,8 +5,8 @@ of the greeting has captured are replaced. Inside a JSON string of a text messag
 Where ``{{`` occurs in a JSON string, or outside of all strings, ``{{`` and ``}}`` are braces there; in all other
 places two braces are two braces, since JSON objects often end in ``}}``.
 
-A line that begins with ``binary:`` is sent as a binary frame, in which ``\r``, ``\n``, ``\t``, ``\\`` and ``\x00`` mean
-bytes; other characters are sent as UTF-8.
+A line that begins with ``binary:`` is sent as a binary frame. There, and in a text message outside of JSON strings,
+``\r``, ``\n``, ``\t``, ``\\`` and ``\x00`` are single bytes or characters; other characters are sent as UTF-8.
 
 Keys and pings are chosen by the server. So escapes and names in braces count in the operator's text only: an inserted
 value is never read as a template.
@@ -27,9 +27,11 @@ _PARTS = (
     r'(?P<quote>\\*")'
     r"|(?P<open>\{\{)|(?P<close>\}\})|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\\(?P<group>[0-9])"
 )
-_IN_TEXT = re.compile(_PARTS)
-_IN_BINARY = re.compile(r"\\(?P<escape>[rnt\\])|\\x(?P<hex>[0-9a-fA-F]{2})|" + _PARTS)
-_ESCAPED = {"r": b"\r", "n": b"\n", "t": b"\t", "\\": b"\\"}
+_ESCAPES = r"\\(?P<escape>[rnt\\])|\\x(?P<hex>[0-9a-fA-F]{2})"
+# Quotes first: the backslashes before one belong to it. In a binary frame the operator's escapes are read first.
+_IN_TEXT = re.compile(f"{_PARTS}|{_ESCAPES}")
+_IN_BINARY = re.compile(f"{_ESCAPES}|{_PARTS}")
+_ESCAPED = {"r": "\r", "n": "\n", "t": "\t", "\\": "\\"}
 _BRACES = {"{{": "{", "}}": "}"}
 # A JSON text inside a JSON string begins so; any other string with escaped quotes has no strings of its own.
 _NESTED = re.compile(r"\s*(?:\{\s*\\|\[)")
@@ -139,10 +141,10 @@ def _parts(text: str, *, is_binary: bool) -> Iterator[Slot | str | bytes]:
     for match, string, depth in found:
         yield text[end : match.start()]
         end = match.end()
-        if is_binary and match["hex"]:
+        if match["hex"] and is_binary:
             yield bytes([int(match["hex"], 16)])
-        elif is_binary and match["escape"]:
-            yield _ESCAPED[match["escape"]]
+        elif (match["hex"] or match["escape"]) and (is_binary or depth == 0):
+            yield _ESCAPED[match["escape"]] if match["escape"] else chr(int(match["hex"], 16))
         elif match["name"] or match["group"]:
             yield Slot(match["name"] or match["group"], match[0], depth)
         else:

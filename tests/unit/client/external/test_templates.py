@@ -65,8 +65,8 @@ def test_any_value_survives_json_in_json(key: str, depth: int) -> None:
 
 @given(st.text(alphabet=st.characters(blacklist_categories=["Cs"])))
 def test_a_line_without_names_and_doubled_braces_is_sent_as_it_is(text: str) -> None:
-    """A text message without any name in braces, and without two braces that open, is not changed."""
-    line = text.replace("{", "").replace("binary:", "")
+    """A text message without any brace that opens, and without backslashes, is not changed."""
+    line = re.sub(r"[{\\]|binary:", "", text)
 
     assert line == said(line, client="c", seq=1, next=2, key="k")
 
@@ -80,6 +80,19 @@ def test_a_line_without_names_and_doubled_braces_is_sent_as_it_is(text: str) -> 
 def test_json_stays_json(value: object) -> None:
     """A JSON message whose strings have no brace that opens is sent as it is, however its objects are nested."""
     assert json.dumps(value) == said(json.dumps(value), key="k")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (r'{"protocol":"json","version":1}\x1e', '{"protocol":"json","version":1}\x1e'),
+        (r"CONNECT\naccept-version:1.2\r\n\n\x00\\\t\q", "CONNECT\naccept-version:1.2\r\n\n\x00\\\t\\q"),
+        (r'["a\n\"\\",\n"\x1e"]', '["a\\n\\"\\\\",\n"\\x1e"]'),
+    ],
+)
+def test_escapes_outside_of_json_strings_are_characters(line: str, expected: str) -> None:
+    """Outside of JSON strings an escape of a text message is a character; inside it belongs to JSON."""
+    assert expected == said(line)
 
 
 def test_half_a_surrogate_pair_can_be_sent() -> None:
