@@ -42,6 +42,7 @@ PROVED_SECONDS = 2.0
 """A server that rejects a client does so within a round trip of the handshake, perhaps in a message. A server that sent
 a record and kept the connection for this long accepts the client, which may reconnect at once after a cut."""
 _AGE_CHECK_SECONDS = 0.1
+_LEAVE_SECONDS = 1.0
 
 
 async def external_subscribers(
@@ -181,6 +182,7 @@ class ExternalSubscriber:
         speaking = self._begin(connection, session)
         try:
             await self._receive(connection)
+            await _leave(connection)
         except ConnectionClosed:
             return await self._lost(connection)
         finally:
@@ -331,3 +333,15 @@ class ExternalSubscriber:
         if self._end_condition is not None:
             log.info("the feed has ended", extra={"client": self.name, "condition": self._end_condition})
             session.ended(self._end_condition)
+
+
+async def _leave(connection: StampedConnection) -> None:
+    """Close a connection whose run is over: a server that is not told so would report a cut."""
+    leaving = asyncio.create_task(connection.end())
+    with contextlib.suppress(ConnectionClosed, TimeoutError):
+        async with asyncio.timeout(_LEAVE_SECONDS):
+            # The answer comes after what was sent before it.
+            while True:
+                await connection.recv()
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from services.client.backoff import Backoff
@@ -519,3 +520,23 @@ async def test_a_heartbeat_is_sent(tmp_path: Path) -> None:
         await until(lambda: made.received == 2)
 
     assert ["hi", '{"op":1,"d":7}'] == came
+
+
+async def test_a_server_is_told_that_the_run_is_over(tmp_path: Path) -> None:
+    """At the end of a run the client closes the connection with 1000, also while records come without a pause."""
+    codes: list[int | None] = []
+
+    async def endless(connection: ServerConnection) -> None:
+        seq = 0
+        try:
+            while True:
+                seq += 1
+                await connection.send(json.dumps({"seq": seq}))
+                await asyncio.sleep(0)
+        except ConnectionClosed:
+            codes.append(connection.close_code)
+
+    async with listener(tmp_path, endless, seconds=0.3) as made:
+        await until(lambda: made.is_over)
+
+    assert [1000] == codes
