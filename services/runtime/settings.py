@@ -259,7 +259,7 @@ EXTERNAL = (
         "",
         "client",
         _choice("", "yes"),
-        "yes permits the commands of a profile; empty = they are refused",
+        "yes permits steps that run a command; empty = they are refused",
     ),
     Setting(
         "FEED_HEARTBEAT",

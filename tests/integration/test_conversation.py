@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import time
+from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -203,8 +204,32 @@ async def test_a_server_that_refuses_in_a_message_is_not_hammered(tmp_path: Path
     assert 1 == len(came)
 
 
-async def test_a_fresh_login_is_sent_by_every_connection(tmp_path: Path) -> None:
-    """A login that is valid once is read from its file for every connection, and nothing is lost by a cut."""
+@pytest.mark.parametrize("is_date", [False, True])
+async def test_a_server_that_asks_for_time_is_given_it(tmp_path: Path, is_date: bool) -> None:
+    """A refusal with Retry-After, in seconds or as a date, is the only attempt until that time is over."""
+    came: list[float] = []
+
+    def refuse(connection: ServerConnection, _request: Request) -> Response:
+        came.append(time.monotonic())
+        response = connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "later\n")
+        response.headers["Retry-After"] = formatdate(time.time() + 21, usegmt=True) if is_date else "20"
+        return response
+
+    async with external_server(sends(), process_request=refuse) as url:
+        with Process(
+            "services.client", CLIENT_ID="client-1", SERVER_URL=url, VOLUMES=tmp_path, FEED_SECONDS=3, FEED_SEQ="$.seq",
+            CONNECTIONS=2,
+        ) as client:  # fmt: skip
+            line = await asyncio.to_thread(client.says, "the server answered HTTP 503: later")
+            await asyncio.to_thread(client.says, "run is over")
+
+    assert json.loads(line)["retry_s"] >= 19
+    assert 1 == len(came)
+
+
+@pytest.mark.parametrize("by_command", [False, True])
+async def test_a_fresh_login_is_sent_by_every_connection(tmp_path: Path, by_command: bool) -> None:
+    """A login that is valid once is read from a file, or printed by a command, for every connection."""
     login = tmp_path / "login"
     login.write_text('{"op":"auth","nonce":1}\n')
     said: list[Any] = []
@@ -220,9 +245,11 @@ async def test_a_fresh_login_is_sent_by_every_connection(tmp_path: Path) -> None
         first = wish.get("from", 1)
         await sends(*numbered(*range(first, first + 20)), then_goes=nonce == 1)(connection)
 
-    settings: dict[str, object] = {
-        "FEED_HELLO_FILE": login, "FEED_HELLO": '{"op":"subscribe"}', "FEED_RESUME": '{"op":"subscribe","from":{next}}',
-    }  # fmt: skip
+    hello, resume = '{"op":"subscribe"}', '{"op":"subscribe","from":{next}}'
+    settings: dict[str, object] = {"FEED_HELLO_FILE": login, "FEED_HELLO": hello, "FEED_RESUME": resume}
+    if by_command:
+        command = f'command 5s:["cat", "{login}"]'
+        settings = {"FEED_COMMANDS": "yes", "FEED_HELLO": f"{command}\n{hello}", "FEED_RESUME": f"{command}\n{resume}"}
     found = await judged(Case((plays,), 40, settings), tmp_path / "v")
 
     assert [(1, {"op": "subscribe"}), (2, {"op": "subscribe", "from": 21})] == said

@@ -49,11 +49,11 @@ def read_conversation(values: Mapping[str, Any]) -> tuple[ConversationSettings, 
     """Parse these settings; return them with all problems that were found.
 
     Args:
-        values: of all FEED_ settings, by lower-case name. Greetings are texts, or the tables of a profile.
+        values: of all FEED_ settings, by lower-case name.
     """
     problems: list[str] = []
 
-    def parsed(name: str, parse: Callable[[Any], Value], default: Value) -> Value:
+    def parsed(name: str, parse: Callable[[str], Value], default: Value) -> Value:
         given = values[name.lower()]
         try:
             return parse(given) if given else default
@@ -62,7 +62,7 @@ def read_conversation(values: Mapping[str, Any]) -> tuple[ConversationSettings, 
             problems.append(f"{name}: {problem}")
             return default
 
-    hello, resume = parsed("FEED_HELLO", _greeting, NOTHING), parsed("FEED_RESUME", _greeting, NOTHING)
+    hello, resume = parsed("FEED_HELLO", Greeting.of, NOTHING), parsed("FEED_RESUME", Greeting.of, NOTHING)
     path = values["feed_hello_file"]
     login = Greeting((FileStep(path, "FEED_HELLO_FILE"),)) if path else NOTHING
     interval = parsed("FEED_HEARTBEAT_SECONDS", _interval, BeatInterval())
@@ -86,10 +86,6 @@ def subprotocols(text: str) -> tuple[str, ...]:
     return names
 
 
-def _greeting(given: Any) -> Greeting:
-    return Greeting.of(given) if isinstance(given, str) else Greeting.of_tables(given)
-
-
 def _interval(text: str) -> BeatInterval:
     try:
         return BeatInterval.of(text)
@@ -111,5 +107,5 @@ def _contradictions(found: ConversationSettings, values: Mapping[str, Any]) -> l
     if values["feed_heartbeat_seconds"] and found.heartbeat is None:
         problems.append("FEED_HEARTBEAT_SECONDS: without FEED_HEARTBEAT nothing is sent")
     if values["feed_commands"] != "yes" and (found.hello.has_commands or found.resume.has_commands):
-        problems.append("FEED_COMMANDS: the profile runs a command in its greeting; FEED_COMMANDS=yes permits that")
+        problems.append("FEED_COMMANDS: the greeting runs a command; FEED_COMMANDS=yes permits that")
     return problems

@@ -1,15 +1,16 @@
 """The steps by which a client greets a server: messages to send, and messages to wait for. Pure.
 
 In a text each line is a step: a message, or ``wait:REGEX`` or ``wait 5s:REGEX`` for one that has to come before the
-next message is sent. In a profile a step may also be a file or a command, whose lines are read for each connection.
+next message is sent. ``file:PATH`` and ``command:["program", "argument"]`` take messages from there at each connection.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from services.client.external.templates import MessageTemplate, Value
 
@@ -19,8 +20,8 @@ MAX_SECONDS = 3600.0
 GIVEN = frozenset({"client", "seq", "next", "key"})
 """Names that always have a meaning in templates, so that no group may have them."""
 _MAX_SHOWN = 80
-_WAIT = re.compile(r"wait(?:[ \t]+(?P<seconds>[0-9]+(?:\.[0-9]+)?)[ \t]*s)?:(?P<pattern>.*)", re.DOTALL)
-_KINDS = ("send", "wait", "file", "command")
+_TIMED = re.compile(r"(?P<kind>wait|command)(?:[ \t]+(?P<seconds>[0-9]+(?:\.[0-9]+)?)[ \t]*s)?:(?P<rest>.*)", re.DOTALL)
+_FILE = "file:"
 
 
 @dataclass(frozen=True)
@@ -109,25 +110,6 @@ class Greeting:
                     raise ValueError(f"line {number}: {problem}") from problem
         return cls(tuple(steps))
 
-    @classmethod
-    def of_tables(cls, tables: Sequence[Mapping[str, Any]], setting: str = "hello") -> Greeting:
-        """Parse the tables of a profile, each with ``send``, ``wait``, ``file`` or ``command``, perhaps ``seconds``.
-
-        Args:
-            tables: in their order.
-            setting: the key of the profile that has them.
-
-        Raises:
-            ValueError: with the number of the step and the expected form.
-        """
-        steps: list[Step] = []
-        for number, table in enumerate(tables, 1):
-            try:
-                steps.append(_of_table(table, setting))
-            except ValueError as problem:
-                raise ValueError(f"step {number}: {problem}") from problem
-        return cls(tuple(steps))
-
     def __bool__(self) -> bool:
         """Return whether there are steps."""
         return bool(self.steps)
@@ -165,67 +147,36 @@ def _with(step: MessageTemplate | WaitStep | CommandStep, values: Mapping[str, V
     return Say(step, values) if isinstance(step, MessageTemplate) else step
 
 
-def pattern(text: str) -> re.Pattern[bytes]:
-    """Return a regular expression that is searched in messages.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        return re.compile(text.encode(), re.DOTALL)
-    except re.error as problem:
-        raise ValueError(f"a regular expression: {problem}") from problem
-
-
-def wait_step(text: str, seconds: float = DEFAULT_SECONDS) -> WaitStep:
-    """Return the step that waits for a pattern.
-
-    Raises:
-        ValueError: with the expected form.
-    """
-    if not text.strip():
-        raise ValueError("expected a regular expression after wait:")
+def _of_line(line: str) -> Step:
+    if line.startswith(_FILE) and line != _FILE:
+        return FileStep(line.removeprefix(_FILE).strip(), "file")
+    match = _TIMED.fullmatch(line)
+    if match is None:
+        return MessageTemplate(line)
+    rest, seconds = match["rest"].strip(), float(match["seconds"] or DEFAULT_SECONDS)
     if not 0 < seconds <= MAX_SECONDS:
         raise ValueError(f"expected a time of at most {MAX_SECONDS:g} s")
+    return _wait(rest, seconds) if match["kind"] == "wait" else _command(rest, seconds)
+
+
+def _wait(text: str, seconds: float) -> WaitStep:
+    if not text:
+        raise ValueError("expected a regular expression after wait:")
     try:
-        found = pattern(text)
-    except ValueError as problem:
-        raise ValueError(f"expected {problem}") from problem
+        found = re.compile(text.encode(), re.DOTALL)
+    except re.error as problem:
+        raise ValueError(f"expected a regular expression: {problem}") from problem
     taken = sorted(GIVEN & found.groupindex.keys())
     if taken:
         raise ValueError(f"a group cannot have the name {taken[0]}, which has a meaning in every message")
     return WaitStep(found, seconds)
 
 
-def _of_line(line: str) -> Step:
-    match = _WAIT.fullmatch(line)
-    if match is None:
-        return MessageTemplate(line)
-    return wait_step(match["pattern"].strip(), float(match["seconds"] or DEFAULT_SECONDS))
-
-
-def _of_table(table: Mapping[str, Any], setting: str) -> Step:
-    kinds = [kind for kind in _KINDS if kind in table]
-    unknown = sorted(table.keys() - {*_KINDS, "seconds"})
-    if unknown:
-        raise ValueError(f"unknown key {unknown[0]!r}; a step has {', '.join(_KINDS)} or seconds")
-    if len(kinds) != 1:
-        raise ValueError(f"expected one of {', '.join(_KINDS)}")
-    kind, value, seconds = kinds[0], table[kinds[0]], table.get("seconds", DEFAULT_SECONDS)
-    if "seconds" in table and kind not in ("wait", "command"):
-        raise ValueError("seconds belong to wait or command")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MAX_SECONDS:
-        raise ValueError(f"expected a number of seconds, at most {MAX_SECONDS:g}")
-    if kind == "command":
-        if not _is_list_of_texts(value):
-            raise ValueError('expected command = ["program", "argument", ...]')
-        return CommandStep(tuple(value), float(seconds))
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"expected {kind} = a text")
-    if kind == "wait":
-        return wait_step(value, float(seconds))
-    return FileStep(value, f"{setting}.file") if kind == "file" else MessageTemplate(value.strip())
-
-
-def _is_list_of_texts(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(part, str) and part for part in value)
+def _command(text: str, seconds: float) -> CommandStep:
+    try:
+        arguments = json.loads(text)
+    except ValueError:
+        arguments = None
+    if not isinstance(arguments, list) or not arguments or not all(isinstance(one, str) and one for one in arguments):
+        raise ValueError('expected command:["program", "argument", ...]')
+    return CommandStep(tuple(arguments), seconds)

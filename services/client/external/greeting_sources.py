@@ -12,6 +12,7 @@ import signal
 from pathlib import Path
 
 from services.client.external.greeting import CommandStep, FileStep, Greeting, Step
+from services.client.external.request_headers import refusal
 from services.client.external.templates import Template
 from services.runtime.errors import BadSettings
 
@@ -36,17 +37,20 @@ def with_files(greeting: Greeting) -> Greeting:
 
 
 def _steps_of(step: FileStep) -> tuple[Step, ...]:
+    named = f"{step.setting}={step.path!r}"
     try:
-        return Greeting.of(Path(step.path).read_text(encoding="utf-8")).steps
-    except OSError as problem:
-        why = problem.strerror or type(problem).__name__
-        if isinstance(problem, PermissionError):
-            why += f"; uid {os.geteuid()} must be able to read it"
-        raise BadSettings([f"{step.setting}={step.path!r}: {why}"]) from problem
-    except UnicodeDecodeError as problem:
-        raise BadSettings([f"{step.setting}={step.path!r}: expected UTF-8"]) from problem
+        found = Greeting.of(Path(step.path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as problem:
+        raise BadSettings([f"{named}: {refusal(problem)}"]) from problem
     except ValueError as problem:
-        raise BadSettings([f"{step.setting}={step.path!r}: {problem}"]) from problem
+        raise BadSettings([f"{named}: {problem}"]) from problem
+    if not found:
+        # Its writer may just have emptied it: another attempt finds out.
+        raise BadSettings([f"{named}: it is empty"])
+    if any(isinstance(inner, CommandStep | FileStep) for inner in found.steps):
+        # FEED_COMMANDS permits the commands that the operator has seen in the settings.
+        raise BadSettings([f"{named}: a file cannot name commands or other files"])
+    return found.steps
 
 
 async def printed_by(step: CommandStep) -> Template:

@@ -53,7 +53,7 @@ def authorization(reach: ConnectSettings) -> dict[str, str]:
 def refusal(problem: Exception) -> str:
     """Return why a file cannot be used, without its name, and who has to be able to read it."""
     if isinstance(problem, UnicodeDecodeError):
-        return f"expected {problem.encoding.upper()}"
+        return f"expected {problem.encoding.upper()} text"
     why = (isinstance(problem, OSError) and problem.strerror) or str(problem)
     return f"{why}; uid {os.geteuid()} must be able to read it" if isinstance(problem, PermissionError) else why
 

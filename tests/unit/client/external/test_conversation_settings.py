@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from services.client.external.client_heartbeat import BeatInterval
-from services.client.external.conversation_settings import read_conversation, subprotocols
+from services.client.external.conversation_settings import subprotocols
 from services.client.external.greeting import FileStep
 from services.client.external.settings import read_feed
 from services.runtime.errors import BadSettings
 from tests.unit.client.external.fakes import feed_settings
-
-NONE: dict[str, Any] = dict.fromkeys(
-    ["feed_seq", "feed_key", "feed_hello", "feed_hello_file", "feed_resume", "feed_commands", "feed_heartbeat",
-     "feed_heartbeat_seconds"], "",
-)  # fmt: skip
 
 
 def test_a_heartbeat_has_an_interval() -> None:
@@ -81,13 +74,14 @@ def test_doubled_braces_name_no_value() -> None:
     assert read_feed({"FEED_RESUME": '{"q":"ticks{{seq}}"}'}) is not None
 
 
-def test_a_profile_may_have_tables() -> None:
-    """The greeting of a profile is a list of tables; one with a command needs FEED_COMMANDS."""
-    given = {**NONE, "feed_hello": [{"command": ["sign"]}]}
+@pytest.mark.parametrize("setting", ["FEED_HELLO", "FEED_RESUME"])
+def test_a_command_needs_a_permission(setting: str) -> None:
+    """A greeting with a command is refused, unless FEED_COMMANDS permits it."""
+    given = {setting: 'command:["sign"]', "FEED": "foreign"}
+    with pytest.raises(BadSettings, match="FEED_COMMANDS: the greeting runs a command; FEED_COMMANDS=yes permits that"):
+        read_feed(given)
 
-    assert (["FEED_COMMANDS: the profile runs a command in its greeting; FEED_COMMANDS=yes permits that"], []) == (
-        read_conversation(given)[1], read_conversation({**given, "feed_commands": "yes"})[1]
-    )  # fmt: skip
+    assert read_feed({**given, "FEED_COMMANDS": "yes"}) is not None
 
 
 def test_subprotocols_are_a_list() -> None:

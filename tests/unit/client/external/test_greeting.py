@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 
@@ -25,12 +24,27 @@ def test_a_line_is_a_message_or_a_wait() -> None:
     assert not Greeting.of(" \n")
 
 
+def test_a_line_may_name_a_file_or_a_command() -> None:
+    """Lines that begin with file: or command: take further messages from there; a command may have a time limit."""
+    assert (
+        FileStep("/run/login", "file"),
+        CommandStep(("sign", "--now"), 10),
+        CommandStep(("sign",), 2.5),
+        MessageTemplate("file:"),
+        MessageTemplate("commands: none"),
+    ) == Greeting.of('file: /run/login\ncommand:["sign", "--now"]\ncommand 2.5s:["sign"]\nfile:\ncommands: none').steps
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
+        ("command:sign", 'line 1: expected command:."program", "argument", ....'),
+        ("command:[]", 'line 1: expected command:."program", "argument", ....'),
         ("hi\nwait:(", "line 2: expected a regular expression: .*unterminated"),
         ("wait:", "line 1: expected a regular expression after wait:"),
         ("wait 0s:x", "line 1: expected a time of at most 3600 s"),
+        ('command 4000s:["x"]', "line 1: expected a time of at most 3600 s"),
+        ('command:["x",1]', 'line 1: expected command:."program", "argument", ....'),
         ("wait:(?P<seq>x)", "line 1: a group cannot have the name seq"),
     ],
 )
@@ -48,48 +62,11 @@ def test_a_mistake_does_not_show_the_messages() -> None:
     assert "abc" not in str(found.value)
 
 
-def test_steps_are_tables_of_a_profile() -> None:
-    """A profile's steps send, wait, read a file, or run a command."""
-    tables: list[dict[str, Any]] = [
-        {"send": "wait:\nx"}, {"wait": "ack", "seconds": 3}, {"file": "login.txt"},
-        {"command": ["sign", "--now"], "seconds": 5}, {"wait": "ok"},
-    ]  # fmt: skip
-
-    assert (
-        MessageTemplate("wait:\nx"),
-        WaitStep(re.compile(b"ack", re.DOTALL), 3),
-        FileStep("login.txt", "hello.file"),
-        CommandStep(("sign", "--now"), 5),
-        WaitStep(re.compile(b"ok", re.DOTALL), 10),
-    ) == Greeting.of_tables(tables).steps
-    assert [True, False] == [Greeting.of_tables(tables).has_commands, Greeting.of("hi").has_commands]
-
-
-@pytest.mark.parametrize(
-    ("table", "problem"),
-    [
-        ({}, "step 1: expected one of send, wait, file, command"),
-        ({"send": "a", "wait": "b"}, "step 1: expected one of"),
-        ({"say": "a"}, "step 1: unknown key 'say'"),
-        ({"send": 1}, "step 1: expected send = a text"),
-        ({"wait": "("}, "step 1: expected a regular expression"),
-        ({"send": "a", "seconds": 1}, "step 1: seconds belong to wait or command"),
-        ({"wait": "a", "seconds": True}, "step 1: expected a number of seconds"),
-        ({"wait": "a", "seconds": 0}, "step 1: expected a number of seconds"),
-        ({"command": "sign --now"}, "step 1: expected command = "),
-        ({"command": []}, "step 1: expected command = "),
-    ],
-)
-def test_a_table_that_is_no_step_is_reported(table: dict[str, Any], problem: str) -> None:
-    """The error names step and fault."""
-    with pytest.raises(ValueError, match=problem):
-        Greeting.of_tables([table])
-
-
 def test_steps_are_planned_with_their_values() -> None:
     """Messages get the values that are known; other steps stay, and files are expected to be read before."""
-    greeting = Greeting.of_tables([{"send": "a"}, {"wait": "b"}, {"command": ["c"]}, {"file": "d"}])
+    greeting = Greeting.of('a\nwait:b\ncommand:["c"]\nfile:d')
 
+    assert greeting.has_commands
     assert [
         Say(MessageTemplate("a"), {"client": "client-1"}),
         WaitStep(re.compile(b"b", re.DOTALL)),

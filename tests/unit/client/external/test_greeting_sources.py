@@ -41,7 +41,10 @@ def test_a_file_is_read_each_time(tmp_path: Path) -> None:
     ("content", "problem"),
     [
         (None, "FEED_HELLO_FILE=.*: No such file or directory"),
-        (b"\xff", "FEED_HELLO_FILE=.*: expected UTF-8"),
+        (b"\xff", "FEED_HELLO_FILE=.*: expected UTF-8 text"),
+        (b" \n", "FEED_HELLO_FILE=.*: it is empty"),
+        (b'command:["x"]', "FEED_HELLO_FILE=.*: a file cannot name commands or other files"),
+        (b"file:x", "FEED_HELLO_FILE=.*: a file cannot name commands or other files"),
         (b"secret\nwait:(", "FEED_HELLO_FILE=.*: line 2: expected a regular expression"),
     ],
 )
