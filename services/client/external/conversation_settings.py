@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from services.client.external.client_heartbeat import BeatInterval, ClientHeartbeat
 from services.client.external.greeting import NOTHING, FileStep, Greeting
+from services.client.external.named_keys import NAMES
 from services.client.external.templates import Template
 
 Value = TypeVar("Value")
@@ -102,8 +103,9 @@ def _contradictions(found: ConversationSettings, values: Mapping[str, Any]) -> l
                 problems.append(f"FEED_RESUME: without FEED_SEQ there is no {{{name}}} to resume from")
             if name in beats:
                 problems.append(f"FEED_HEARTBEAT: without FEED_SEQ there is no {{{name}}}")
-    if "key" in found.resume.names and not values["feed_key"]:
-        problems.append("FEED_RESUME: without FEED_KEY there is no {key}")
+    keys = sorted(NAMES & found.resume.names)
+    if keys and not values["feed_key"]:
+        problems.append(f"FEED_RESUME: without FEED_KEY there is no {{{keys[0]}}}")
     if values["feed_heartbeat_seconds"] and found.heartbeat is None:
         problems.append("FEED_HEARTBEAT_SECONDS: without FEED_HEARTBEAT nothing is sent")
     if values["feed_commands"] != "yes" and (found.hello.has_commands or found.resume.has_commands):

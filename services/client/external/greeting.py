@@ -17,7 +17,7 @@ from services.client.external.templates import MessageTemplate, Value
 DEFAULT_SECONDS = 10.0
 """How long a step waits unless it says otherwise."""
 MAX_SECONDS = 3600.0
-GIVEN = frozenset({"client", "seq", "next", "key"})
+GIVEN = re.compile(r"client|seq|next|key[1-9]?")
 """Names that always have a meaning in templates, so that no group may have them."""
 _MAX_SHOWN = 80
 _TIMED = re.compile(r"(?P<kind>wait|command)(?:[ \t]+(?P<seconds>[0-9]+(?:\.[0-9]+)?)[ \t]*s)?:(?P<rest>.*)", re.DOTALL)
@@ -166,7 +166,7 @@ def _wait(text: str, seconds: float) -> WaitStep:
         found = re.compile(text.encode(), re.DOTALL)
     except re.error as problem:
         raise ValueError(f"expected a regular expression: {problem}") from problem
-    taken = sorted(GIVEN & found.groupindex.keys())
+    taken = [name for name in found.groupindex if GIVEN.fullmatch(name)]
     if taken:
         raise ValueError(f"a group cannot have the name {taken[0]}, which has a meaning in every message")
     return WaitStep(found, seconds)

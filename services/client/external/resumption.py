@@ -6,25 +6,20 @@ channel that was quiet before a cut would never be heard again, and no number wo
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
-from typing import Any
 
 from services.client.external.greeting import FileStep, Greeting, Planned, Say, Step
-from services.client.external.templates import MessageTemplate, Value
+from services.client.external.named_keys import NAMES, keys_named, values_of, without_position
+from services.client.external.templates import MessageTemplate
 
-# Characters for private use, which are in no message.
-_KEY = "\ue000\ue001\ue002"
-_ANY_NUMBER = 8_070_605_040_302_010
 _POSITION = frozenset({"seq", "next"})
 
 
 def resumption(resume: Greeting, hello: Greeting, client: str, last: Iterable[tuple[str | None, int]]) -> list[Planned]:
     """Return the steps that resume a feed after a reconnect.
 
-    Steps that name ``{key}`` are planned once for every key, all other steps once.
+    Messages that name ``{key}`` are planned once for every key, all other steps once.
 
     Args:
         resume: with ``{seq}``, ``{next}`` and ``{key}``.
@@ -33,24 +28,20 @@ def resumption(resume: Greeting, hello: Greeting, client: str, last: Iterable[tu
         last: key and last number of each sequence.
     """
     ends = [(key or "", position(seq)) for key, seq in last]
-    heard = {key for key, _ in ends}
     newest = max((end for _, end in ends), key=lambda end: end["seq"] or 0, default=position(0))
-    keyed = [step for step in resume.steps if _names_key(step)]
     planned: list[Planned] = []
-    unheard = _unheard(hello.templates, keyed, heard, client)
+    is_first = True
     for is_keyed, group in groupby(resume.steps, key=_names_key):
-        steps = Greeting(tuple(step for step in group if not isinstance(step, FileStep)))
+        steps = [step for step in group if not isinstance(step, FileStep)]
         if not is_keyed:
-            planned += steps.planned({"client": client, **newest})
+            planned += Greeting((*steps,)).planned({"client": client, **newest})
             continue
+        templates = [step for step in steps if isinstance(step, MessageTemplate)]
         for key, end in ends:
-            planned += steps.planned({"client": client, "key": key, **end})
-        if steps.names & _POSITION:
-            planned += [Say(template, {"client": client}) for template in unheard]
-        else:
-            for key in sorted({key for keys in unheard.values() for key in keys} - heard):
-                planned += steps.planned({"client": client, "key": key})
-        unheard = {}
+            planned += [Say(template, {"client": client, **values_of(key), **end}) for template in templates]
+        if is_first:
+            planned += _unheard(hello.templates, templates, {key for key, _ in ends}, client)
+        is_first = False
     return planned
 
 
@@ -61,14 +52,38 @@ def position(last: int | None) -> dict[str, int | None]:
 
 
 def _names_key(step: Step) -> bool:
-    return isinstance(step, MessageTemplate) and "key" in step.names
+    return isinstance(step, MessageTemplate) and bool(NAMES & step.names)
 
 
 def _unheard(
-    hello: Sequence[MessageTemplate], keyed: Sequence[Step], heard: Collection[str], client: str
+    hello: Sequence[MessageTemplate], resuming: Sequence[MessageTemplate], heard: Collection[str], client: str
+) -> list[Planned]:
+    """Return the messages that subscribe the keys of the greeting of which nothing was heard."""
+    named = _named(hello, resuming, client)
+    # Without the number to resume from, where a message can do without it.
+    bare = [template if not template.names & _POSITION else without_position(template) for template in resuming]
+    unnumbered = [template for template in bare if template is not None]
+    planned: list[Planned] = []
+    for said, keys in named.items():
+        if not keys - set(heard):
+            continue
+        is_numbered = any(template.names & _POSITION for template in resuming)
+        if len(unnumbered) == len(resuming) and (keys & set(heard) or not is_numbered):
+            # The message names other keys too, which are resumed where they were left.
+            planned += [
+                Say(template, {"client": client, **values_of(key)})
+                for key in sorted(keys - set(heard))
+                for template in unnumbered
+            ]
+        else:
+            planned.append(Say(said, {"client": client}))
+    return planned
+
+
+def _named(
+    hello: Sequence[MessageTemplate], resuming: Sequence[MessageTemplate], client: str
 ) -> dict[MessageTemplate, set[str]]:
-    """Return the messages of the greeting that name a key of which nothing was heard, each with its keys."""
-    resuming = [step for step in keyed if isinstance(step, MessageTemplate)]
+    """Return the keys that each message of the greeting names."""
     for is_exact in (True, False):
         # Messages that subscribe as the resuming ones do; only if there are none, other messages of the same shape.
         found = {
@@ -76,60 +91,5 @@ def _unheard(
             for said in hello
         }
         if any(found.values()):
-            return {said: keys for said, keys in found.items() if keys - set(heard)}
+            return found
     return {}
-
-
-def keys_named(said: MessageTemplate, template: MessageTemplate, client: str, *, is_exact: bool = True) -> set[str]:
-    """Return the keys that a message names at the places where a template has ``{key}``.
-
-    Args:
-        said: the message.
-        template: of the message that names one key.
-        client: name of the client.
-        is_exact: whether all other values that both have must be equal.
-    """
-    values: dict[str, Value] = {"client": client, "key": _KEY, "seq": _ANY_NUMBER, "next": _ANY_NUMBER}
-    try:
-        wanted = json.loads(template.message(values))
-        found = json.loads(said.message({"client": client}))
-    except ValueError:
-        return _keys_in_text(said.line, template.line)
-    return _keys_at(wanted, found, is_exact) or set()
-
-
-def _keys_at(wanted: Any, found: Any, is_exact: bool) -> set[str] | None:
-    """Return the keys at the places of ``{key}``, None where the two values differ."""
-    if isinstance(wanted, str) and _KEY in wanted:
-        before, _, after = wanted.partition(_KEY)
-        # A key that is named twice in one text is equal in both places.
-        whole = re.fullmatch(re.escape(before) + "(.+)" + re.escape(after).replace(_KEY, r"\1"), str(found), re.DOTALL)
-        return {whole[1]} if whole and isinstance(found, str) else None
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        pairs = [(value, found[name]) for name, value in wanted.items() if name in found]
-        has_all = all(name in found for name, value in wanted.items() if _has_key(value))
-        return _union([_keys_at(*pair, is_exact) for pair in pairs]) if has_all else None
-    if isinstance(wanted, list) and isinstance(found, list):
-        if wanted and all(map(_has_key, wanted)):
-            # A list of channels: the operator's may be longer than the template's.
-            each = [keys for value in wanted for one in found if (keys := _keys_at(value, one, is_exact)) is not None]
-            return set().union(*each) if each else None
-        return _union([_keys_at(*pair, is_exact) for pair in zip(wanted, found, strict=False)])
-    return set() if wanted in (found, _ANY_NUMBER, str(_ANY_NUMBER)) or not is_exact else None
-
-
-def _union(parts: list[set[str] | None]) -> set[str] | None:
-    known = [part for part in parts if part is not None]
-    return set().union(*known) if len(known) == len(parts) else None
-
-
-def _has_key(value: Any) -> bool:
-    return _KEY in json.dumps(value, ensure_ascii=False)
-
-
-def _keys_in_text(said: str, template: str) -> set[str]:
-    """Return the key in a message that is no JSON: what stands after the same beginning, up to the next separator."""
-    before, _, after = template.partition("{key}")
-    end = re.escape(after[:1]) if after[:1] not in ("", "{") else r"\s"
-    match = re.match(re.escape(before) + rf"(.+?)(?={end}|\s|\\|$)", said)
-    return {match[1]} if match else set()

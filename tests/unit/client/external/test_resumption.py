@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from services.client.external.greeting import Greeting, Say, WaitStep
-from services.client.external.resumption import keys_named, position, resumption
-from services.client.external.templates import MessageTemplate
+from services.client.external.resumption import position, resumption
 
 Last = list[tuple[str | None, int]]
 
@@ -67,31 +64,6 @@ def test_a_template_without_a_number_serves_every_key() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("hello", "resume", "keys"),
-    [
-        ('{"op":"sub","ch":"a"}', '{"op":"sub","ch":"{key}","after":{seq}}', {"a"}),
-        ('{"op":"sub","ch":"a"}', '{"op":"resume","ch":"{key}"}', set()),
-        ('{"op":"sub"}', '{"op":"sub","ch":"{key}"}', set()),
-        ('{"op":"sub","args":["trade.a","trade.b"]}', '{"op":"sub","args":["trade.{key}"]}', {"a", "b"}),
-        ('{"op":"sub","args":["book.a","trade.b"]}', '{"op":"sub","args":["trade.{key}"]}', {"b"}),
-        ('{"args":[{"c":"x","i":"a"},{"c":"x","i":"b"}]}', '{"args":[{"c":"x","i":"{key}","s":{seq}}]}', {"a", "b"}),
-        ('["sub","a"]', '["sub","{key}",{seq}]', {"a"}),
-        ('["auth","a"]', '["sub","{key}"]', set()),
-        ('{"i":"{\\"channel\\":\\"A\\"}"}', '{"i":"{key}","after":{seq}}', {'{"channel":"A"}'}),
-        ('{"i":"{\\"channel\\":\\"A\\"}"}', '{"i":"{\\"channel\\":\\"{key}\\"}"}', {"A"}),
-        ('{"i":"a","me":"{client}"}', '{"i":"{key}","me":"{client}"}', {"a"}),
-        ("SUB a", "SUB {key} {seq}", {"a"}),
-        ("SUB a", "GET {key}", set()),
-        (r"binary:SUB a\r\n", r"binary:SUB {key}\r\n", {"a"}),
-        ('["x"]', '{"op":"{key}"}', set()),
-    ],
-)
-def test_keys_are_found_where_the_template_has_one(hello: str, resume: str, keys: set[str]) -> None:
-    """The keys of a message are what it has in place of {key}, if it agrees with the template otherwise."""
-    assert keys == keys_named(MessageTemplate(hello), MessageTemplate(resume), "client-1")
-
-
 def test_a_greeting_of_another_form_names_keys_too() -> None:
     """If no message of the greeting agrees with the resuming one, a message with the same members names the keys."""
     assert ['{"op":"resume","ch":"a","from":4}', '{"op":"sub","ch":"b"}'] == said(
@@ -107,3 +79,27 @@ def test_a_position_may_be_unknown() -> None:
 def test_steps_that_wait_stay_in_place() -> None:
     """A step that waits comes between the same messages as in the setting."""
     assert [WaitStep(re.compile(b"ok", re.DOTALL))] == resumption(Greeting.of("wait:ok"), Greeting(), "c", [])
+
+
+def test_a_line_with_other_keys_is_not_sent_again() -> None:
+    """If a message of the greeting names heard and unheard keys, only the unheard ones are subscribed from now on."""
+    hello = '{"op":"sub","args":["trade.a","trade.b","trade.c"]}'
+
+    assert [
+        '{"op":"sub","args":["trade.a"],"after":4}',
+        '{"op":"sub","args":["trade.b"]}',
+        '{"op":"sub","args":["trade.c"]}',
+    ] == said('{"op":"sub","args":["trade.{key}"],"after":{seq}}', [("a", 4)], hello)
+    assert ['["sub","a",4]', '["sub","b"]'] == said('["sub","{key}",{seq}]', [("a", 4)], '["sub","b"]')
+
+
+def test_a_key_may_have_several_values() -> None:
+    """The values of a key of several are named by their number."""
+    hello = '{"args":[{"ch":"books","id":"A"},{"ch":"trades","id":"B|C"}]}'
+
+    assert ['{"args":[{"ch":"books","id":"A","s":4}]}', '{"args":[{"ch":"trades","id":"B|C"}]}'] == said(
+        '{"args":[{"ch":"{key1}","id":"{key2}","s":{seq}}]}', [("books|A", 4)], hello
+    )
+    assert ['{"ch":"trades","id":"B|C","s":4}'] == said(
+        '{"ch":"{key1}","id":"{key2}","s":{seq}}', [(r"trades|B\|C", 4)]
+    )
