@@ -65,12 +65,16 @@ class Conversation:
 
     @property
     def waits_for(self) -> WaitStep | None:
-        """The step that waits for its answer now, None when none does."""
-        return self._waits[self._answered] if self._answered < self._reached else None
+        """The first step that still waits for its answer, or will; None when all steps have theirs."""
+        return self._waits[self._answered] if self._answered < len(self._waits) else None
 
-    def hear(self, message: bytes) -> None:
-        """Take note of a message that was read. One message answers one step at most."""
-        if self._answered < len(self._waits):
+    def hear(self, frame: str | bytes) -> None:
+        """Take note of a frame that was read. One frame answers one step at most."""
+        is_awaited = self._answered < len(self._waits)
+        if not is_awaited and not self._messages_to_search:
+            return
+        message = frame.encode() if isinstance(frame, str) else frame
+        if is_awaited:
             # A message that came before its step was reached counts too, because servers greet without being asked.
             self._match(message)
         if self._messages_to_search and self._heartbeat is not None:

@@ -179,9 +179,12 @@ class ExternalSubscriber:
             # ValueError: a redirect to a malformed address.
             return self._failed(problem)
         self._connection, self._opened_at = connection, time.monotonic()
-        speaking = self._begin(connection, session)
+        if not session.is_sealed:
+            session.opened()
+        conversation = self._speaker.begin(connection.send, session.sequences, session.connections.count)
+        self._conversation, speaking = conversation, asyncio.create_task(self._speak(conversation, connection))
         try:
-            await self._receive(connection)
+            await self._receive(connection, conversation)
             await _leave(connection)
         except ConnectionClosed:
             return await self._lost(connection)
@@ -193,15 +196,8 @@ class ExternalSubscriber:
                 await speaking
         return None
 
-    def _begin(self, connection: StampedConnection, session: ExternalSession) -> asyncio.Task[None]:
-        """Log the connection, and begin to speak on it beside the task that reads."""
-        if not session.is_sealed:
-            session.opened()
-        conversation = self._speaker.begin(connection.send, session.sequences, session.connections.count)
-        self._conversation = conversation
-        return asyncio.create_task(self._speak(conversation, connection))
-
     async def _speak(self, conversation: Conversation, connection: StampedConnection) -> None:
+        """Greet and send heartbeats, beside the task that reads; close a connection whose greeting fails."""
         try:
             await conversation.speak()
         except ConnectionClosed:
@@ -214,10 +210,11 @@ class ExternalSubscriber:
             connection.transport.abort()
             raise
 
-    async def _receive(self, connection: StampedConnection) -> None:
+    async def _receive(self, connection: StampedConnection, conversation: Conversation) -> None:
         while not self.is_over:
             frame = await connection.recv()
             received_ns = connection.stamps.pop_ns()
+            conversation.hear(frame)
             await self._handle(connection, frame, received_ns)
 
     async def _lost(self, connection: StampedConnection) -> ConnectionFailure:
@@ -254,8 +251,6 @@ class ExternalSubscriber:
 
     async def _handle(self, connection: StampedConnection, frame: str | bytes, received_ns: int) -> None:
         pings, data = self._settings.pings, frame.encode() if isinstance(frame, str) else frame
-        if self._conversation is not None:
-            self._conversation.hear(data)
         condition = self._settings.ending.by_message(data)
         answer = pings.answer(data)
         if answer and condition is None:
