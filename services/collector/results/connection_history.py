@@ -53,13 +53,21 @@ class ConnectionHistory:
     absences: tuple[Disconnection, ...] = ()
 
     @property
+    def cause(self) -> str:
+        """Why there was no connection at last, in words without numbers; empty where the log names no trouble."""
+        return self._told(self.last_close, self.refusal)
+
+    @property
     def trouble(self) -> str:
-        """Why there was no connection at last, in words; empty where the log names no trouble."""
+        """The cause, with how often it happened."""
         failed = f"{self.attempts:,} failed {'attempt' if self.attempts == 1 else 'attempts'}" if self.attempts else ""
         refused = f"{self.refusal} ({failed})" if self.refusal and failed else self.refusal or failed
         closed = (
             f"{self.last_close} ({self.closes:,} connections without a record)" if self.closes > 1 else self.last_close
         )
+        return self._told(closed, refused)
+
+    def _told(self, closed: str, refused: str) -> str:
         # In the order of time: the attempts that failed since the last connection come after its close.
         return ", then ".join(filter(None, (closed, refused, self.unanswered)))
 

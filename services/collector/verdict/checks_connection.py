@@ -188,12 +188,17 @@ def _away_for(connection: ConnectionHistory) -> str:
 def last_reasons(case: CheckInput) -> str:
     """Return why clients that logged no message got none, in words that follow a headline; empty for not known."""
     reasons: dict[str, list[str]] = {}
+    troubles: dict[str, set[str]] = {}
     for client in case.clients:
         if client.external.connection.is_known:
-            trouble = client.external.connection.trouble or "connected, and no record came"
-            reasons.setdefault(trouble, []).append(client.client)
+            connection = client.external.connection
+            cause = connection.cause or connection.trouble or "connected, and no record came"
+            reasons.setdefault(cause, []).append(client.client)
+            troubles.setdefault(cause, set()).add(connection.trouble)
         elif client.faults:
             # How many more lines a fault covers differs between clients that have the same trouble.
             detail, _, _ = client.faults[0].detail.partition(" (and ")
             reasons.setdefault(detail, []).append(client.client)
-    return "".join(f"; {formatting.names(clients)}: {why}" for why, clients in reasons.items())
+    # How often it happened may differ between clients that have the same trouble, and is said only where it does not.
+    told = {cause: "".join(found) or cause for cause, found in troubles.items() if len(found) == 1}
+    return "".join(f"; {formatting.names(clients)}: {told.get(why, why)}" for why, clients in reasons.items())

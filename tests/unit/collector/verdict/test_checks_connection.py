@@ -123,6 +123,20 @@ def test_where_nothing_was_measured_the_headline_says_why(course: list[Happened]
     assert ("INVALID", f"nothing was measured: no client logged a message; {why}") == (made.verdict, made.headline)
 
 
+def test_clients_with_the_same_trouble_are_named_together() -> None:
+    """Clients that were refused alike are in one sentence, which says how often where that is equal."""
+    refused = ("refused", 1.0, 401, "HTTP 401: no")
+    alike = told(client("client-1", refused, SEALED), client("client-2", refused, SEALED))
+    more = told(
+        client("client-1", refused, SEALED), client("client-2", refused, ("refused", 2.0, *refused[2:]), SEALED)
+    )
+
+    assert [
+        "nothing was measured: no client logged a message; client-1, client-2: HTTP 401: no (1 failed attempt)",
+        "nothing was measured: no client logged a message; client-1, client-2: HTTP 401: no",
+    ] == [alike.headline, more.headline]
+
+
 def test_a_connected_client_without_records_makes_the_run_invalid() -> None:
     """A silence that the feed's own rhythm does not explain is named with seconds, limit and its source."""
     made = told(client("client-1", OPENED, each(0, 2), SEALED))
