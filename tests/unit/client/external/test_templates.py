@@ -124,6 +124,15 @@ def test_a_name_without_a_value_stays() -> None:
     assert '{"q":"{ticks}"} {client}' == said('{"q":"{ticks}"} {client}')
 
 
+@pytest.mark.parametrize(
+    "key", [r"a\u0062", r"x\n", r"\x41", r"\\", "{seq}", "{client}", "{key}", r"\1", "binary:", "{{"]
+)
+def test_a_key_is_sent_as_it_is(key: str) -> None:
+    """Escapes and names in a key, which the server chose, mean nothing: it is sent character by character."""
+    assert f"{key}@4" == said("{key}@{seq}", key=key, seq=4)
+    assert f"{key}@4\n".encode() == said("binary:{key}@{seq}\\n", key=key, seq=4)
+
+
 def test_an_inserted_value_is_no_template() -> None:
     """A key that looks like a template, or like an escape, is sent as it is."""
     assert "SUB {seq} \\x41 {{" == said("SUB {key}", key="{seq} \\x41 {{", seq=7)
@@ -154,6 +163,19 @@ def test_a_group_of_a_ping_is_no_template() -> None:
 
     assert r'{"id":"a\"b{client}\x41"}' == manners.answer(rb'"id":"a\"b{client}\x41"')
     assert rb"PONG a\x41" == PingPolicy(re.compile(b"PING (.*)"), r"binary:PONG \1").answer(rb"PING a\x41")
+
+
+def test_a_group_of_a_ping_is_sent_as_it_is() -> None:
+    """Escapes and names in a ping mean nothing in the answer; a binary answer has the very bytes of the group."""
+    ping = re.compile(rb"^PING (.*)$", re.DOTALL)
+
+    assert b"PONG \\n\xff{client}\r\n" == PingPolicy(ping, r"binary:PONG \1\r\n").answer(b"PING \\n\xff{client}")
+    assert r"PONG \n \2 {seq}" == PingPolicy(ping, r"PONG \1").answer(rb"PING \n \2 {seq}")
+    assert "binary:1" == PingPolicy(ping, r"\1").answer(b"PING binary:1")
+    assert ("PONG PING 7 7 ", "{client}") == (
+        PingPolicy(ping, r"PONG \0 \1 \2").answer(b"PING 7"),
+        PingPolicy(ping, "{client}").answer(b"PING 7"),
+    )
 
 
 def test_pings_may_want_no_answer_or_a_binary_one() -> None:
