@@ -26,6 +26,7 @@ def test_another_interval_is_refused(text: str) -> None:
         ("$.d.heartbeat_interval ms", b'{"op":10,"d":{"heartbeat_interval":41250}}', 41.25),
         ("$.pingInterval ms", b'0{"sid":"x","pingInterval":25000}', 25),
         ("$.timeout s", b'{"timeout":1.5}\x1e', 1.5),
+        ("$.data.timeout s", b'{"data":"{\\"timeout\\":120}","text":"{no"}', 120),
         ("$.timeout ms", b'{"timeout":1}', 0.1),
         ("$.timeout s", b'{"timeout":0}', None),
         ("$.timeout s", b'{"timeout":true}', None),
