@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from services.client.external.conversation_settings import ConversationSettings, read_conversation, subprotocols
 from services.client.external.decoder import RecordPaths
 from services.client.external.feed_end import NEVER, EndConditions
 from services.client.external.record_values import UNITS
+from services.client.external.talk.conversation_settings import ConversationSettings, read_conversation, subprotocols
 from services.client.external.templates import PingPolicy
 from services.contract.blocklog import FeedDescription
 from services.contract.json_path import JsonPath

@@ -21,13 +21,13 @@ from services.client.connection import StampedConnection
 from services.client.external import connection_failure
 from services.client.external.connection import ConnectRateLimit, connect_to, pause, tls_context
 from services.client.external.connection_failure import ConnectionFailure
-from services.client.external.conversation import Conversation
-from services.client.external.greeting_sources import GreetingFailed
 from services.client.external.rendezvous import AgreedRun, join, settings_of
 from services.client.external.request_headers import request_headers
 from services.client.external.session import ExternalSession
 from services.client.external.settings import FeedSettings
-from services.client.external.speaker import Speaker
+from services.client.external.talk.conversation import Conversation
+from services.client.external.talk.greeting_sources import GreetingFailed
+from services.client.external.talk.speaker import Speaker
 from services.contract.scalars import utc_us
 from services.runtime import invocation
 from services.runtime.clock import Clock

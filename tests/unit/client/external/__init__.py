@@ -1,1 +1,1 @@
-"""Tests of services/client/foreign, one module for each of its own."""
+"""Tests of services/client/external, one module for each of its own."""

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.client.external.client_heartbeat import BeatInterval, ClientHeartbeat
-from services.client.external.conversation import Conversation, Voice
-from services.client.external.greeting import CommandStep, Greeting, Planned
-from services.client.external.greeting_sources import GreetingFailed
+from services.client.external.talk.client_heartbeat import BeatInterval, ClientHeartbeat
+from services.client.external.talk.conversation import Conversation, Voice
+from services.client.external.talk.greeting import CommandStep, Greeting, Planned
+from services.client.external.talk.greeting_sources import GreetingFailed
 from services.client.external.templates import Template
 from tests.unit.client.fakes import until
 

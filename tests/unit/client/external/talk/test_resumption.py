@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from services.client.external.greeting import Greeting, Say, WaitStep
-from services.client.external.resumption import position, resumption
+from services.client.external.talk.greeting import Greeting, Say, WaitStep
+from services.client.external.talk.resumption import position, resumption
 
 Last = list[tuple[str | None, int]]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.external.named_keys import keys_named, values_of, without_position
+from services.client.external.talk.named_keys import keys_named, values_of, without_position
 from services.client.external.templates import MessageTemplate
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.client.external.client_heartbeat import BeatInterval
+from services.client.external.talk.client_heartbeat import BeatInterval
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("18", 18), ("0.5", 0.5), ("86400", 86400)])

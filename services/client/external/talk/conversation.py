@@ -12,10 +12,10 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from services.client.external.client_heartbeat import BeatInterval, ClientHeartbeat
-from services.client.external.greeting import CommandStep, Planned, Say, WaitStep
-from services.client.external.greeting_sources import GreetingFailed, printed_by
-from services.client.external.resumption import position
+from services.client.external.talk.client_heartbeat import BeatInterval, ClientHeartbeat
+from services.client.external.talk.greeting import CommandStep, Planned, Say, WaitStep
+from services.client.external.talk.greeting_sources import GreetingFailed, printed_by
+from services.client.external.talk.resumption import position
 from services.client.external.templates import MessageTemplate, Value
 
 log = logging.getLogger(__name__)

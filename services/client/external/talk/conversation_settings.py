@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from services.client.external.client_heartbeat import BeatInterval, ClientHeartbeat
-from services.client.external.greeting import NOTHING, FileStep, Greeting
-from services.client.external.named_keys import NAMES
+from services.client.external.talk.client_heartbeat import BeatInterval, ClientHeartbeat
+from services.client.external.talk.greeting import NOTHING, FileStep, Greeting
+from services.client.external.talk.named_keys import NAMES
 from services.client.external.templates import Template
 
 Value = TypeVar("Value")

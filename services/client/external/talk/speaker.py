@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 from services.client.external import connection_failure
-from services.client.external.conversation import Conversation, Voice
-from services.client.external.greeting_sources import with_files
 from services.client.external.request_headers import request_headers
-from services.client.external.resumption import resumption
 from services.client.external.session import Sequences
 from services.client.external.settings import FeedSettings
+from services.client.external.talk.conversation import Conversation, Voice
+from services.client.external.talk.greeting_sources import with_files
+from services.client.external.talk.resumption import resumption
 from services.runtime.errors import BadSettings
 
 

@@ -11,8 +11,8 @@ import os
 import signal
 from pathlib import Path
 
-from services.client.external.greeting import CommandStep, FileStep, Greeting, Step
 from services.client.external.request_headers import refusal
+from services.client.external.talk.greeting import CommandStep, FileStep, Greeting, Step
 from services.client.external.templates import Template
 from services.runtime.errors import BadSettings
 

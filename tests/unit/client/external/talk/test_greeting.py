@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from services.client.external.greeting import CommandStep, FileStep, Greeting, Say, WaitStep
+from services.client.external.talk.greeting import CommandStep, FileStep, Greeting, Say, WaitStep
 from services.client.external.templates import MessageTemplate
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.client.external.greeting import CommandStep, FileStep, Greeting, WaitStep
-from services.client.external.greeting_sources import GreetingFailed, printed_by, with_files
+from services.client.external.talk.greeting import CommandStep, FileStep, Greeting, WaitStep
+from services.client.external.talk.greeting_sources import GreetingFailed, printed_by, with_files
 from services.client.external.templates import MessageTemplate
 from services.runtime.errors import BadSettings
 from tests.unit.client.fakes import until

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 
-from services.client.external.greeting import FileStep, Greeting, Planned, Say, Step
-from services.client.external.named_keys import NAMES, keys_named, values_of, without_position
+from services.client.external.talk.greeting import FileStep, Greeting, Planned, Say, Step
+from services.client.external.talk.named_keys import NAMES, keys_named, values_of, without_position
 from services.client.external.templates import MessageTemplate
 
 _POSITION = frozenset({"seq", "next"})

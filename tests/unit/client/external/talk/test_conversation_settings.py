@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from services.client.external.client_heartbeat import BeatInterval
-from services.client.external.conversation_settings import subprotocols
-from services.client.external.greeting import FileStep
 from services.client.external.settings import read_feed
+from services.client.external.talk.client_heartbeat import BeatInterval
+from services.client.external.talk.conversation_settings import subprotocols
+from services.client.external.talk.greeting import FileStep
 from services.runtime.errors import BadSettings
 from tests.unit.client.external.fakes import feed_settings
 
