@@ -311,7 +311,8 @@ class ConnectionLine(_ExternalStruct, tag="connection", frozen=True, kw_only=Tru
         at: when it happened, RFC 3339.
         connected: whether the client was connected to the feed: after ``opened``, and until ``ended`` or ``sealed``.
         code: the close code, or the HTTP status of a refused attempt; None without one.
-        reason: the close reason, or why an attempt failed, at most 200 characters; for ``sealed`` the last one.
+        reason: the close reason, or why an attempt failed, at most 200 characters; for ``sealed`` the last one when not
+            connected, or that the server has not answered the greeting.
         attempts: the number of failed attempts since the client was last connected.
     """
 

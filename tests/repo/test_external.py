@@ -12,7 +12,12 @@ from services.runtime.settings import BY_NAME, EXTERNAL
 from tests.repo.markdown import rows
 from tests.repo.repository import compose, text
 
-INSIDE = {"FEED_AUTHORIZATION_FILE": "/feed/authorization", "FEED_CA_FILE": "/feed/ca.pem"}
+INSIDE = {
+    "FEED_AUTHORIZATION_FILE": "/feed/authorization",
+    "FEED_CA_FILE": "/feed/ca.pem",
+    "FEED_HEADERS_FILE": "/feed/headers",
+    "FEED_HELLO_FILE": "/feed/hello",
+}
 """Files of the host that are mounted under a fixed name in the container."""
 
 

@@ -1,19 +1,20 @@
-"""Connects to an external server: TLS, proxy, authorization, and a limit on the rate of attempts."""
+"""Connects to an external server: TLS, proxy, headers, and a limit on the rate of attempts."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import ssl
-from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
-from websockets.typing import Subprotocol
+from websockets.exceptions import SecurityError
+from websockets.typing import Origin, Subprotocol
 
 from services.client.connection import StampedConnection, as_stamped, connection_class
 from services.client.external.connection_failure import ConnectionFailure
+from services.client.external.request_headers import refusal, request_headers
 from services.client.external.settings import ConnectSettings
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
@@ -24,6 +25,9 @@ _OPEN_SECONDS = 10.0
 _PING_SECONDS = 10.0
 _CLOSE_SECONDS = 3.0
 _FRAMES_QUEUED = 64
+_PORTS = {"ws": 80, "wss": 443}
+# The names of subprotocols are shorter; some gateways take a token in place of one.
+_MIN_TOKEN_LENGTH = 24
 
 
 class ConnectRateLimit:
@@ -87,31 +91,28 @@ def tls_context(reach: ConnectSettings) -> ssl.SSLContext | None:
         try:
             context.load_verify_locations(cafile=reach.ca_file)
         except (OSError, ssl.SSLError) as problem:
-            raise BadSettings([f"FEED_CA_FILE={reach.ca_file!r}: {_refusal(problem)}"]) from problem
+            raise BadSettings([f"FEED_CA_FILE={reach.ca_file!r}: {refusal(problem)}"]) from problem
     return context
 
 
-def authorization(reach: ConnectSettings) -> dict[str, str]:
-    """Return the authorization header as its file holds it now, nothing without a file.
+class _SameOriginConnect(connect):
+    """Connects, and follows redirects within the origin only: headers and subprotocols may be secrets."""
 
-    Raises:
-        BadSettings: the file cannot be read, or does not hold the value of a header.
-    """
-    if not reach.authorization_file:
-        return {}
-    try:
-        value = Path(reach.authorization_file).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise BadSettings([f"FEED_AUTHORIZATION_FILE={reach.authorization_file!r}: {_refusal(problem)}"]) from problem
-    if not value or not value.isprintable():
-        raise BadSettings([f"FEED_AUTHORIZATION_FILE={reach.authorization_file!r}: expected one line, like Bearer abc"])
-    return {"Authorization": value}
+    # Of the headers, the library removes only Authorization and Cookie at a redirect to another origin.
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Return the address to follow, or the error to raise."""
+        here = self.uri
+        target = super().process_redirect(exc)
+        if isinstance(target, str) and _origin(target) != _origin(here):
+            return SecurityError(
+                f"a redirect to {target} is not followed: FEED_HEADERS_FILE and FEED_SUBPROTOCOL are for another origin"
+            )
+        return target
 
 
-def _refusal(problem: Exception) -> str:
-    # Not the file name that Python adds: the message begins with it.
-    why = (isinstance(problem, OSError) and problem.strerror) or str(problem)
-    return f"{why}; uid {os.geteuid()} must be able to read it" if isinstance(problem, PermissionError) else why
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
 async def connect_to(reach: ConnectSettings, process_clock: Clock, tls: ssl.SSLContext | None) -> StampedConnection:
@@ -119,14 +120,16 @@ async def connect_to(reach: ConnectSettings, process_clock: Clock, tls: ssl.SSLC
 
     Raises:
         TimeoutError, OSError, websockets.exceptions.WebSocketException: the server cannot be reached now.
-        BadSettings: the file with the authorization cannot be used.
+        BadSettings: a file with headers cannot be used.
     """
     options: dict[str, Any] = {"ssl": tls} if tls is not None else {}
-    connection = await connect(
+    has_secrets = bool(reach.headers_file) or any(len(name) >= _MIN_TOKEN_LENGTH for name in reach.subprotocols)
+    connection = await (_SameOriginConnect if has_secrets else connect)(
         reach.url,
         create_connection=connection_class(process_clock),
-        additional_headers=authorization(reach),
-        subprotocols=[Subprotocol(reach.subprotocol)] if reach.subprotocol else None,
+        origin=Origin(reach.origin) if reach.origin else None,
+        additional_headers=request_headers(reach),
+        subprotocols=[Subprotocol(name) for name in reach.subprotocols] or None,
         proxy=reach.proxy or None,
         open_timeout=_OPEN_SECONDS,
         ping_interval=_PING_SECONDS,

@@ -29,6 +29,10 @@ _PRIVATE_CODES = range(4000, 5000)
 # Query strings and user names often contain tokens.
 _QUERY = re.compile(r"(\w+://[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
 _USER = re.compile(r"(\w+://)[^\s/@]*@")
+# A member of a message whose name says that its value is a secret.
+_SECRET_MEMBER = re.compile(
+    r'"[^"]*(?:token|secret|pass|apikey|api_key|signature|jwt|auth)[^"]*"\s*:\s*"([^"]+)"', re.IGNORECASE
+)
 _TAG = re.compile(r"<(?:script|style).*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
@@ -83,6 +87,12 @@ def of_close(connection: Protocol, max_bytes: int, secrets: Iterable[str]) -> Co
     return ConnectionFailure(int(close.code), reason, why, is_firm)
 
 
+def of_greeting(problem: str, secrets: Iterable[str]) -> ConnectionFailure:
+    """Return why this client ended a connection on which its greeting failed."""
+    why = brief(problem, secrets)
+    return ConnectionFailure(int(CloseCode.PROTOCOL_ERROR), why, why)
+
+
 def brief(text: str, secrets: Iterable[str]) -> str:
     """Return a text fit for a log: one line of printable characters, without secrets and query strings."""
     text = _USER.sub(r"\1", _QUERY.sub(r"\1", text))
@@ -92,22 +102,26 @@ def brief(text: str, secrets: Iterable[str]) -> str:
     return " ".join(text.split())[:MAX_REASON_LENGTH]
 
 
-def secrets_of(urls: Iterable[str], authorization: str, texts: Iterable[str]) -> list[str]:
+def secrets_of(urls: Iterable[str], headers: Iterable[tuple[str, str]], texts: Iterable[str]) -> list[str]:
     """Return the texts that `brief` must hide.
 
     Args:
         urls: addresses whose passwords and queries are secret.
-        authorization: the value of the header, empty for none.
-        texts: messages to the server, in which long tokens are secret.
+        headers: names and values that are sent with the opening handshake.
+        texts: messages to the server, in which long tokens and the values of members like ``"token"`` are secret.
     """
-    secrets, values = set(authorization.split()), set[str]()
+    secrets, values = set[str](), set[str]()
+    for name, value in headers:
+        if name.lower() == "authorization":
+            secrets |= {*value.split()}
+        values |= {value, *re.split(r"[\s;,=]+", value)}
     for url in urls:
         parts = urlsplit(url)
         secrets |= {parts.query, parts.fragment, parts.netloc.rpartition("@")[0], parts.password or ""}
         values |= {value for _, value in parse_qsl(parts.query)}
     for text in texts:
         # Tokens are long and have no spaces; most channel names are shorter.
-        secrets |= set(re.findall(r"[A-Za-z0-9._~+/=-]{24,}", text))
+        secrets |= set(re.findall(r"[A-Za-z0-9._~+/=-]{24,}", text)) | set(_SECRET_MEMBER.findall(text))
     long_secrets = [secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH]
     return long_secrets + [value for value in values if len(value) >= _MIN_VALUE_LENGTH]
 

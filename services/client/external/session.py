@@ -78,8 +78,13 @@ class ConnectionLog:
             why = f"held back, since another client was refused: {reason}"
             self._code, self._reason = code, why[:MAX_REASON_LENGTH]
 
+    def unanswered(self, why: str) -> None:
+        """Remember that the client is connected, and that the server has not answered its greeting."""
+        if self.is_connected:
+            self._reason = why[:MAX_REASON_LENGTH]
+
     def sealed(self, at_us: int) -> blocklog.ConnectionLine:
-        """Return the line for the end of the session, with the last code and reason unless it is connected."""
+        """Return the line for the end of the session, with the last code and reason unless all is well."""
         return self._line("sealed", at_us)
 
     def _line(

@@ -1,4 +1,4 @@
-"""The settings of an external feed: its address, how its messages are decoded, and the messages to its server."""
+"""The settings of an external feed: its address, how its messages are decoded, what is said to its server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from services.client.external import profile
 from services.client.external.decoder import RecordPaths
 from services.client.external.feed_end import NEVER, EndConditions
 from services.client.external.record_values import UNITS
-from services.client.external.templates import PingPolicy, Template
+from services.client.external.talk.conversation_settings import ConversationSettings, read_conversation, subprotocols
+from services.client.external.templates import PingPolicy
 from services.contract.blocklog import FeedDescription
 from services.contract.json_path import JsonPath
 from services.runtime.errors import BadSettings
@@ -29,21 +30,25 @@ class ConnectSettings:
 
     Attributes:
         url: address of the server, secrets included.
-        subprotocol: WebSocket subprotocol to request, empty for none.
+        subprotocols: WebSocket subprotocols to request; some gateways take a token in place of one.
         max_bytes: size of the longest message that is accepted.
         connects_per_second: limit on the attempts of this process.
         authorization_file: file with the value of the header, read for every connection since it may be renewed.
         ca_file: certificates to trust beside the system's, empty for none.
         proxy: address of a proxy, empty for none.
+        headers_file: file with further headers, read for every connection, empty for none.
+        origin: the Origin header, empty for none.
     """
 
     url: str
-    subprotocol: str
+    subprotocols: tuple[str, ...]
     max_bytes: int
     connects_per_second: float
     authorization_file: str
     ca_file: str
     proxy: str
+    headers_file: str
+    origin: str
 
     @property
     def shown(self) -> str:
@@ -61,8 +66,7 @@ class FeedSettings:
         reach: how to connect.
         reading: where a message has its records, and a record its values.
         pings: how the feed's own pings are answered, and which frames are ignored.
-        hello: messages to send after connecting.
-        resume: messages to send instead after reconnecting, if there is something to resume from.
+        conversation: what the client says to the server.
         seconds: duration of a run, 0 for until stopped.
         ending: conditions by which the feed has ended.
         silence_s: longest time without a record that is no fault, in seconds; None to derive it from the feed's rhythm.
@@ -73,8 +77,7 @@ class FeedSettings:
     reach: ConnectSettings
     reading: RecordPaths
     pings: PingPolicy
-    hello: Template
-    resume: Template
+    conversation: ConversationSettings
     seconds: float
     ending: EndConditions = NEVER
     silence_s: float | None = None
@@ -117,15 +120,16 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
 def _read_described(environment: Mapping[str, str]) -> FeedSettings:
     values = read(environment, ("SERVER_URL", "CLIENTS", *NAMES))
     parsed, problems = _parse(values)
-    problems += [*_contradictions(values), *_unending(parsed.ending, values)]
+    conversation, talk_problems = read_conversation(values)
+    reach, reach_problems = _reach(values)
+    problems += [*talk_problems, *reach_problems, *_contradictions(values), *_unending(parsed.ending, values)]
     if problems:
         raise BadSettings(problems)
     return FeedSettings(
-        reach=_reach(values),
+        reach=reach,
         reading=parsed.reading,
         pings=parsed.pings,
-        hello=Template.of(values["feed_hello"]),
-        resume=Template.of(values["feed_resume"]),
+        conversation=conversation,
         seconds=values["feed_seconds"],
         ending=parsed.ending,
         silence_s=values["feed_silence"],
@@ -174,16 +178,26 @@ def _refuse_unused(environment: Mapping[str, str]) -> None:
         raise BadSettings([f"FEED=streamgauge: {', '.join(given)} are for an external feed"])
 
 
-def _reach(values: Mapping[str, Any]) -> ConnectSettings:
-    return ConnectSettings(
+def _reach(values: Mapping[str, Any]) -> tuple[ConnectSettings, list[str]]:
+    problems: list[str] = []
+    offered: tuple[str, ...] = ()
+    try:
+        offered = subprotocols(values["feed_subprotocol"]) if values["feed_subprotocol"] else ()
+    except ValueError as problem:
+        # Without the text: a token may be in it.
+        problems.append(f"FEED_SUBPROTOCOL: {problem}")
+    found = ConnectSettings(
         url=values["server_url"],
-        subprotocol=values["feed_subprotocol"],
+        subprotocols=offered,
         max_bytes=values["feed_max_bytes"],
         connects_per_second=values["feed_connects"],
         authorization_file=values["feed_authorization_file"],
         ca_file=values["feed_ca_file"],
         proxy=values["feed_proxy"],
+        headers_file=values["feed_headers_file"],
+        origin=values["feed_origin"],
     )
+    return found, problems
 
 
 def _contradictions(values: Mapping[str, Any]) -> list[str]:
@@ -192,11 +206,6 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         problems.append("FEED_PONG: without FEED_PING nothing is answered with it")
     if values["feed_key"] and not values["feed_seq"]:
         problems.append("FEED_KEY: without FEED_SEQ there is no sequence for it to tell apart")
-    if not values["feed_seq"]:
-        named = [name for name in ("{seq}", "{next}") if name in values["feed_resume"]]
-        problems += [f"FEED_RESUME: without FEED_SEQ there is no {name} to resume from" for name in named]
-    if "{key}" in values["feed_resume"] and not values["feed_key"]:
-        problems.append("FEED_RESUME: without FEED_KEY there is no {key}")
     return problems
 
 

@@ -12,16 +12,21 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.frames import CloseCode
 from websockets.protocol import State
 
 from services.client.backoff import Backoff
 from services.client.connection import StampedConnection
-from services.client.external import connection_failure, templates
-from services.client.external.connection import ConnectRateLimit, authorization, connect_to, pause, tls_context
+from services.client.external import connection_failure
+from services.client.external.connection import ConnectRateLimit, connect_to, pause, tls_context
 from services.client.external.connection_failure import ConnectionFailure
 from services.client.external.rendezvous import AgreedRun, join, settings_of
+from services.client.external.request_headers import request_headers
 from services.client.external.session import ExternalSession
 from services.client.external.settings import FeedSettings
+from services.client.external.talk.conversation import Conversation
+from services.client.external.talk.greeting_sources import GreetingFailed
+from services.client.external.talk.speaker import Speaker
 from services.client.settings import ClientConfig
 from services.contract.scalars import utc_us
 from services.runtime import invocation
@@ -37,6 +42,7 @@ PROVED_SECONDS = 2.0
 """A server that rejects a client does so within a round trip of the handshake, perhaps in a message. A server that sent
 a record and kept the connection for this long accepts the client, which may reconnect at once after a cut."""
 _AGE_CHECK_SECONDS = 0.1
+_LEAVE_SECONDS = 1.0
 
 
 async def external_subscribers(
@@ -55,8 +61,10 @@ async def external_subscribers(
         OSError: the folder of the logs refuses.
     """
     tls = tls_context(settings.reach)
-    # Read for its errors alone: a file that cannot be used is reported at the start instead of at every attempt.
-    authorization(settings.reach)
+    # Read for their errors alone: a file that cannot be used is reported at the start instead of at every attempt, and
+    # before a run is opened.
+    request_headers(settings.reach)
+    Speaker("", settings).prepare()
     clients = list(clients)
     logs = clients[0][1].logs
     shared, invoked_by = settings_of(settings.given), invocation.current(os.environ)
@@ -106,6 +114,9 @@ class ExternalSubscriber:
         self.on_frame: Callable[[str | bytes, int], None] | None = None
         self._end_condition: str | None = None
         self._ended = asyncio.Event()
+        self._speaker = Speaker(name, settings)
+        self._conversation: Conversation | None = None
+        self._greeting_problem = ""
 
     @property
     def is_connected(self) -> bool:
@@ -124,8 +135,8 @@ class ExternalSubscriber:
 
     async def run(self) -> None:
         """Connect and receive, and connect again, until the run is over."""
-        self._session = ExternalSession(self.name, self._run, self._settings.feed, self._config, self._clock)
-        self._writing = asyncio.create_task(self._session.write())
+        session = ExternalSession(self.name, self._run, self._settings.feed, self._config, self._clock)
+        self._session, self._writing = session, asyncio.create_task(session.write())
         extra = {
             "client": self.name,
             "run": self._run.run,
@@ -136,7 +147,7 @@ class ExternalSubscriber:
         watching = asyncio.create_task(self._watch())
         try:
             while not self.is_over:
-                failure = await self._connect_once()
+                failure = await self._connect_once(session)
                 if failure is not None and not self.is_over:
                     await self._wait(failure)
             await watching
@@ -159,38 +170,59 @@ class ExternalSubscriber:
             log.warning("not connected", extra={**extra, "retry_s": round(delay, 2)})
         await pause(delay, self._ended)
 
-    async def _connect_once(self) -> ConnectionFailure | None:
+    async def _connect_once(self, session: ExternalSession) -> ConnectionFailure | None:
         """Connect, and receive until the connection ends; return why it ended, None when the run is over."""
         # All clients of the process share the limit, since the server sees one address.
         await self._gate.wait_for_turn(self._ended, was_accepted=self._was_accepted)
         if self.is_over:
             return None
         self._is_useful = self._was_accepted = False
+        self._greeting_problem = ""
         try:
+            self._speaker.prepare()
             connection = await connect_to(self._settings.reach, self._clock, self._tls)
         except (OSError, WebSocketException, BadSettings, ValueError) as problem:
             # ValueError: a redirect to a malformed address.
             return self._failed(problem)
         self._connection, self._opened_at = connection, time.monotonic()
+        if not session.is_sealed:
+            session.opened()
+        conversation = self._speaker.begin(connection.send, session.sequences, session.connections.count)
+        self._conversation, speaking = conversation, asyncio.create_task(self._speak(conversation, connection))
         try:
-            await self._receive(connection)
+            await self._receive(connection, conversation)
+            await _leave(connection)
         except ConnectionClosed:
             return await self._lost(connection)
         finally:
-            self._connection = None
+            self._connection = self._conversation = None
             connection.transport.abort()
+            speaking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await speaking
         return None
 
-    async def _receive(self, connection: StampedConnection) -> None:
-        if self._session is not None and not self._session.is_sealed:
-            self._session.opened()
-        for message in self._greeting():
-            await connection.send(message)
+    async def _speak(self, conversation: Conversation, connection: StampedConnection) -> None:
+        """Greet and send heartbeats, beside the task that reads; close a connection whose greeting fails."""
+        try:
+            await conversation.speak()
+        except ConnectionClosed:
+            pass  # The task that reads reports it, after the last message.
+        except GreetingFailed as failed:
+            self._greeting_problem = str(failed)
+            await connection.close(CloseCode.PROTOCOL_ERROR)
+        except Exception:
+            # The task that reads would wait for a server that may wait for a message.
+            connection.transport.abort()
+            raise
+
+    async def _receive(self, connection: StampedConnection, conversation: Conversation) -> None:
         while not self.is_over:
             frame = await connection.recv()
             received_ns = connection.stamps.pop_ns()
             if self.on_frame is not None:
                 self.on_frame(frame, received_ns)
+            conversation.hear(frame)
             await self._handle(connection, frame, received_ns)
 
     async def _lost(self, connection: StampedConnection) -> ConnectionFailure:
@@ -206,34 +238,24 @@ class ExternalSubscriber:
         return failure
 
     def _failed(self, problem: Exception) -> ConnectionFailure:
-        failure = connection_failure.of_attempt(problem, self._secrets(), self._clock.now_us())
+        failure = connection_failure.of_attempt(problem, self._speaker.secrets(), self._clock.now_us())
         if self._session is not None and not self._session.is_sealed:
             self._session.refused(failure.code, failure.reason)
         return failure
 
     def _log_closed(self, connection: StampedConnection) -> ConnectionFailure:
         """Log, once, the end of a connection that this client did not end; return why it ended."""
-        failure = connection_failure.of_close(connection.protocol, self._settings.reach.max_bytes, self._secrets())
+        secrets = self._speaker.secrets()
+        failure = connection_failure.of_close(connection.protocol, self._settings.reach.max_bytes, secrets)
+        waiting = self._conversation.waits_for if self._conversation is not None else None
+        if self._greeting_problem:
+            failure = connection_failure.of_greeting(self._greeting_problem, secrets)
+        elif waiting is not None and not failure.reason:
+            failure = failure._replace(reason=f"before the greeting was answered: nothing matched {waiting.shown}")
         session = self._session
         if session is not None and session.connections.is_connected and not session.is_sealed:
             session.closed(failure.code or 0, failure.reason)
         return failure
-
-    def _secrets(self) -> list[str]:
-        reach, header = self._settings.reach, ""
-        with contextlib.suppress(BadSettings):
-            header = authorization(reach).get("Authorization", "")
-        texts = [*self._settings.hello.lines, *self._settings.resume.lines]
-        return connection_failure.secrets_of([reach.url, reach.proxy], header, texts)
-
-    def _greeting(self) -> list[str | bytes]:
-        """Return the messages to send first: ``FEED_RESUME`` if there is something to resume from, else FEED_HELLO."""
-        session, settings = self._session, self._settings
-        if session is not None:
-            last = list(session.sequences.last())
-            if settings.resume.lines and (last or (session.connections.count > 1 and settings.reading.seq is None)):
-                return templates.resumption(settings.resume, self.name, last)
-        return settings.hello.messages(client=self.name)
 
     async def _handle(self, connection: StampedConnection, frame: str | bytes, received_ns: int) -> None:
         pings, data = self._settings.pings, frame.encode() if isinstance(frame, str) else frame
@@ -305,9 +327,24 @@ class ExternalSubscriber:
             # The server has closed the connection, and this client has not yet read the messages before the close.
             failure = self._log_closed(self._connection)
             self._end_condition = self._end_condition or self._settings.ending.by_close(failure.code or 0)
+        waiting = self._conversation.waits_for if self._conversation is not None else None
+        if waiting is not None:
+            session.connections.unanswered(f"the greeting is unanswered: nothing has matched {waiting.shown}")
         if (hold_reason := self._gate.hold_reason) is not None:
             session.connections.held_back(hold_reason.code, hold_reason.reason)
         session.close_block("end" if reason == "finished" else "shutdown")
         if self._end_condition is not None:
             log.info("the feed has ended", extra={"client": self.name, "condition": self._end_condition})
             session.ended(self._end_condition)
+
+
+async def _leave(connection: StampedConnection) -> None:
+    """Close a connection whose run is over: a server that is not told so would report a cut."""
+    leaving = asyncio.create_task(connection.end())
+    with contextlib.suppress(ConnectionClosed, TimeoutError):
+        async with asyncio.timeout(_LEAVE_SECONDS):
+            # The answer comes after what was sent before it.
+            while True:
+                await connection.recv()
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)

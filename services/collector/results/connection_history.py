@@ -31,6 +31,9 @@ class ConnectionHistory:
         away_us: how long it had been without a connection when its run ended; of a connection that brought no record
             and closed, the time counts as well.
         last_close: text about the last close by the other side; empty for none.
+        closes: how many connections in a row ended without having brought a record, the last one included.
+        unanswered: that the server did not answer the greeting of a client that was connected at its end; empty if it
+            did.
         refusal: text about why the last attempt failed; empty if none failed since the last connection.
         attempts: how many attempts failed since the last connection.
         absences: its times without a connection between two connections.
@@ -43,17 +46,30 @@ class ConnectionHistory:
     since_us: int | None = None
     away_us: int | None = None
     last_close: str = ""
+    closes: int = 0
+    unanswered: str = ""
     refusal: str = ""
     attempts: int = 0
     absences: tuple[Disconnection, ...] = ()
 
     @property
+    def cause(self) -> str:
+        """Text about the last close and the attempts that failed since, without numbers; empty for none."""
+        return self._told(self.last_close, self.refusal)
+
+    @property
     def last_failure(self) -> str:
-        """Text about the last close and the attempts that failed since; empty for none."""
+        """The cause, with how often it happened; empty for none."""
         failed = f"{self.attempts:,} failed {'attempt' if self.attempts == 1 else 'attempts'}" if self.attempts else ""
         refused = f"{self.refusal} ({failed})" if self.refusal and failed else self.refusal or failed
+        closed = (
+            f"{self.last_close} ({self.closes:,} connections without a record)" if self.closes > 1 else self.last_close
+        )
+        return self._told(closed, refused)
+
+    def _told(self, closed: str, refused: str) -> str:
         # In the order of time: the attempts that failed since the last connection come after its close.
-        return ", then ".join(filter(None, (self.last_close, refused)))
+        return ", then ".join(filter(None, (closed, refused, self.unanswered)))
 
 
 def reconnects(histories: Sequence[ConnectionHistory]) -> tuple[int, int]:

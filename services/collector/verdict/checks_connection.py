@@ -198,12 +198,17 @@ def _away_for(connection: ConnectionHistory) -> str:
 def last_reasons(case: CheckInput) -> str:
     """Return a text to append to a headline: why clients logged no message; empty if that is not known."""
     reasons: dict[str, list[str]] = {}
+    failures: dict[str, set[str]] = {}
     for client in case.clients:
         if client.external.connection.is_known:
-            reason = client.external.connection.last_failure or "connected, and no record came"
-            reasons.setdefault(reason, []).append(client.client)
+            connection = client.external.connection
+            cause = connection.cause or connection.last_failure or "connected, and no record came"
+            reasons.setdefault(cause, []).append(client.client)
+            failures.setdefault(cause, set()).add(connection.last_failure)
         elif client.faults:
             # How many more lines a fault covers differs between clients with the same fault.
             detail, _, _ = client.faults[0].detail.partition(" (and ")
             reasons.setdefault(detail, []).append(client.client)
-    return "".join(f"; {formatting.names(clients)}: {why}" for why, clients in reasons.items())
+    # How often it happened may differ between clients with the same cause, and is said only where it does not.
+    told = {cause: "".join(found) or cause for cause, found in failures.items() if len(found) == 1}
+    return "".join(f"; {formatting.names(clients)}: {told.get(why, why)}" for why, clients in reasons.items())

@@ -110,6 +110,13 @@ def websocket_url(text: str) -> str:
     return any_text(text)
 
 
+def origin(text: str) -> str:
+    """Return the value of an Origin header, which may be empty."""
+    if text and not re.fullmatch(r"null|[a-z][a-z0-9+.-]*://[!-.0-~]+", text, re.IGNORECASE):
+        raise ValueError("an origin like https://example.com, without a path")
+    return text
+
+
 def listen_hosts(text: str) -> tuple[str, ...]:
     """Return the addresses in a list, or `ALL_INTERFACES` alone; each once."""
     hosts = tuple(part.strip().removeprefix("[").removesuffix("]") for part in text.split(","))

@@ -52,6 +52,8 @@ def connection_history(
         since_us=course.since_us,
         away_us=away_us,
         last_close=course.last_close,
+        closes=course.closes,
+        unanswered=final.reason if final and final.event == "sealed" and final.connected else "",
         refusal=course.refusal,
         attempts=max(course.attempts, final.attempts if final and not final.connected else 0),
         absences=tuple(course.absences),
@@ -85,6 +87,7 @@ class _Course:
     since_us: int | None = None
     away_us: int | None = None
     last_close: str = ""
+    closes: int = 0
     refusal: str = ""
     attempts: int = 0
     absences: list[Disconnection] = field(default_factory=list)
@@ -116,8 +119,9 @@ class _Course:
         self.away_us, self.attempts, self.refusal, self._is_connected = None, 0, "", True
 
     def _close(self, line: ConnectionLine, at_us: int) -> None:
+        self.closes += 1
         if (line.session, line.connection) in self.productive:
-            self._had_records = True
+            self._had_records, self.closes = True, 0
         elif self._is_connected and self.absences:
             # No record was received over the connection, so the absence before it continues.
             self.away_us = self.absences.pop().from_us

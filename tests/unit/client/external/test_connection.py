@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import SecurityError
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
 
-from services.client.external.connection import ConnectRateLimit, authorization, connect_to, tls_context
+from services.client.external.connection import ConnectRateLimit, connect_to, tls_context
 from services.client.external.connection_failure import ConnectionFailure
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
@@ -25,6 +29,11 @@ async def echo_header(connection: ServerConnection) -> None:
     """Send the value of the authorization header."""
     assert connection.request is not None
     await connection.send(connection.request.headers.get("Authorization", "none"))
+
+
+def last_offered(_connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Choose the last subprotocol, where the client offers any."""
+    return offered[-1] if offered else None
 
 
 async def first_message(url: str, **changed: str) -> str:
@@ -67,29 +76,45 @@ async def test_authorization_is_read_from_its_file(tmp_path: Path) -> None:
         assert "none" == await first_message(url)
 
 
-@pytest.mark.parametrize("content", [None, "", "two\nlines", "\x07"])
-def test_an_unusable_authorization_is_reported(tmp_path: Path, content: str | None) -> None:
-    """A file that is missing, or does not contain the value of a header, is reported in one line."""
-    secret = tmp_path / "secret"
-    if content is not None:
-        secret.write_text(content)
+async def test_headers_origin_and_subprotocols_are_sent(tmp_path: Path) -> None:
+    """The handshake has the headers of the file as it is then, the origin, and all subprotocols in their order."""
+    (tmp_path / "headers").write_text("X-API-Key: abc\nCookie: a=b\n")
 
-    with pytest.raises(BadSettings, match="FEED_AUTHORIZATION_FILE"):
-        authorization(feed_settings(FEED_AUTHORIZATION_FILE=str(secret)).reach)
+    async def echo(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        sent = connection.request.headers
+        names = "X-API-Key", "Cookie", "Origin", "Sec-WebSocket-Protocol"
+        await connection.send(" | ".join(sent.get(name, "none") for name in names))
+
+    async with external_server(echo, select_subprotocol=last_offered) as url:
+        assert "abc | a=b | https://a | token.abc, real" == await first_message(
+            url, FEED_HEADERS_FILE=str(tmp_path / "headers"), FEED_ORIGIN="https://a", FEED_SUBPROTOCOL="token.abc,real"
+        )
+        assert "none | none | none | none" == await first_message(url)
 
 
-def test_an_unreadable_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the uid that must read the file: a file of the host's user is often closed to a container's."""
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("FEED_HEADERS_FILE", "X-API-Key: abc"), ("FEED_SUBPROTOCOL", "bearer.token.0123456789abcdef")],
+)
+async def test_secrets_are_not_sent_to_another_origin(tmp_path: Path, setting: str, value: str) -> None:
+    """A redirect to another origin is not followed when a header or a subprotocol may be a secret of this one."""
+    (tmp_path / "headers").write_text(value)
+    given = {setting: str(tmp_path / "headers") if setting.endswith("FILE") else value}
+    async with external_server(echo_header, select_subprotocol=last_offered) as there:
 
-    def refuse(*_: object, **__: object) -> str:
-        raise PermissionError(13, "Permission denied", "secret")
+        def redirect(connection: ServerConnection, request: Request) -> Response | None:
+            if request.path == "/here":
+                return None
+            response = connection.respond(HTTPStatus.FOUND, "")
+            response.headers["Location"] = "/here" if request.path == "/same" else there
+            return response
 
-    monkeypatch.setattr(Path, "read_text", refuse)
-    with pytest.raises(BadSettings) as found:
-        authorization(feed_settings(FEED_AUTHORIZATION_FILE="secret").reach)
-
-    why = f"Permission denied; uid {os.geteuid()} must be able to read it"
-    assert (f"FEED_AUTHORIZATION_FILE='secret': {why}",) == found.value.problems
+        async with external_server(echo_header, process_request=redirect, select_subprotocol=last_offered) as url:
+            with pytest.raises(SecurityError, match=f"a redirect to {there} is not followed"):
+                await first_message(url, **given)
+            assert "none" == await first_message(f"{url}/same", **given)
+            assert "none" == await first_message(url)
 
 
 async def test_a_server_must_prove_its_identity(certificate: Path) -> None:

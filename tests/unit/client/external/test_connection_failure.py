@@ -11,7 +11,14 @@ from websockets.frames import Close
 from websockets.http11 import Response
 from websockets.protocol import Protocol, Side
 
-from services.client.external.connection_failure import MAX_REASON_LENGTH, brief, of_attempt, of_close, secrets_of
+from services.client.external.connection_failure import (
+    MAX_REASON_LENGTH,
+    brief,
+    of_attempt,
+    of_close,
+    of_greeting,
+    secrets_of,
+)
 from tests.unit.client.fakes import START_US
 
 
@@ -113,12 +120,31 @@ def test_no_secret_is_shown() -> None:
     """A reason contains no password, query string or token of the settings, in any part of the text."""
     token = "eyJhbGciOiJIUzI1NiJ9.e30.abc"
     secrets = secrets_of(
-        ["wss://me:hunter2@feed/x?token=abcdefgh&v=1", ""], "Bearer s3cr3t-value", [f'{{"jwt":"{token}"}}']
+        ["wss://me:hunter2@feed/x?token=abcdefgh&v=1", ""],
+        [("Authorization", "Bearer s3cr3t-value")],
+        [f'{{"id":"{token}"}}'],
     )
     text = f"wss://me:hunter2@feed/x?token=abcdefgh&v=1 no abcdefgh, s3cr3t-value, {token}; http://a/b?q#c me"
     shown = brief(text, secrets)
 
     assert "wss://feed/x no ***, ***, ***; http://a/b me" == shown
+
+
+def test_headers_and_members_that_are_secret_are_not_shown() -> None:
+    """A reason contains no value of a header or cookie, and no value of a member whose name says that it is secret."""
+    headers = [("X-API-Key", "k3y-value"), ("Cookie", "session=c00kie-value; theme=dark")]
+    secrets = secrets_of([], headers, ['{"op":"auth","apiKey":"short1","args": {"Passphrase":"no", "token": "t0ken"}}'])
+
+    assert "auth failed: *** *** *** *** dark no" == brief(
+        "auth failed: k3y-value c00kie-value short1 t0ken dark no", secrets
+    )
+
+
+def test_a_greeting_that_fails_ends_the_connection() -> None:
+    """The reason of a failed greeting has no secrets and is not firm: the server may be slow."""
+    found = of_greeting("nothing matched /t0ken/", ["t0ken"])
+
+    assert (1002, "nothing matched /***/", False) == (found.code, found.reason, found.firm)
 
 
 def test_a_reason_is_one_short_line() -> None:

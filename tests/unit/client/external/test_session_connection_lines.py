@@ -73,3 +73,16 @@ def test_a_client_that_was_held_back_has_the_reason() -> None:
     assert (429, 200, 0) == (line.code, len(line.reason), line.attempts)
     assert line.reason.startswith("held back, since another client was refused: xxx")
     assert ("sealed", 1, False, 1006, "cut", 0) == outline(cut.sealed(START_US))
+
+
+def test_a_greeting_that_is_unanswered_is_the_reason_at_the_end() -> None:
+    """A connected client whose greeting is unanswered is sealed with that reason; one that is away keeps its own."""
+    one, away = connections(), connections()
+    one.opened(START_US)
+    one.unanswered("x" * 300)
+    away.opened(START_US)
+    away.closed(START_US, 1006, "cut")
+    away.unanswered("no answer")
+
+    assert ("sealed", 1, True, None, "x" * 200, 0) == outline(one.sealed(START_US))
+    assert ("sealed", 1, False, 1006, "cut", 0) == outline(away.sealed(START_US))

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from services.client.backoff import Backoff
@@ -418,3 +419,124 @@ async def test_a_redirect_to_nowhere_is_an_attempt_that_failed(tmp_path: Path, l
         await until(lambda: made.received == 1)
 
     assert ["refused", "opened", "sealed"] == [line.event for line in connection_lines(folder(tmp_path))]
+
+
+async def test_records_that_come_while_a_step_waits_are_logged(tmp_path: Path) -> None:
+    """While the greeting waits for its answer, records are logged; after the answer the next message is sent."""
+    came: list[str | bytes] = []
+
+    async def script(connection: ServerConnection) -> None:
+        came.append(await connection.recv())
+        await connection.send(json.dumps({"seq": 1}))
+        await until(lambda: [1] == [message.seq for message in _waiting(tmp_path)])
+        await connection.send('{"type":"ack"}')
+        came.append(await connection.recv())
+        await sends(2)(connection)
+
+    hello = 'init\nwait:"type":"ack"\nsubscribe'
+    async with listener(tmp_path, script, FEED_HELLO=hello, FEED_IGNORE='"ack"', BLOCK_SECONDS="0.01") as made:
+        await until(lambda: made.received == 2)
+
+    assert ["init", "subscribe"] == came
+    assert [1, 2] == logged(folder(tmp_path))
+
+
+def _waiting(logs: Path) -> list[Any]:
+    """Return the messages in the log so far."""
+    return [message for block in blocks(folder(logs)) for message in block.messages]
+
+
+async def test_a_greeting_that_is_not_answered_ends_the_connection(tmp_path: Path) -> None:
+    """If no message matches in time, the client closes with 1002 and its reason, and connects again."""
+    codes: list[int | None] = []
+
+    async def silent(connection: ServerConnection) -> None:
+        await connection.wait_closed()
+        codes.append(connection.close_code)
+
+    async def answers(connection: ServerConnection) -> None:
+        await connection.send("ack")
+        await sends(1)(connection)
+
+    async with listener(tmp_path, silent, answers, FEED_HELLO="wait 0.1s:ack", FEED_IGNORE="ack") as made:
+        await until(lambda: made.received == 1)
+
+    closed = next(line for line in connection_lines(folder(tmp_path)) if line.event == "closed")
+    assert (1002, "the greeting is unanswered: nothing matched /ack/ within 0.1 s") == (closed.code, closed.reason)
+    assert [1002] == codes
+
+
+async def test_a_greeting_that_is_unanswered_at_the_end_is_reported(tmp_path: Path) -> None:
+    """If the run ends before the greeting is answered, the last line says what was waited for."""
+    async with listener(tmp_path, sends(1), FEED_HELLO="wait:ack") as made:
+        await until(lambda: made.received == 1)
+
+    last = connection_lines(folder(tmp_path))[-1]
+    assert ("sealed", True, "the greeting is unanswered: nothing has matched /ack/") == (
+        last.event, last.connected, last.reason
+    )  # fmt: skip
+
+
+async def test_a_close_before_the_answer_says_so(tmp_path: Path) -> None:
+    """A server that closes without a reason while the greeting waits has that as its reason."""
+    async with listener(tmp_path, leaves(), sends(1), FEED_HELLO="wait 5s:ack") as made:
+        await until(lambda: made.received == 1)
+
+    closed = next(line for line in connection_lines(folder(tmp_path)) if line.event == "closed")
+    assert "before the greeting was answered: nothing matched /ack/" == closed.reason
+
+
+async def test_a_hello_file_that_is_gone_is_an_attempt_that_failed(tmp_path: Path) -> None:
+    """A file of the greeting that is missing during the run does not stop the client: it tries again."""
+    login = tmp_path / "login"
+    login.write_text("token")
+
+    async def once(connection: ServerConnection) -> None:
+        login.unlink()
+        await connection.close()
+
+    async with listener(tmp_path, once, sends(1), FEED_HELLO_FILE=str(login)) as made:
+        await until(lambda: any(line.event == "refused" for line in connection_lines(folder(tmp_path))))
+        login.write_text("token")
+        await until(lambda: made.received == 1)
+
+    refused = next(line for line in connection_lines(folder(tmp_path)) if line.event == "refused")
+    assert refused.reason.startswith("BadSettings: FEED_HELLO_FILE=")
+
+
+async def test_a_heartbeat_is_sent(tmp_path: Path) -> None:
+    """The heartbeat is sent after the greeting, with the number that was received last."""
+    came: list[str | bytes] = []
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.send(json.dumps({"seq": 7}))
+        came.extend([await connection.recv(), await connection.recv()])
+        await sends(8)(connection)
+
+    heartbeat = '{"op":1,"d":{seq}}'
+    async with listener(
+        tmp_path, script, FEED_HELLO="hi", FEED_HEARTBEAT=heartbeat, FEED_HEARTBEAT_SECONDS="0.1"
+    ) as made:
+        await until(lambda: made.received == 2)
+
+    assert ["hi", '{"op":1,"d":7}'] == came
+
+
+async def test_a_server_is_told_that_the_run_is_over(tmp_path: Path) -> None:
+    """At the end of a run the client closes the connection with 1000, also while records come without a pause."""
+    codes: list[int | None] = []
+
+    async def endless(connection: ServerConnection) -> None:
+        seq = 0
+        try:
+            while True:
+                seq += 1
+                await connection.send(json.dumps({"seq": seq}))
+                await asyncio.sleep(0)
+        except ConnectionClosed:
+            codes.append(connection.close_code)
+
+    async with listener(tmp_path, endless, seconds=0.3) as made:
+        await until(lambda: made.is_over)
+
+    assert [1000] == codes

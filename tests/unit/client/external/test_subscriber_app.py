@@ -40,9 +40,10 @@ async def test_a_late_client_of_an_invocation_makes_a_log(tmp_path: Path, monkey
     assert ["client-2"] == [one.name for one in await external_subscribers(settings, clients, clock, RateLimitedLog())]
 
 
-async def test_a_missing_secret_stops_the_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("setting", ["FEED_AUTHORIZATION_FILE", "FEED_HEADERS_FILE", "FEED_HELLO_FILE"])
+async def test_a_missing_secret_stops_the_start(tmp_path: Path, setting: str) -> None:
     """A configured file that does not exist stops the process before a run is opened."""
-    settings = feed_settings(FEED_AUTHORIZATION_FILE=str(tmp_path / "none"))
+    settings = feed_settings(**{setting: str(tmp_path / "none")})
     with pytest.raises(BadSettings):
         await external_subscribers(
             settings, [("client-1", client_config(tmp_path / "logs"))], Clock(), RateLimitedLog()

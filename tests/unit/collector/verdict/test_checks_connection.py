@@ -91,7 +91,8 @@ def test_a_connection_that_brings_nothing_does_not_end_an_absence() -> None:
     flapping: list[Happened] = [("opened", 4.0), ("closed", 4.1, 4401, "expired"), ("opened", 6.0)]
     made = summary_of(client("client-1", OPENED, each(0, 2), GONE, *flapping, ("closed", 6.1, 4401, "expired"), SEALED))
 
-    assert "client-1 was not connected when the run ended: away for 6.0 s, last close 4401 expired" == made.headline
+    failure = "last close 4401 expired (2 connections without a record)"
+    assert f"client-1 was not connected when the run ended: away for 6.0 s, {failure}" == made.headline
 
 
 def test_a_client_that_never_got_a_connection_fails_the_run() -> None:
@@ -120,6 +121,20 @@ def test_where_nothing_was_measured_the_headline_states_why(course: list[Happene
     made = summary_of(client("client-1", *course, SEALED))
 
     assert ("INVALID", f"nothing was measured: no client logged a message; {why}") == (made.verdict, made.headline)
+
+
+def test_clients_with_the_same_failure_are_named_together() -> None:
+    """Clients that were refused alike are in one sentence, which says how often where that is equal."""
+    refused = ("refused", 1.0, 401, "HTTP 401: no")
+    alike = summary_of(client("client-1", refused, SEALED), client("client-2", refused, SEALED))
+    more = summary_of(
+        client("client-1", refused, SEALED), client("client-2", refused, ("refused", 2.0, *refused[2:]), SEALED)
+    )
+
+    assert [
+        "nothing was measured: no client logged a message; client-1, client-2: HTTP 401: no (1 failed attempt)",
+        "nothing was measured: no client logged a message; client-1, client-2: HTTP 401: no",
+    ] == [alike.headline, more.headline]
 
 
 def test_a_connected_client_without_records_makes_the_run_invalid() -> None:

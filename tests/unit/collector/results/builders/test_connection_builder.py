@@ -71,7 +71,11 @@ def test_a_named_end_comes_before_the_seal() -> None:
         ([("refused", 1.0, 404, "")], 4.0, "HTTP 404 (1 failed attempt)"),
         ([("refused", 1.0, 1008, "policy")], 4.0, "close code 1008: policy (1 failed attempt)"),
         ([("refused", 1.0, None, "")], 4.0, "refused (1 failed attempt)"),
-        ([OPENED, ("closed", 0.5, 1006, ""), ("opened", 2.0), ("closed", 2.5, 1006, "")], 5.0, "last close 1006"),
+        (
+            [OPENED, ("closed", 0.5, 1006, ""), ("opened", 2.0), ("closed", 2.5, 1006, "")],
+            5.0,
+            "last close 1006 (2 connections without a record)",
+        ),
     ],
 )
 def test_an_absence_at_the_end_is_reported_with_its_last_reason(course: list[Any], away_s: float, trouble: str) -> None:
@@ -79,6 +83,16 @@ def test_an_absence_at_the_end_is_reported_with_its_last_reason(course: list[Any
     found = of(evidence_of(log("client-1", course=[*course, ("sealed", 5.0)])))
 
     assert (False, round(away_s * 1e6), trouble) == (found.is_connected, found.away_us, found.last_failure)
+
+
+def test_a_greeting_that_was_unanswered_at_the_end_is_known() -> None:
+    """The reason in the last line of a connected client is that its greeting was not answered."""
+    sealed = log("client-1", course=[OPENED, ("sealed", 5.0, None, "the greeting is unanswered")])
+
+    assert (True, "the greeting is unanswered") == (
+        of(evidence_of(sealed)).is_connected,
+        of(evidence_of(sealed)).last_failure,
+    )
 
 
 def test_absences_in_mid_run_are_kept() -> None:

@@ -1,0 +1,1 @@
+"""Tests of what a client says to an external server."""
