@@ -24,13 +24,17 @@ ALL_INTERFACES = "*"
 
 
 class Setting(NamedTuple):
-    """A setting. ``read`` converts its text to a value, or raises ValueError with the expected form."""
+    """A setting. ``read`` converts its text to a value, or raises ValueError with the expected form.
+
+    ``key`` is its place in the profile of an external feed: ``decode.split``.
+    """
 
     name: str
     default: str
     of: str
     read: Callable[[str], Any]
     meaning: str
+    key: str = ""
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
@@ -217,9 +221,43 @@ EXTERNAL = (
         _text,
         "path of the sender's time, and its unit if it does not follow from the size: $.ts ms",
     ),
-    Setting("FEED_KEY", "", "client", _text, "path of the key that separates several sequences"),
-    Setting("FEED_RECORDS", "", "client", _text, "path of the list of records in a message"),
-    Setting("FEED_MATCH", "", "client", _text, "regular expression whose one group is a record in a frame"),
+    Setting(
+        "FEED_PRECISION",
+        "",
+        "client",
+        _choice("", "s", "ms", "us"),
+        "s, ms or us: the unit to which the sender cuts its time, by which every latency is uncertain",
+        key="time.precision",
+    ),
+    Setting(
+        "FEED_KEY", "", "client", _text, "path of the key that separates several sequences; several paths: $.feed,$.id"
+    ),
+    Setting(
+        "FEED_ENCODING",
+        "",
+        "client",
+        _text,
+        "how frames are encoded, in the order of decoding: gzip, deflate, zlib-stream, json",
+        key="decode.encoding",
+    ),
+    Setting("FEED_SPLIT", "", "client", _text, r"what separates the messages in a frame: \n, \x1e", key="decode.split"),
+    Setting(
+        "FEED_MATCH",
+        "",
+        "client",
+        _text,
+        "regular expression whose one group is a record in a message",
+        key="decode.match",
+    ),
+    Setting("FEED_RECORDS", "", "client", _text, "path of the list of records in a message", key="decode.records"),
+    Setting(
+        "FEED_LIST",
+        "records",
+        "client",
+        _choice("records", "record"),
+        "whether a message that is a list is several records or one record",
+        key="decode.list",
+    ),
     Setting("FEED_HELLO", "", "client", _text, "messages sent after connecting, one a line"),
     Setting(
         "FEED_RESUME",
@@ -230,7 +268,9 @@ EXTERNAL = (
     ),
     Setting("FEED_PING", "", "client", _text, "regular expression of the feed's own pings"),
     Setting("FEED_PONG", "", "client", _text, "the answer to such a ping"),
-    Setting("FEED_IGNORE", "", "client", _text, "regular expression of frames that are not records"),
+    Setting(
+        "FEED_IGNORE", "", "client", _text, "regular expression of messages that are not records", key="decode.ignore"
+    ),
     Setting("FEED_SUBPROTOCOL", "", "client", _text, "the subprotocol to ask for"),
     Setting(
         "FEED_SECONDS", "60", "client", _number(0, 10**7), "how long a run lasts; 0 = until the clients are stopped"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
 import json
 import ssl
 import subprocess
 import time
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -207,6 +210,112 @@ async def test_the_feeds_own_pings_are_answered(tmp_path: Path) -> None:
     found = await judged(Case((pings,), 3, settings), tmp_path)
 
     assert ("PASS", 3, 0) == (found.summary.verdict, found.summary.totals.received, found.summary.totals.unsequenced)
+
+
+def _gzipped(value: object) -> bytes:
+    return gzip.compress(json.dumps(value).encode())
+
+
+def _mqtt(*seqs: int) -> bytes:
+    packets = [b"\x00\x05ticks" + json.dumps({"seq": seq}).encode() for seq in seqs]
+    return b"".join(bytes([0x30, len(packet)]) + packet for packet in packets)
+
+
+_LISTS = [[11, [100.5, 2, 0.25], seq, time.time_ns() // 10**6] for seq in (1, 2, 3)]
+_STREAM = _mqtt(*range(1, 8))
+DECODED: dict[str, Case] = {
+    "messages that are lists": Case(
+        (sends({"event": "info"}, *_LISTS),), 3,
+        {"FEED_SEQ": "$[-2]", "FEED_TIME": "$[-1] ms", "FEED_LIST": "record", "FEED_IGNORE": '^{"event"'},
+    ),
+    "values beside the list of records": Case(
+        (sends(*({"arg": {"id": key}, "ts": time.time(), "data": numbered(base, base + 1)}
+                 for base in (1, 3) for key in ("a", "b"))),), 8,
+        {"FEED_RECORDS": "$.data", "FEED_KEY": "$$.arg.id", "FEED_TIME": "$$.ts"},
+    ),
+    "a key of two parts": Case(
+        (sends(*({"feed": feed, "id": name, "seq": seq} for seq in (1, 2, 3) for feed in "xy" for name in "ab")),), 12,
+        {"FEED_KEY": "$.feed,$.id"},
+    ),
+    "JSON in a JSON text": Case(
+        (sends(*({"data": json.dumps({"seq": seq})} for seq in (1, 2, 3))),), 3, {"FEED_SEQ": "$.data.seq"}
+    ),
+    "gzip": Case((sends(*map(_gzipped, numbered(1, 2, 3))),), 3, {"FEED_ENCODING": "gzip"}),
+    "deflate without a header": Case(
+        (sends(*(zlib.compress(json.dumps(one).encode(), wbits=-15) for one in numbered(1, 2, 3))),), 3,
+        {"FEED_ENCODING": "deflate"},
+    ),
+    "records and acknowledgements in one frame": Case(
+        (sends('{"id":1}\x1e{"seq":1}\x1e', '{"type":6}\x1e{"seq":2}\x1e{"seq":3}\x1e'),), 3,
+        {"FEED_SPLIT": r"\x1e", "FEED_IGNORE": '"type":6|"id"'},
+    ),
+    "packets that go on in the next frame": Case(
+        (sends(*(_STREAM[at : at + 25] for at in range(0, len(_STREAM), 25))),), 7, {"FEED_MATCH": r"ticks(\{[^}]*\})"}
+    ),
+    "hexadecimal numbers": Case((sends(*numbered("0x1b4", "0x1b5", "0x1b6")),), 3),
+    "numbers with zeros before them": Case((sends(*numbered("00000000000009", "00000000000010")),), 2),
+    "a number of 64 bits as a text": Case((sends(*numbered(str(2**64 - 2), str(2**64 - 1))),), 2),
+    "long keys that differ at the end": Case(
+        (sends(*({"seq": base + seq, "of": "x" * 900 + key}
+                 for seq in (1, 2, 3) for base, key in ((0, "a"), (5000, "b")))),), 6,
+        {"FEED_KEY": "$.of"},
+    ),
+}  # fmt: skip
+"""Feeds that only have to be described."""
+
+
+@pytest.mark.parametrize("name", DECODED)
+async def test_a_feed_that_is_described_is_complete(name: str, tmp_path: Path) -> None:
+    """A feed that loses nothing passes with every record, and nothing is unreadable or without a number."""
+    case = DECODED[name]
+    found = await judged(case, tmp_path)
+    totals = found.summary.totals
+
+    assert ("PASS", case.logged, 0, 0, 0) == (
+        found.summary.verdict, totals.received, totals.missing, totals.unsequenced, totals.unreadable
+    ), found.summary.headline  # fmt: skip
+
+
+async def test_records_in_the_frame_of_a_ping_are_kept(tmp_path: Path) -> None:
+    """A ping between records is answered and counted, and named beside a gap; no record is dropped with it."""
+
+    async def plays(connection: ServerConnection) -> None:
+        await connection.send('{"seq":1}\n{}\n{"seq":2}')
+        assert "{}" == await asyncio.wait_for(connection.recv(), 10)
+        await connection.send('{"seq":4}')
+        await connection.wait_closed()
+
+    found = await judged(Case((plays,), 3, {"FEED_SPLIT": r"\n", "FEED_PING": r"^\{\}$", "FEED_PONG": "{}"}), tmp_path)
+
+    assert (3, 1, 1) == (found.summary.totals.received, found.summary.totals.missing, found.summary.totals.pings)
+    assert (
+        "client-1: 1 message missing, 3 (1 seen by no client);"
+        " passed over beside these: 1 message that FEED_PING matches" == found.summary.headline
+    )
+
+
+async def test_a_key_that_is_found_nowhere_is_no_loss(tmp_path: Path) -> None:
+    """With a mistyped path of the key nothing is called missing: the run is INVALID and names the path."""
+    frames = [{"seq": base + seq, "of": key} for seq in range(1, 11) for base, key in ((0, "a"), (10**6, "b"))]
+    found = await judged(Case((sends(*frames),), 20, {"FEED_KEY": "$.off"}), tmp_path)
+
+    assert "INVALID" == found.summary.verdict
+    assert (
+        "client-1: none of its 20 messages has a key at $.off, so its sequences are not told apart"
+        == found.summary.headline
+    )
+    assert ["nothing at $.off"] == found.troubles
+
+
+async def test_a_frame_that_decompresses_to_too_much_is_one_unreadable_record(tmp_path: Path) -> None:
+    """A small frame of very much data is logged as it came, and the connection goes on."""
+    bomb = gzip.compress(b"\0" * 2**22)
+    frames = [_gzipped({"seq": 1}), bomb, _gzipped({"seq": 3})]
+    found = await judged(Case((sends(*frames),), 3, {"FEED_ENCODING": "gzip", "FEED_MAX_BYTES": 2**20}), tmp_path)
+
+    assert ["longer than FEED_MAX_BYTES=1048576 when it is decompressed"] == found.troubles
+    assert ("INVALID", 0, 1) == (found.summary.verdict, found.summary.totals.missing, found.summary.totals.unreadable)
+    assert base64.b64encode(bomb) in bytes(found.messages[1].record)
 
 
 async def test_a_feed_is_resumed_where_it_was_left(tmp_path: Path) -> None:

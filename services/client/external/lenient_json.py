@@ -112,7 +112,9 @@ def rows(text: bytes, steps: Sequence[str | int]) -> list[bytes]:
     text = stripped(text)
     begin = 0
     for step in steps:
-        matches = [element for index, element in enumerate(_elements(text, begin)) if _is_at(element, index, step)]
+        elements = list(_elements(text, begin))
+        place = step + len(elements) if isinstance(step, int) and step < 0 else step
+        matches = [element for index, element in enumerate(elements) if _is_at(element, index, place)]
         if not matches:
             raise ValueError(f"nothing at {step!r}")
         # Of repeated names the last counts, as for other readers.

@@ -18,7 +18,8 @@ from services.collector.evidence.content_fingerprints import ContentFingerprints
 from services.collector.evidence.external_evidence import SequenceName
 from services.collector.evidence.record_likeness import Begin, RecordFact, Relation, TimeMask, differ, relation
 from services.collector.evidence.record_sample import Number, RecordSample
-from services.contract.blocklog import ExternalBlock, ExternalMessage, FeedDescription
+from services.contract.blocklog import ExternalBlock, ExternalMessage
+from services.contract.feed_description import FeedDescription
 from services.contract.rangeset import RangeSet
 from services.contract.sequence_tracker import FIRSTS
 

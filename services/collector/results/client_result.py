@@ -14,6 +14,7 @@ from services.collector.evidence.silence import LongestSilence
 from services.collector.results.connection_history import ConnectionHistory
 from services.collector.results.silence_limit import FeedRhythm
 from services.collector.results.sparse_histogram import EMPTY, SparseHistogram
+from services.contract.feed_description import FeedDescription
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
 from services.contract.summary import Causes, ClientState, Fault
@@ -67,6 +68,7 @@ class ExternalClientFacts:
     """Facts that exist only for a client of an external feed; of our own feed none of them is known.
 
     Attributes:
+        feed: how the feed was read, None for not known.
         number_path: the operator's path to the number in a message, None for no number.
         expected_clients: how many clients were to take part, None where nothing says so.
         silence_s: how long the feed may be silent, in seconds; None for: by its own rhythm.
@@ -79,6 +81,7 @@ class ExternalClientFacts:
         rhythm: of the records, None where it is not known up to when records were to come.
     """
 
+    feed: FeedDescription | None = None
     number_path: str | None = None
     expected_clients: int | None = None
     silence_s: float | None = None
@@ -115,6 +118,8 @@ class ClientResult:
         restarts: how often a sequence began again.
         unsequenced: messages without a usable number.
         unreadable: numbers in whose places records stand that cannot be read.
+        without_key: messages without a key, ``without_time`` without a time, of a feed with such a path.
+        ignored: messages that were ignored, ``pings`` that were pings; neither are logged.
         missing_seqs: the missing records, of a feed with one sequence.
         lost: the missing ones by cause, in the order in which causes are asked for.
         missing_by_cause: their numbers, of all sequences together.
@@ -155,6 +160,10 @@ class ClientResult:
     restarts: int | None = None
     unsequenced: int | None = None
     unreadable: int | None = None
+    without_key: int | None = None
+    without_time: int | None = None
+    ignored: int | None = None
+    pings: int | None = None
     missing_seqs: RangeSet = field(default_factory=RangeSet)
     lost: Mapping[str, RangeSet] = field(default_factory=dict)
     missing_by_cause: Causes = NO_CAUSES

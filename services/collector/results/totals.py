@@ -27,10 +27,14 @@ def totals(clients: Sequence[ClientResult]) -> Totals:
         blocks=sum(client.blocks for client in clients),
         bytes=total_bytes,
         logged_not_receipted=_sum(client.logged_not_receipted for client in clients),
-        # These three exist for external feeds only, so a run without clients has no 0 of them.
+        # These seven exist for external feeds only, so a run without clients has no 0 of them.
         restarts=_sum((client.restarts for client in clients), of_none=None),
         unsequenced=_sum((client.unsequenced for client in clients), of_none=None),
         unreadable=_sum((client.unreadable for client in clients), of_none=None),
+        without_key=_sum((client.without_key for client in clients), of_none=None),
+        without_time=_sum((client.without_time for client in clients), of_none=None),
+        ignored=_sum((client.ignored for client in clients), of_none=None),
+        pings=_sum((client.pings for client in clients), of_none=None),
         catch_up=_caught_up(clients),
         duration_ns=duration_ns,
         messages_per_second=received * 1e9 / duration_ns if duration_ns else None,

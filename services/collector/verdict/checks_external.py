@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from services.collector import formatting
 from services.collector.results.client_result import EXTERNAL_CAUSES, ClientResult
 from services.collector.results.run_result import RunResult
-from services.collector.verdict import checks_connection, differing_records
+from services.collector.verdict import checks_connection, checks_reading, differing_records
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.contract.rangeset import RangeSet
 from services.contract.summary import Quantiles, Totals
@@ -19,7 +19,7 @@ def unfound_numbers(case: CheckInput) -> list[str]:
     """Return in words which clients found no number at the path that the operator gave."""
     return [
         f"{client.client}: none of its {formatting.several(client.messages, 'message')} has a number at"
-        f" {client.external.number_path} that can be used"
+        f" {client.external.number_path} that can be used{checks_reading.number_hint(client)}"
         for client in case.clients
         if client.external.number_path and client.messages and client.expected is None
     ]
@@ -82,7 +82,8 @@ def missing_sentence(client: ClientResult) -> str:
     shown = "; ".join(filter(None, (shown, again)))
     counts = {cause: getattr(client.missing_by_cause, cause) for cause in EXTERNAL_CAUSES}
     causes = ", ".join(f"{count:,} {formatting.CAUSE_WORDS[cause]}" for cause, count in counts.items() if count)
-    return f"{client.client}: {formatting.several(client.missing or 0, 'message')} missing, {shown} ({causes})"
+    beside = checks_reading.passed_over(client)
+    return f"{client.client}: {formatting.several(client.missing or 0, 'message')} missing, {shown} ({causes}){beside}"
 
 
 def unreadable_sentence(client: ClientResult) -> str:
@@ -96,7 +97,7 @@ def unreadable_sentence(client: ClientResult) -> str:
 
 
 def _numbers(key: str | None, numbers: RangeSet) -> str:
-    return formatting.ranges(numbers) if key is None else f"{key} {formatting.ranges(numbers)}"
+    return formatting.ranges(numbers) if key is None else f"{formatting.sequence(key)} {formatting.ranges(numbers)}"
 
 
 def on_time(_case: CheckInput) -> CheckAnswer:
@@ -107,10 +108,10 @@ def on_time(_case: CheckInput) -> CheckAnswer:
 def clocks(case: CheckInput) -> CheckAnswer:
     """Answer whether the clocks of sender and clients contradict each other: no record comes before it was sent."""
     if case.latency.min is None:
-        return CheckAnswer(None, "no sender's time")
+        return CheckAnswer(None, f"no sender's time{checks_reading.unfound_time(case.clients)}")
     # A clock that is behind, or ahead by less than the transit time, gives no negative latency: nothing is proved.
     if case.latency.min >= 0:
-        return CheckAnswer(None, "not known how far the sender's clock is off")
+        return CheckAnswer(None, f"not known how far the sender's clock is off{checks_reading.precision(case.clients)}")
     ahead = formatting.duration(-case.latency.min)
     why = f"the sender's clock is ahead: records came up to {ahead} before they were sent"
     return CheckAnswer(False, f"the sender's is ahead by {ahead} at least", (why,))
@@ -122,7 +123,8 @@ def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantile
     is_numbered = totals.expected is not None
     received = f"{totals.received:,} of {totals.expected:,}" if is_numbered else f"{totals.received:,} messages"
     parts = [formatting.several(clients, "client"), formatting.duration(totals.duration_ns), f"{received} received"]
-    parts += [f"p99 {formatting.duration(p99_ns)} from the sender's time"] if p99_ns is not None else []
+    cut = checks_reading.cut_to(result.clients)
+    parts += [f"p99 {formatting.duration(p99_ns)} from the sender's time{cut}"] if p99_ns is not None else []
     parts += [f"sequences begun again: {totals.restarts:,}"] if totals.restarts else []
     parts.append("external feed" + ("" if is_numbered else ": without numbers, missing records are not detected"))
     return " · ".join(parts)

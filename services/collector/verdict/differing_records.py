@@ -43,7 +43,7 @@ def conflict_sentences(comparison: FeedComparison | None) -> tuple[int, tuple[st
 
 
 def _sentence(key: SequenceName, one: str, other: str, differing: RangeSet) -> str:
-    which = f"{formatting.several(differing.count, 'number')}{'' if key is None else f' of {key}'}"
+    which = f"{formatting.several(differing.count, 'number')}{'' if key is None else f' of {formatting.sequence(key)}'}"
     return f"{one} and {other} have different records under {which}: {formatting.ranges(differing)}"
 
 

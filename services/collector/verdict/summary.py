@@ -11,7 +11,7 @@ from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientResult
 from services.collector.results.faults import NO_LEDGER
 from services.collector.results.run_result import RunResult
-from services.collector.verdict import checks, checks_connection, checks_external, consistency
+from services.collector.verdict import checks, checks_connection, checks_external, checks_reading, consistency
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.collector.verdict.measurements import of_client, of_run
 from services.collector.verdict.thresholds import ThresholdLimit, judge
@@ -99,6 +99,10 @@ def _client_summary(client: ClientResult) -> ClientSummary:
         restarts=client.restarts,
         unsequenced=client.unsequenced,
         unreadable=client.unreadable,
+        without_key=client.without_key,
+        without_time=client.without_time,
+        ignored=client.ignored,
+        pings=client.pings,
         catch_up=client.catch_up.count if client.catch_up is not None else None,
         latency_ns=Quantiles.of(client.latency),
         catch_up_ns=Quantiles.of(client.catch_up) if client.catch_up is not None else Quantiles(),
@@ -141,6 +145,7 @@ def _untrustworthy(case: CheckInput) -> list[str]:
         reasons.append(f"nothing was measured: no client logged a message{checks_connection.last_reasons(case)}")
     # A path in FEED_SEQ that leads nowhere must not pass for a feed without numbers.
     reasons += checks_external.unfound_numbers(case)
+    reasons += checks_reading.unfound_keys(case)
     reasons += consistency.without_end(result)
     # Even if all that was sent has arrived: the rest of the run was never played.
     if result.ledger_facts.is_abandoned:

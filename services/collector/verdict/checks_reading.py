@@ -1,0 +1,106 @@
+"""What clients of an external feed did not find at the operator's paths, and what they passed over, in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from services.collector import formatting
+from services.collector.results.client_result import ClientResult
+from services.collector.verdict.check_types import CheckInput
+from services.contract.json_path import JsonPath, MalformedPath
+
+_PART = re.compile(r"((?:[^\\|]|\\.)*)(?:\||\Z)", re.DOTALL)
+_NOTHING = r"\N"
+_UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000}
+
+
+def unfound_keys(case: CheckInput) -> list[str]:
+    """Return in words which clients found nothing at a path of the key: their sequences would be taken for one."""
+    reasons = []
+    for client in case.clients:
+        feed, keys = client.external.feed, set(client.external.missing)
+        if feed is None or feed.key is None or not keys:
+            continue
+        reasons += [
+            f"{client.client}: none of its {formatting.several(client.messages, 'message')} has a key at {path}, so its"
+            f" sequences are not told apart{path_hint(client, path)}"
+            for path in _absent_paths(feed.key, keys)
+        ]
+    return reasons
+
+
+def _absent_paths(text: str, keys: set[str | None]) -> list[str]:
+    """Return the paths of a key at which no sequence has a value."""
+    try:
+        paths = [path.text for path in JsonPath.several(text)]
+    except MalformedPath:
+        return []
+    if keys == {None}:
+        return paths
+    if len(paths) == 1:
+        return []
+    parts = [[found[1] for found in _PART.finditer(key)][: len(paths)] for key in keys if key is not None]
+    # A key that was too long is cut, and its parts are not known.
+    return [
+        path
+        for index, path in enumerate(paths)
+        if all(len(found) == len(paths) and found[index] == _NOTHING for found in parts)
+    ]
+
+
+def path_hint(client: ClientResult, path: str | None) -> str:
+    """Return a proposal where a path that finds nothing may begin at the wrong place, with a semicolon before it."""
+    feed = client.external.feed
+    if feed is None or path is None or path.startswith("$$"):
+        return ""
+    if feed.records is not None:
+        return f"; ${path} reads it from the message, beside the list of records"
+    return "; FEED_LIST=record reads a message that is a list as one record" * (
+        path.startswith("$[") and feed.message_list is None
+    )
+
+
+def number_hint(client: ClientResult) -> str:
+    """Return a proposal where no number was found, with a semicolon before it; empty without one."""
+    return path_hint(client, client.external.number_path)
+
+
+def unfound_time(clients: Sequence[ClientResult]) -> str:
+    """Return in words that nothing was found at the path of the time, empty if there is no such path."""
+    paths = {client.external.feed.time for client in clients if client.external.feed and client.messages}
+    found = sorted(path for path in paths if path is not None)
+    count = sum(client.messages for client in clients)
+    return f": none of {formatting.several(count, 'message')} has one at {', '.join(found)}" if found else ""
+
+
+def cut_to(clients: Sequence[ClientResult]) -> str:
+    """Return in words to which unit the sender cuts its time, for the headline; empty if nothing says so."""
+    units = _units(clients)
+    return f", which is cut to {units[0]}" if units else ""
+
+
+def precision(clients: Sequence[ClientResult]) -> str:
+    """Return in words by how much the cut of the sender's time makes latencies too long, and which lack a time."""
+    parts = [
+        f"; its time is cut to {unit}: latencies are up to {formatting.duration(_UNIT_NS[unit])} too long"
+        for unit in _units(clients)[:1]
+    ]
+    without = sum(client.without_time or 0 for client in clients)
+    parts += [f"; {formatting.several(without, 'message')} without a time"] if without else []
+    return "".join(parts)
+
+
+def _units(clients: Sequence[ClientResult]) -> list[str]:
+    known = {client.external.feed.precision for client in clients if client.external.feed}
+    return [unit for unit in _UNIT_NS if unit in known]
+
+
+def passed_over(client: ClientResult) -> str:
+    """Return in words how many messages were passed over, to be named beside a gap: a pattern may match too much."""
+    parts = [
+        f"{formatting.several(count, 'message')} that {setting} matches"
+        for count, setting in ((client.ignored, "FEED_IGNORE"), (client.pings, "FEED_PING"))
+        if count
+    ]
+    return f"; passed over beside these: {' and '.join(parts)}" if parts else ""
