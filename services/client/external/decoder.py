@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from services.client.external import lenient_json
+from services.client.external.frame_encoding import probable_encoding
 from services.client.external.record_key import key_of
 from services.client.external.record_values import epoch_ns, sequence_number, why_no_time
 from services.contract.block_text import longest_record
@@ -108,7 +109,7 @@ class RecordPaths:
             try:
                 value = lenient_json.decode(text)
             except (ValueError, RecursionError):
-                return [opaque(text, binary=binary, remark=_NOT_JSON if self.wants_json else None)]
+                return [opaque(text, binary=binary, remark=_why_not_json(text) if self.wants_json else None)]
         # A message without a list is one record; this is the usual case.
         if self.records is None and (self.list_is_record or not isinstance(value, list)):
             return [self._record(value, value, text, binary=binary, is_json=is_strict)]
@@ -180,6 +181,11 @@ class RecordPaths:
         found = [path.find(message if path.is_of_message else value) for path in self.key]
         absent = [path for path, part in zip(self.key, found, strict=True) if part is ABSENT or part is None]
         return key_of(found), _nothing_at(absent[0]) if absent else None
+
+
+def _why_not_json(text: bytes) -> str:
+    encoding = probable_encoding(text)
+    return _NOT_JSON if encoding is None else f"{_NOT_JSON}, but probably {encoding}: set FEED_ENCODING={encoding}"
 
 
 def _nothing_at(path: JsonPath) -> str:

@@ -16,6 +16,21 @@ _MAX_MEMBERS = 16
 _FLUSHED = b"\x00\x00\xff\xff"
 
 
+def probable_encoding(data: bytes) -> str | None:
+    """Return the encoding that data in no encoding seems to have, None if it is another."""
+    if data[:2] == b"\x1f\x8b":
+        return "gzip"
+    for wbits in (zlib.MAX_WBITS, -zlib.MAX_WBITS):
+        try:
+            content = zlib.decompressobj(wbits).decompress(data[:64], 16)
+        except zlib.error:
+            continue
+        # By chance other data can be decompressed too, but hardly ever to the beginning of JSON.
+        if content.lstrip()[:1] in (b"{", b"["):
+            return "deflate"
+    return None
+
+
 class UndecodableFrame(ValueError):
     """A frame that is not encoded as ``FEED_ENCODING`` says; the text says why."""
 

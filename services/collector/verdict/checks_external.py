@@ -50,6 +50,8 @@ def present(case: CheckInput) -> CheckAnswer:
 def complete(case: CheckInput) -> CheckAnswer:
     """Answer whether every client received every number; not claimed where records may have come without one."""
     missing = case.totals.missing
+    if (unknown := checks_reading.not_told_apart(case)) is not None:
+        return unknown
     if missing is None:
         return CheckAnswer(None, f"not claimed: {why_unnumbered(case)}")
     detail = f"{case.totals.received:,} of {case.totals.expected:,} delivered, by the feed's own numbers"
@@ -125,6 +127,7 @@ def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantile
     parts = [formatting.several(clients, "client"), formatting.duration(totals.duration_ns), f"{received} received"]
     cut = checks_reading.cut_to(result.clients)
     parts += [f"p99 {formatting.duration(p99_ns)} from the sender's time{cut}"] if p99_ns is not None else []
+    parts += checks_reading.timeless(result.clients)
     parts += [f"sequences begun again: {totals.restarts:,}"] if totals.restarts else []
     parts.append("external feed" + ("" if is_numbered else ": without numbers, missing records are not detected"))
     return " · ".join(parts)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from services.collector import formatting
 from services.collector.results.client_result import ClientResult
-from services.collector.verdict.check_types import CheckInput
+from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.contract.json_path import JsonPath, MalformedPath
 
 _PART = re.compile(r"((?:[^\\|]|\\.)*)(?:\||\Z)", re.DOTALL)
@@ -28,6 +28,12 @@ def unfound_keys(case: CheckInput) -> list[str]:
             for path in _absent_paths(feed.key, keys)
         ]
     return reasons
+
+
+def not_told_apart(case: CheckInput) -> CheckAnswer | None:
+    """Return the answer to every question about numbers if no key was found, None if they can be asked."""
+    # Without reasons: the verdict names the paths already, before any other reason.
+    return CheckAnswer(None, "not claimed: no key was found") if unfound_keys(case) else None
 
 
 def _absent_paths(text: str, keys: set[str | None]) -> list[str]:
@@ -72,6 +78,12 @@ def unfound_time(clients: Sequence[ClientResult]) -> str:
     found = sorted(path for path in paths if path is not None)
     count = sum(client.messages for client in clients)
     return f": none of {formatting.several(count, 'message')} has one at {', '.join(found)}" if found else ""
+
+
+def timeless(clients: Sequence[ClientResult]) -> list[str]:
+    """Return what the headline says if no record has a time at its path, nothing without such a path."""
+    is_timeless = not any(client.latency.count for client in clients)
+    return ["no sender's time was found"] if is_timeless and unfound_time(clients) else []
 
 
 def cut_to(clients: Sequence[ClientResult]) -> str:

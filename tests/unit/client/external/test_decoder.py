@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import re
+import zlib
 
 import msgspec
 import pytest
@@ -344,3 +345,10 @@ def test_an_odd_record_is_read_or_called_unreadable(frame: bytes, seq: int | Non
 
     assert seq == found.seq
     assert seq is not None or found.form is not None
+
+
+def test_compressed_records_have_a_proposal() -> None:
+    """Data that is no JSON, but compressed JSON, names the setting that would decode it."""
+    [found] = read(zlib.compress(b'{"seq":5}'), binary=True)
+
+    assert "not JSON, but probably deflate: set FEED_ENCODING=deflate" == found.remark

@@ -43,6 +43,10 @@ def test_a_key_that_is_found_nowhere_is_a_doubt(feed: dict[str, str], keys: list
 
     assert "INVALID" == told.verdict
     assert why in told.headline
+    assert [(None, "not claimed: no key was found")] * 3 == [
+        (check.ok, check.detail) for check in told.checks if check.name in ("complete", "in order", "once")
+    ]
+    assert "missing" not in " ".join(told.reasons)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +78,9 @@ def test_a_time_that_is_found_nowhere_is_said() -> None:
 
     assert ("PASS", 4) == (told.verdict, told.totals.without_time)
     assert "no sender's time: none of 4 messages has one at $.ts" == detail(told, "clocks")
+    assert "no sender's time was found" in told.headline
     assert "no sender's time" == detail(made(messages), "clocks")
+    assert "sender's time" not in made(messages).headline
 
 
 def test_a_time_that_is_cut_is_said() -> None:
