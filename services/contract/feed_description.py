@@ -21,7 +21,7 @@ class FeedDescription(msgspec.Struct, frozen=True, kw_only=True):
         clients: how many clients take part in the run (``CLIENTS``), None when that was not set.
         precision: the unit to which the sender cuts its time, None when that was not set.
         encoding: the encodings of a frame, in the order in which they are undone, separated by commas.
-        split: what separates the messages in a frame, with escapes.
+        split: what delimits the messages in frames, with escapes.
         message_list: ``record`` if a message that is a list is one record.
     """
 

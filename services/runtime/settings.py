@@ -240,7 +240,14 @@ EXTERNAL = (
         "how frames are encoded, in the order of decoding: gzip, deflate, zlib-stream, json",
         key="decode.encoding",
     ),
-    Setting("FEED_SPLIT", "", "client", _text, r"what separates the messages in a frame: \n, \x1e", key="decode.split"),
+    Setting(
+        "FEED_SPLIT",
+        "",
+        "client",
+        _text,
+        r"what delimits the messages in frames: \n, \x1e, length:4 or mqtt",
+        key="decode.split",
+    ),
     Setting(
         "FEED_MATCH",
         "",

@@ -15,6 +15,7 @@ from services.client.external import lenient_json
 from services.client.external.decoder import DecodedRecord, RecordPaths, opaque, unmatched
 from services.client.external.feed_end import EndConditions
 from services.client.external.frame_encoding import FrameDecoder, UndecodableFrame
+from services.client.external.message_framing import ONE_MESSAGE, MessageFraming
 from services.client.external.templates import PingPolicy
 
 # A message in more frames is given up: joining ever more of them takes ever longer.
@@ -29,16 +30,16 @@ class Framing:
 
     Attributes:
         encodings: of a frame, in the order in which they are undone.
-        separator: the bytes between messages or after each, empty if a frame is one message.
+        messages: how messages are delimited in what then results.
         max_bytes: most bytes of a message, decompressed or joined from several frames too.
     """
 
     encodings: tuple[str, ...] = ()
-    separator: bytes = b""
+    messages: MessageFraming = ONE_MESSAGE
     max_bytes: int = 2**20
 
 
-ONE_MESSAGE = Framing()
+PLAIN = Framing()
 """Each frame is one message."""
 
 
@@ -51,6 +52,7 @@ class FrameContents:
         answers: to its pings.
         pings: number of its messages that are pings, and ``ignored`` that are neither pings nor records.
         condition: the condition of ``FEED_END`` that a message meets, None for none.
+        data: the frame after its encodings were undone, empty if that is not possible or not yet.
     """
 
     records: list[DecodedRecord] = field(default_factory=list)
@@ -58,6 +60,7 @@ class FrameContents:
     pings: int = 0
     ignored: int = 0
     condition: str | None = None
+    data: bytes = b""
 
 
 class FrameReader:
@@ -71,14 +74,14 @@ class FrameReader:
         self._tail, self._is_binary = b"", False
         # Without any of these a frame is one message, and has records.
         self._is_plain = not any(
-            (framing.encodings, framing.separator, paths.match, pings.ping, pings.ignore, ending.messages)
+            (framing.encodings, framing.messages.text, paths.match, pings.ping, pings.ignore, ending.messages)
         )
 
     def read(self, frame: str | bytes) -> FrameContents:
         """Return the contents of the next frame, and of the frames before it whose message it completes."""
         binary, data = not isinstance(frame, str), frame.encode() if isinstance(frame, str) else frame
         if self._is_plain:
-            return FrameContents(self._paths.records_in(data, binary=binary))
+            return FrameContents(self._paths.records_in(data, binary=binary), data=data)
         contents = FrameContents()
         if self._decoder is not None:
             try:
@@ -89,7 +92,10 @@ class FrameReader:
             if decoded is None:
                 return contents
             data, binary = decoded
-        if self._framing.separator:
+        contents.data = data
+        if self._framing.messages.length_bytes is not None:
+            self._add_cut(data, contents, binary=binary)
+        elif self._framing.messages.separator:
             self._add_split(data, contents, binary=binary)
         elif self._paths.match is not None:
             self._add_matched(data, self._paths.match, contents, binary=binary)
@@ -107,8 +113,19 @@ class FrameReader:
         self._decoder = None
         return contents
 
+    def _add_cut(self, data: bytes, contents: FrameContents, *, binary: bool) -> None:
+        """Add messages that state their lengths; where one ends in a later frame is known, and not guessed."""
+        pieces = self._framing.messages.cut(b"".join([*self._waiting, data]), self._framing.max_bytes)
+        self._waiting.clear()
+        for piece in pieces.whole:
+            self._add_message(piece, contents, binary=binary)
+        if pieces.rest:
+            self._wait(pieces.rest, binary=binary)
+        if pieces.is_damaged:
+            self._give_up(contents)
+
     def _add_split(self, data: bytes, contents: FrameContents, *, binary: bool) -> None:
-        *pieces, rest = data.split(self._framing.separator)
+        *pieces, rest = data.split(self._framing.messages.separator)
         if self._waiting and pieces:
             self._add_continued(pieces.pop(0), contents, binary=binary, is_terminated=True)
         elif self._waiting:
@@ -214,7 +231,7 @@ class FrameReader:
         if not is_known:
             return [unmatched(message, binary=binary)]
         # The beginning of a message that goes on in the next frame, or the end of this one.
-        if not self._framing.separator and self._paths.wants_json and len(rest) <= self._framing.max_bytes:
+        if not self._framing.messages.text and self._paths.wants_json and len(rest) <= self._framing.max_bytes:
             self._tail = rest if rest.strip(_SPACES) else b""
         return records
 
@@ -244,7 +261,7 @@ class FrameReader:
 
     def _give_up(self, contents: FrameContents) -> None:
         """Add what no frame has completed as records that cannot be read."""
-        if self._waiting and self._paths.match is not None and not self._framing.separator:
+        if self._waiting and self._paths.match is not None and not self._framing.messages.text:
             contents.records += [unmatched(frame, binary=self._is_binary) for frame in self._waiting]
         elif self._waiting:
             rest = b"".join(self._waiting)

@@ -12,9 +12,10 @@ from services.client.external.decoder import RecordPaths
 from services.client.external.feed_end import NEVER, EndConditions
 from services.client.external.frame_encoding import NAMES as ENCODINGS
 from services.client.external.frame_encoding import STREAM
-from services.client.external.frame_reader import ONE_MESSAGE, FrameReader, Framing
+from services.client.external.frame_reader import PLAIN, FrameReader, Framing
+from services.client.external.message_framing import ONE_MESSAGE, MessageFraming
 from services.client.external.record_values import UNITS, UTC
-from services.client.external.templates import PingPolicy, Template, with_escapes
+from services.client.external.templates import PingPolicy, Template
 from services.contract.feed_description import FeedDescription
 from services.contract.json_path import JsonPath
 from services.runtime.errors import BadSettings
@@ -82,7 +83,7 @@ class FeedSettings:
     ending: EndConditions = NEVER
     silence_s: float | None = None
     clients: int | None = None
-    framing: Framing = ONE_MESSAGE
+    framing: Framing = PLAIN
     precision: Literal["s", "ms", "us"] | None = None
 
     def frame_reader(self) -> FrameReader:
@@ -105,7 +106,7 @@ class FeedSettings:
             clients=self.clients,
             precision=self.precision,
             encoding=",".join(self.framing.encodings) or None,
-            split=self.framing.separator.decode("latin-1").encode("unicode_escape").decode() or None,
+            split=self.framing.messages.text or None,
             message_list="record" if reading.list_is_record else None,
         )
 
@@ -171,7 +172,7 @@ def _parse(values: Mapping[str, Any]) -> tuple[_Parsed, list[str]]:
         list_is_record=values["feed_list"] == "record",
     )
     encodings = parsed("FEED_ENCODING", _encodings) or ()
-    framing = Framing(encodings, parsed("FEED_SPLIT", with_escapes) or b"", values["feed_max_bytes"])
+    framing = Framing(encodings, parsed("FEED_SPLIT", MessageFraming.of) or ONE_MESSAGE, values["feed_max_bytes"])
     pings = PingPolicy(parsed("FEED_PING", _pattern), values["feed_pong"], parsed("FEED_IGNORE", _pattern))
     return _Parsed(reading, pings, parsed("FEED_END", EndConditions.of) or NEVER, framing), problems
 

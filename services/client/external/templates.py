@@ -96,10 +96,6 @@ def _message(line: str, values: dict[str, str | int]) -> str | bytes:
         line = line.replace(f"{{{name}}}", str(value))
     if not line.startswith(_BINARY):
         return line
-    return with_escapes(line[len(_BINARY) :])
-
-
-def with_escapes(text: str) -> bytes:
-    r"""Return the bytes of a text in which ``\r``, ``\n``, ``\t``, ``\\`` and ``\x00`` stand for bytes."""
     # Encoded first: an escape may mean a byte that is not UTF-8.
-    return _ESCAPE.sub(lambda match: _ESCAPED[match[1]] if match[1] else bytes([int(match[2], 16)]), text.encode())
+    data = line[len(_BINARY) :].encode()
+    return _ESCAPE.sub(lambda match: _ESCAPED[match[1]] if match[1] else bytes([int(match[2], 16)]), data)

@@ -201,3 +201,27 @@ def test_no_frames_raise_an_error(frames: list[bytes], settings: dict[str, str])
 
     assert not any(b"\n" in record.record for one in found for record in one.records)
     assert FrameContents() == made.end()
+
+
+def test_packets_of_mqtt_go_on_over_the_ends_of_frames() -> None:
+    """With FEED_SPLIT=mqtt each packet is a message, in whatever frames it comes, and the rest is one record."""
+    body = b'\x00\x05ticks{"seq":%d,"a":{"b":{}}}'
+    packets = [bytes([0x30, len(body % seq)]) + body % seq for seq in (1, 2, 3)]
+    stream = b"\x20\x02\x00\x00" + b"".join(packets) + packets[0][:9]
+    settings = {"FEED_SPLIT": "mqtt", "FEED_MATCH": r"^\x30.*?(\{.*)$", "FEED_IGNORE": r"^\x20"}
+    found = read([stream[:3], stream[3:40], stream[40:]], **settings)
+    damaged = read([b"\x30\xff\xff\xff\xff\xff", packets[1]], **settings)
+
+    assert [1, 2, 3, None] == seqs(found)
+    assert (1, 0, []) == passed(found)
+    assert [None, 2] == seqs(damaged)
+
+
+def test_the_decoded_frame_is_returned() -> None:
+    """What a greeting waits for is searched in a frame whose encodings are undone, and which is not yet split."""
+    made = reader(FEED_ENCODING="gzip", FEED_SPLIT=r"\x1e")
+
+    assert [b"{}\x1e{}", b"{}\x1e", b""] == [
+        made.read(frame).data for frame in (gzip.compress(b"{}\x1e{}"), "{}\x1e", b"damage")
+    ]
+    assert b"{}" == reader().read("{}").data

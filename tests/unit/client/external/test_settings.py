@@ -108,7 +108,7 @@ def test_the_reading_of_frames_is_in_the_log() -> None:
     assert settings is not None
     assert plain is not None
     feed = settings.feed
-    assert (("gzip", "json"), b"\r\n\x1e") == (settings.framing.encodings, settings.framing.separator)
+    assert (("gzip", "json"), b"\r\n\x1e") == (settings.framing.encodings, settings.framing.messages.separator)
     assert ("$$[0],$[1]", "ms", "gzip,json", r"\r\n\x1e", "record") == (
         feed.key, feed.precision, feed.encoding, feed.split, feed.message_list
     )  # fmt: skip
