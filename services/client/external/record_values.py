@@ -55,9 +55,11 @@ def epoch_ns(value: Any, unit: str | None = None) -> int | None:
 
 def _unit_ns(value: float, unit: str | None) -> int:
     """Return the nanoseconds of a unit, or without one of the unit that follows from the size of a number."""
-    if unit is not None and unit != UTC:
-        return UNITS[unit]
-    return next(size for least, size in _NS_BY_SIZE if value >= least)
+    if unit is None or unit == UTC:
+        for least, size in _NS_BY_SIZE:
+            if value >= least:
+                return size
+    return UNITS[unit or "s"]
 
 
 def _of_text(text: str, unit: str | None) -> int | None:
