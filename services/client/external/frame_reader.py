@@ -20,7 +20,10 @@ from services.client.external.templates import PingPolicy
 
 # A message in more frames is given up: joining ever more of them takes ever longer.
 _MAX_FRAMES = 256
-_SPACES = b" \t\r\n"
+# Between messages they mean nothing.
+_SPACES = b" \t\r\n\0"
+_BEGINNINGS = (b"{", b"[", b'"')
+"""Of a JSON text whose end shows; other values may go on where they seem to end."""
 _UNFINISHED = "a message without its end"
 
 
@@ -145,10 +148,13 @@ class FrameReader:
     def _add_continued(self, piece: bytes, contents: FrameContents, *, binary: bool, is_terminated: bool) -> None:
         """Add the first piece of a frame after one that ended with an unfinished message."""
         joined = b"".join([*self._waiting, piece])
-        if self._is_whole(joined) or (is_terminated and not self._stands_alone(piece)):
+        if not self._has_room(piece):
+            self._give_up(contents)
+            self._add_message(piece, contents, binary=binary)
+        elif self._is_whole(joined) or (is_terminated and not self._stands_alone(piece)):
             self._waiting.clear()
             self._add_message(joined, contents, binary=binary)
-        elif not is_terminated and not self._stands_alone(piece) and self._has_room(piece):
+        elif not is_terminated and not self._stands_alone(piece):
             self._wait(piece, binary=binary)
         else:
             # The sender never finished the message: this piece is whole by itself.
@@ -158,15 +164,15 @@ class FrameReader:
     def _is_whole(self, text: bytes) -> bool:
         if self._paths.match is not None:
             return self._paths.match.search(text) is not None or self._is_passed_over(text)
-        bare = text.strip(_SPACES)
-        return bool(bare) and (bare[:1] not in (b"{", b"[") or _is_json(bare))
+        bare = lenient_json.stripped(text)
+        return bool(bare) and (bare[:1] not in _BEGINNINGS or _is_json(bare))
 
     def _stands_alone(self, piece: bytes) -> bool:
         """Return whether a piece after an unfinished message is a message by itself, and not the rest of that one."""
         if self._paths.match is not None:
             return self._paths.match.search(piece) is not None
-        bare = piece.strip(_SPACES)
-        return bare[:1] in (b"{", b"[") and _is_json(bare)
+        bare = lenient_json.stripped(piece)
+        return bare[:1] in _BEGINNINGS[:2] and _is_json(bare)
 
     def _add_matched(self, data: bytes, pattern: re.Pattern[bytes], contents: FrameContents, *, binary: bool) -> None:
         begin = 0
@@ -186,20 +192,26 @@ class FrameReader:
         joined = held + data
         across = pattern.search(joined)
         # Both halves must give JSON, or else two frames that have nothing to do with each other would become a record.
-        if across is not None and across.start() < len(held) < across.end() and _is_json(across[1] or b""):
-            end = len(self._tail)
+        if self._is_across(across, len(held)):
+            end, begin = len(self._tail), across.start() if across is not None else 0
             for frame in self._waiting:
                 end += len(frame)
-                if end <= across.start():
+                if end <= begin:
                     contents.records.append(unmatched(frame, binary=self._is_binary))
             self._waiting, self._tail = [], b""
-            return joined, across.start()
+            return joined, begin
         if pattern.search(data) is not None or self._is_passed_over(data) or not self._has_room(data):
             self._give_up(contents)
         return data, 0
 
+    def _is_across(self, match: re.Match[bytes] | None, end: int) -> bool:
+        """Return whether a match begins before the end of the earlier frames, ends after it, and gives JSON."""
+        if match is None or not match.start() < end < match.end():
+            return False
+        return match.end() - match.start() <= self._framing.max_bytes and _is_json(match[1] or b"")
+
     def _add_message(self, message: bytes, contents: FrameContents, *, binary: bool, begin: int = 0) -> None:
-        condition = self._ending.by_message(message)
+        condition = self._ending.by_message(message) if self._ending.messages else None
         contents.condition = contents.condition or condition
         if self._paths.match is not None:
             records = self._matched_records(message, self._paths.match, begin, contents, binary=binary)
@@ -264,8 +276,10 @@ class FrameReader:
         if self._waiting and self._paths.match is not None and not self._framing.messages.text:
             contents.records += [unmatched(frame, binary=self._is_binary) for frame in self._waiting]
         elif self._waiting:
-            rest = b"".join(self._waiting)
-            contents.records.append(opaque(rest, binary=self._is_binary, remark=_UNFINISHED))
+            rest, most = b"".join(self._waiting), self._framing.max_bytes
+            # The limit of a record holds for what cannot be read as well: the lines of the log have one.
+            for part in (rest[at : at + most] for at in range(0, len(rest), most)):
+                contents.records.append(opaque(part, binary=self._is_binary, remark=_UNFINISHED))
         self._waiting, self._tail = [], b""
 
 
@@ -274,7 +288,7 @@ def _is_json(text: bytes) -> bool:
         msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         # Of a text without its end no lenient reader makes sense, and to try takes long.
-        if text.rstrip(_SPACES + b"\0")[-1:] not in (b"}", b"]"):
+        if lenient_json.stripped(text)[-1:] not in (b"}", b"]"):
             return False
         try:
             lenient_json.decode(text)

@@ -22,6 +22,7 @@ _YEAR_2200_NS = 7_258_118_400_000_000_000
 _NS_BY_SIZE = ((10**17, 1), (10**14, 1_000), (10**11, 1_000_000), (0, 1_000_000_000))
 # Characters of a value that a message shows.
 _MAX_SHOWN_LENGTH = 40
+_EXPONENT_TEXT = re.compile(r"[0-9]{1,19}(?:\.[0-9]{1,18})?[eE]\+?[0-9]{1,2}")
 _EPOCH_TEXT = re.compile(r"([0-9]{1,19})(?:\.([0-9]{1,18}))?")
 # RFC 3339 and ISO 8601, with a space as RFC 3339 permits, any number of decimals, and an offset with or without colon.
 _DATE_TEXT = re.compile(
@@ -68,6 +69,8 @@ def _of_text(text: str, unit: str | None) -> int | None:
         whole, decimals = int(match[1]), match[2] or ""
         size = _unit_ns(whole, unit)
         time_ns = whole * size + (int(decimals) * size // 10 ** len(decimals) if decimals else 0)
+    elif _EXPONENT_TEXT.fullmatch(text):
+        return epoch_ns(float(text), unit)
     elif match := _DATE_TEXT.fullmatch(_iso_text(text)):
         date, clock, decimals, zone = match.groups()
         zone = "Z" if zone is None and unit == UTC else zone

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.client.external.frame_reader import FrameContents, FrameReader
+from services.contract.block_text import longest_record
 from tests.unit.client.external.fakes import feed_settings
 
 MQTT = {"FEED_MATCH": r"ticks(\{[^}]*\})"}
@@ -86,7 +87,12 @@ def test_matches_and_the_texts_between_are_passed_over_one_by_one(
 @pytest.mark.parametrize("end", ["\n", ""])
 def test_a_separator_is_between_messages_or_after_each(end: str) -> None:
     """A frame may end with its separator or with its last message; empty pieces are nothing."""
-    assert [1, 2, 3] == seqs(read(['{"seq":1}\n\n{"seq":2}' + end, '{"seq":3}' + end], FEED_SPLIT=r"\n"))
+    assert [1, 2, 3] == seqs(read(['{"seq":1}\n\n{"seq":2}' + end, '{"seq":3}' + end + "\0"], FEED_SPLIT=r"\n"))
+
+
+def test_strings_and_marks_go_on_over_the_ends_of_frames() -> None:
+    """A message that is a JSON string, or begins with a byte order mark, waits for its end too."""
+    assert [1, 2] == seqs(read(['"{\\"seq', '\\":1}"\n\ufeff{"se', 'q":2}\n'], FEED_SPLIT=r"\n"))
 
 
 @given(st.lists(st.integers(1, 30), min_size=1), st.booleans(), st.integers(1, 6))
@@ -102,6 +108,29 @@ def test_messages_go_on_over_the_ends_of_frames(cuts: list[int], is_text: bool, 
     found = read(frames if is_text else [frame.encode() for frame in frames], FEED_SPLIT=r"\x1e")
 
     assert [*range(1000, 1000 + count)] == [seq for seq in seqs(found) if seq is not None]
+
+
+ITEMS = st.lists(st.sampled_from(["{}", '{"id":1,"ok":[1]}', "record"]), max_size=10)
+
+
+@given(ITEMS, st.lists(st.integers(1, 40), min_size=1), st.booleans())
+def test_pings_between_records_are_found_in_any_frames(items: list[str], cuts: list[int], is_ended: bool) -> None:
+    """However messages are cut into frames, every ping is answered, and everything else counts once."""
+    texts = [
+        json.dumps({"seq": number, "x": "text"}) if item == "record" else item for number, item in enumerate(items)
+    ]
+    stream = "\n".join(texts) + "\n" * is_ended
+    frames: list[str] = []
+    while stream:
+        size = cuts[len(frames) % len(cuts)]
+        frames.append(stream[:size])
+        stream = stream[size:]
+    found = read(
+        frames, FEED_SPLIT=r"\n", FEED_PING=r"^\s*\{\}\s*$", FEED_PONG="{}", FEED_IGNORE='"id":'
+    )  # fmt: skip
+
+    assert [number for number, item in enumerate(items) if item == "record"] == seqs(found)
+    assert (items.count('{"id":1,"ok":[1]}'), items.count("{}"), ["{}"] * items.count("{}")) == passed(found)
 
 
 @given(st.integers(2, 60), st.integers(1, 8))
@@ -151,13 +180,18 @@ def test_a_frame_that_does_not_match_is_a_record() -> None:
 
 
 def test_what_waits_is_bounded() -> None:
-    """A message of more than FEED_MAX_BYTES is given up as one unreadable record, and reading goes on."""
-    made = reader(FEED_SPLIT=r"\n", FEED_MAX_BYTES="200")
-    found = [made.read('{"x":"' + "y" * 90) for _ in range(3)]
-    found.append(made.read('\n{"seq":5}\n'))
+    """A message of more than FEED_MAX_BYTES is given up as unreadable records of that length, and reading goes on."""
+    piece, limit = '{"x":"' + "y" * 90, {"FEED_MAX_BYTES": "200"}
+    split = read([piece, piece, piece, '\n{"seq":5}\n'], FEED_SPLIT=r"\n", **limit)
+    long = read([piece, "y" * 150 + '"}\n{"seq":5}\n'], FEED_SPLIT=r"\n", **limit)
+    matched = read([b"ticks{" + b" " * 150, b" " * 150 + b'"seq":1}', b'ticks{"seq":5}'], **MQTT, **limit)
+    cut = read([b"\0\0\0\x63" + b"x" * 60, b"x" * 39 + b"\xff" * 150], FEED_SPLIT="length:4", **limit)
 
-    assert [None, None, 5] == seqs(found)
-    assert all(len(record.record) <= 2 * 200 for one in found for record in one.records)
+    assert [[None, None, 5], [None, None, 5], [None, None, 5], [None, None]] == [
+        *map(seqs, (split, long, matched, cut))
+    ]
+    every = [record for found in (split, long, matched, cut) for one in found for record in one.records]
+    assert all(len(record.record) <= longest_record(200) for record in every)
 
 
 def test_a_compressed_ping_is_answered() -> None:
