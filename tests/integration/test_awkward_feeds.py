@@ -9,6 +9,7 @@ import json
 import ssl
 import subprocess
 import time
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -222,8 +223,22 @@ async def test_the_feeds_own_pings_are_answered(tmp_path: Path) -> None:
     assert ("PASS", 3, 0) == (found.summary.verdict, found.summary.totals.received, found.summary.totals.unsequenced)
 
 
-def _mqtt(*seqs: int) -> bytes:
-    packets = [b"\x00\x05ticks" + json.dumps({"seq": seq}).encode() for seq in seqs]
+def _stream(*records: object) -> Script:
+    """Return a script that sends all records of a connection in one zlib stream, each in two frames."""
+
+    async def script(connection: ServerConnection) -> None:
+        packer = zlib.compressobj()
+        for record in records:
+            packed = packer.compress(json.dumps(record).encode()) + packer.flush(zlib.Z_SYNC_FLUSH)
+            await connection.send(packed[:5])
+            await connection.send(packed[5:])
+        await connection.wait_closed()
+
+    return script
+
+
+def _mqtt(*seqs: int, **more: Any) -> bytes:
+    packets = [b"\x00\x05ticks" + json.dumps({"seq": seq, **more}).encode() for seq in seqs]
     return b"".join(bytes([0x30, len(packet)]) + packet for packet in packets)
 
 
@@ -254,6 +269,11 @@ DECODED: dict[str, Case] = {
     "packets that go on in the next frame": Case(
         (sends(*(_STREAM[at : at + 25] for at in range(0, len(_STREAM), 25))),), 7, {"FEED_MATCH": r"ticks(\{[^}]*\})"}
     ),
+    "packets of MQTT with nested values": Case(
+        (sends(b"\x20\x02\x00\x00" + _mqtt(1, 2, a={"b": {}})[:-9], _mqtt(2, a={"b": {}})[-9:] + _mqtt(3)),), 3,
+        {"FEED_SPLIT": "mqtt", "FEED_MATCH": r"^\x30.*?(\{.*)$", "FEED_IGNORE": r"^\x20"},
+    ),
+    "one zlib stream for a connection": Case((_stream(*numbered(1, 2, 3)),), 3, {"FEED_ENCODING": "zlib-stream"}),
     "numbers in several notations": Case(
         (sends(*({"of": form, "seq": form.format(seq)} for seq in (2**64 - 2, 2**64 - 1)
                  for form in ("{:#x}", "{}", "{:024d}"))),), 6,

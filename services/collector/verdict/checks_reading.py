@@ -13,6 +13,7 @@ from services.contract.json_path import JsonPath, MalformedPath
 _PART = re.compile(r"((?:[^\\|]|\\.)*)(?:\||\Z)", re.DOTALL)
 _NOTHING = r"\N"
 _UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000}
+_UNIT_WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
 
 
 def unfound_keys(case: CheckInput) -> list[str]:
@@ -89,13 +90,13 @@ def timeless(clients: Sequence[ClientResult]) -> list[str]:
 def cut_to(clients: Sequence[ClientResult]) -> str:
     """Return in words to which unit the sender cuts its time, for the headline; empty if nothing says so."""
     units = _units(clients)
-    return f", which is cut to {units[0]}" if units else ""
+    return f", which is cut to {_UNIT_WORDS[units[0]]}" if units else ""
 
 
 def precision(clients: Sequence[ClientResult]) -> str:
     """Return in words by how much the cut of the sender's time makes latencies too long, and which lack a time."""
     parts = [
-        f"; its time is cut to {unit}: latencies are up to {formatting.duration(_UNIT_NS[unit])} too long"
+        f"; its time is cut to {_UNIT_WORDS[unit]}: latencies are up to {formatting.duration(_UNIT_NS[unit])} too long"
         for unit in _units(clients)[:1]
     ]
     without = sum(client.without_time or 0 for client in clients)

@@ -87,8 +87,8 @@ def test_a_time_that_is_cut_is_said() -> None:
     """The headline names the precision of the sender's time, and the check of clocks what it means for a latency."""
     told = made(heard(range(4)), time="$.ts", feed={"precision": "s"})
 
-    assert "p99 1.0 ms from the sender's time, which is cut to s" in told.headline
-    assert "; its time is cut to s: latencies are up to 1.0 s too long" in detail(told, "clocks")
+    assert "p99 1.0 ms from the sender's time, which is cut to seconds" in told.headline
+    assert "; its time is cut to seconds: latencies are up to 1.0 s too long" in detail(told, "clocks")
 
 
 def test_what_was_passed_over_is_named_beside_a_gap() -> None:
