@@ -19,7 +19,7 @@ class FeedDescription(msgspec.Struct, frozen=True, kw_only=True):
         silence_s: the longest allowed time without a record (``FEED_SILENCE``), None to derive it.
         end: the conditions by which the feed has ended (``FEED_END``).
         clients: how many clients take part in the run (``CLIENTS``), None when that was not set.
-        precision: the unit to which the sender cuts its time, None when that was not set.
+        precision: the unit to which the sender cuts its time; this and the following are unset for their defaults.
         encoding: the encodings of a frame, in the order in which they are undone, separated by commas.
         split: what delimits the messages in frames, with escapes.
         message_list: ``record`` if a message that is a list is one record.
@@ -34,7 +34,7 @@ class FeedDescription(msgspec.Struct, frozen=True, kw_only=True):
     silence_s: float | None = None
     end: str | None = None
     clients: Positive | None = None
-    precision: Literal["s", "ms", "us"] | None = None
-    encoding: str | None = None
-    split: str | None = None
-    message_list: Literal["record"] | None = None
+    precision: Literal["s", "ms", "us"] | msgspec.UnsetType = msgspec.UNSET
+    encoding: str | msgspec.UnsetType = msgspec.UNSET
+    split: str | msgspec.UnsetType = msgspec.UNSET
+    message_list: Literal["record"] | msgspec.UnsetType = msgspec.UNSET

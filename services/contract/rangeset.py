@@ -37,7 +37,7 @@ class RangeSet:
         """Add ``first`` to ``last`` inclusive (nothing when last < first); return how many were new."""
         if last < first:
             return 0
-        # Nearly every number follows the highest one.
+        # Nearly all numbers are added in order, and extend the last range.
         if self._lasts and first == self._lasts[-1] + 1:
             self._lasts[-1] = last
             return last - first + 1

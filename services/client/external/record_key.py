@@ -10,6 +10,7 @@ import msgspec
 
 from services.client.external.record_values import text_of
 from services.contract.json_path import ABSENT
+from services.contract.sequence_key import joined
 
 MAX_KEY_BYTES = 720
 """A longer JSON text of a key is replaced by its beginning and a digest: the key is part of every message in the log,
@@ -17,8 +18,6 @@ and the longest line of a block is known in advance (`block_text.BESIDE_KEY`).""
 _SHORT = 119
 """Characters of a key that cannot exceed that: JSON takes at most six bytes for each, and two quotes."""
 _KEPT = 80
-SEPARATOR, NOTHING = "|", r"\N"
-"""Between the values of a key of several, and in place of a value that a record does not have."""
 
 
 def key_of(values: Sequence[Any]) -> str | None:
@@ -32,7 +31,7 @@ def key_of(values: Sequence[Any]) -> str | None:
         return None if texts[0] is None else _bounded(texts[0])
     if not any(text is not None for text in texts):
         return None
-    return _bounded(SEPARATOR.join(NOTHING if text is None else _escaped(text) for text in texts))
+    return _bounded(joined(texts))
 
 
 def _text(value: Any) -> str | None:
@@ -40,10 +39,6 @@ def _text(value: Any) -> str | None:
         return None
     # Half a surrogate pair, which lenient reading accepts, cannot be encoded in UTF-8.
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else text_of(value)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace(SEPARATOR, "\\" + SEPARATOR)
 
 
 def _bounded(key: str) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+import msgspec
+
 from services.client.external.decoder import RecordPaths
 from services.client.external.feed_end import NEVER, EndConditions
 from services.client.external.frame_encoding import NAMES as ENCODINGS
@@ -104,10 +106,10 @@ class FeedSettings:
             silence_s=self.silence_s,
             end=self.ending.text or None,
             clients=self.clients,
-            precision=self.precision,
-            encoding=",".join(self.framing.encodings) or None,
-            split=self.framing.messages.text or None,
-            message_list="record" if reading.list_is_record else None,
+            precision=self.precision or msgspec.UNSET,
+            encoding=",".join(self.framing.encodings) or msgspec.UNSET,
+            split=self.framing.messages.text or msgspec.UNSET,
+            message_list="record" if reading.list_is_record else msgspec.UNSET,
         )
 
 

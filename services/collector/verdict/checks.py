@@ -10,7 +10,6 @@ from services.collector.verdict import (
     check_saturation,
     checks_connection,
     checks_external,
-    checks_reading,
     consistency,
     differing_records,
 )
@@ -88,8 +87,6 @@ def _in_order(case: CheckInput) -> CheckAnswer:
     # Without numbers no order can be refuted; null says so, where 0 would claim that it had been measured.
     if case.totals.reordered is None:
         return CheckAnswer(None, checks_external.why_unnumbered(case))
-    if (unknown := checks_reading.not_told_apart(case)) is not None:
-        return unknown
     reasons = [
         f"{client.client}: {formatting.several(client.reordered, 'message')} out of order"
         for client in case.clients
@@ -102,8 +99,6 @@ def _in_order(case: CheckInput) -> CheckAnswer:
 def _once(case: CheckInput) -> CheckAnswer:
     if case.totals.duplicates is None:
         return CheckAnswer(None, checks_external.why_unnumbered(case))
-    if (unknown := checks_reading.not_told_apart(case)) is not None:
-        return unknown
     reasons = []
     for client in case.clients:
         if client.duplicates:

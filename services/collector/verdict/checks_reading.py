@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from services.collector import formatting
 from services.collector.results.client_result import ClientResult
-from services.collector.verdict.check_types import CheckAnswer, CheckInput
-from services.contract.json_path import JsonPath, MalformedPath
+from services.collector.verdict.check_types import CheckInput
+from services.contract.sequence_key import unfound_paths
 
-_PART = re.compile(r"((?:[^\\|]|\\.)*)(?:\||\Z)", re.DOTALL)
-_NOTHING = r"\N"
 _UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000}
 _UNIT_WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
 
@@ -26,34 +23,9 @@ def unfound_keys(case: CheckInput) -> list[str]:
         reasons += [
             f"{client.client}: none of its {formatting.several(client.messages, 'message')} has a key at {path}, so its"
             f" sequences are not told apart{path_hint(client, path)}"
-            for path in _absent_paths(feed.key, keys)
+            for path in unfound_paths(feed.key, keys)
         ]
     return reasons
-
-
-def not_told_apart(case: CheckInput) -> CheckAnswer | None:
-    """Return the answer to every question about numbers if no key was found, None if they can be asked."""
-    # Without reasons: the verdict names the paths already, before any other reason.
-    return CheckAnswer(None, "not claimed: no key was found") if unfound_keys(case) else None
-
-
-def _absent_paths(text: str, keys: set[str | None]) -> list[str]:
-    """Return the paths of a key at which no sequence has a value."""
-    try:
-        paths = [path.text for path in JsonPath.several(text)]
-    except MalformedPath:
-        return []
-    if keys == {None}:
-        return paths
-    if len(paths) == 1:
-        return []
-    parts = [[found[1] for found in _PART.finditer(key)][: len(paths)] for key in keys if key is not None]
-    # A key that was too long is cut, and its parts are not known.
-    return [
-        path
-        for index, path in enumerate(paths)
-        if all(len(found) == len(paths) and found[index] == _NOTHING for found in parts)
-    ]
 
 
 def path_hint(client: ClientResult, path: str | None) -> str:
@@ -64,7 +36,7 @@ def path_hint(client: ClientResult, path: str | None) -> str:
     if feed.records is not None:
         return f"; ${path} reads it from the message, beside the list of records"
     return "; FEED_LIST=record reads a message that is a list as one record" * (
-        path.startswith("$[") and feed.message_list is None
+        path.startswith("$[") and not feed.message_list
     )
 
 

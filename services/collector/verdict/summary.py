@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
+
 from services.collector import formatting
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results import totals as sums
@@ -99,10 +101,10 @@ def _client_summary(client: ClientResult) -> ClientSummary:
         restarts=client.restarts,
         unsequenced=client.unsequenced,
         unreadable=client.unreadable,
-        without_key=client.without_key,
-        without_time=client.without_time,
-        ignored=client.ignored,
-        pings=client.pings,
+        without_key=_if_known(client.without_key),
+        without_time=_if_known(client.without_time),
+        ignored=_if_known(client.ignored),
+        pings=_if_known(client.pings),
         catch_up=client.catch_up.count if client.catch_up is not None else None,
         latency_ns=Quantiles.of(client.latency),
         catch_up_ns=Quantiles.of(client.catch_up) if client.catch_up is not None else Quantiles(),
@@ -111,6 +113,10 @@ def _client_summary(client: ClientResult) -> ClientSummary:
         silence_ns=client.silence.ns if client.silence else None,
         silence_at=utc_text(client.silence.at_us) if client.silence else None,
     )
+
+
+def _if_known(count: int | None) -> int | msgspec.UnsetType:
+    return msgspec.UNSET if count is None else count
 
 
 def _judge(

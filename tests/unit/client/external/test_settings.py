@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from services.client.external.settings import read_feed
@@ -112,4 +113,5 @@ def test_the_reading_of_frames_is_in_the_log() -> None:
     assert ("$$[0],$[1]", "ms", "gzip,json", r"\r\n\x1e", "record") == (
         feed.key, feed.precision, feed.encoding, feed.split, feed.message_list
     )  # fmt: skip
-    assert [None] * 4 == [plain.feed.precision, plain.feed.encoding, plain.feed.split, plain.feed.message_list]
+    unset = plain.feed.precision, plain.feed.encoding, plain.feed.split, plain.feed.message_list
+    assert {msgspec.UNSET} == {*unset}
