@@ -45,7 +45,7 @@ def _lost_dollar(text: str) -> str:
     """Return what probably replaced the ``$`` of a path before it came here, empty if nothing shows it."""
     if re.match(r"[0-9]+([.\[]|$)", text):
         return "; a shell replaces $$ and $[2] outside of single quotes"
-    return "; on make's command line $ is written $$" if re.match(r"[A-Za-z_.\[]", text) else ""
+    return "; a makefile reads $$ as $" if re.match(r"[A-Za-z_.\[]", text) else ""
 
 
 class JsonPath:

@@ -88,8 +88,8 @@ def test_mistakes_in_several_paths_are_pointed_at(text: str, at: int) -> None:
     [
         ("4711.arg.instId", "a shell replaces"),
         ("2", "a shell replaces"),
-        ("seq", "on make's command line"),
-        ("rg.instId", "on make's command line"),
+        ("seq", "a makefile reads"),
+        ("rg.instId", "a makefile reads"),
     ],
 )
 def test_a_path_without_its_dollar_says_who_took_it(text: str, hint: str) -> None:
@@ -107,9 +107,9 @@ def test_a_path_leads_to_what_was_put_there(steps: list[str | int], end: int) ->
     value: object = end
     for step in reversed(steps):
         value = {step: value} if isinstance(step, str) else [None] * step + [value]
-    quoted = "".join(
-        f"[{step}]" if isinstance(step, int) else "['{}']".format(step.replace("\\", r"\\\\").replace("'", r"\\'"))
-        for step in steps
-    )
+    quoted = ""
+    for step in steps:
+        name = str(step).replace("\\", r"\\").replace("'", r"\'")
+        quoted += f"[{step}]" if isinstance(step, int) else f"['{name}']"
 
     assert end == JsonPath("$" + quoted).find(value)
