@@ -151,10 +151,10 @@ class FrameReader:
         if not self._has_room(piece):
             self._give_up(contents)
             self._add_message(piece, contents, binary=binary)
-        elif self._is_whole(joined) or (is_terminated and not self._stands_alone(piece)):
+        elif self._is_whole(joined) or (is_terminated and not self._stands_alone(piece, joined)):
             self._waiting.clear()
             self._add_message(joined, contents, binary=binary)
-        elif not is_terminated and not self._stands_alone(piece):
+        elif not is_terminated and not self._stands_alone(piece, joined):
             self._wait(piece, binary=binary)
         else:
             # The sender never finished the message: this piece is whole by itself.
@@ -167,12 +167,12 @@ class FrameReader:
         bare = lenient_json.stripped(text)
         return bool(bare) and (bare[:1] not in _BEGINNINGS or _is_json(bare))
 
-    def _stands_alone(self, piece: bytes) -> bool:
-        """Return whether a piece after an unfinished message is a message by itself, and not the rest of that one."""
+    def _stands_alone(self, piece: bytes, joined: bytes) -> bool:
+        """Return whether a piece is a message by itself; ``joined`` is what it would be as a part of the one before."""
         if self._paths.match is not None:
             return self._paths.match.search(piece) is not None
         bare = lenient_json.stripped(piece)
-        return bare[:1] in _BEGINNINGS[:2] and _is_json(bare)
+        return bare[:1] in _BEGINNINGS[:2] and _is_json(bare) and not lenient_json.is_beginning(joined)
 
     def _add_matched(self, data: bytes, pattern: re.Pattern[bytes], contents: FrameContents, *, binary: bool) -> None:
         begin = 0

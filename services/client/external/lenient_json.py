@@ -75,6 +75,20 @@ def stripped(text: bytes) -> bytes:
     return text
 
 
+def is_beginning(text: bytes) -> bool:
+    """Return whether a text is JSON except for its end."""
+    plain = stripped(text).decode("utf-8", "replace")
+    try:
+        _loads(plain)
+    except json.JSONDecodeError as problem:
+        # The place of an unterminated string is where it begins, that of any other error where the text stops to be
+        # JSON.
+        return problem.pos >= len(plain) or problem.msg.startswith("Unterminated string")
+    except (ValueError, RecursionError):
+        pass
+    return False
+
+
 def _loads(text: str) -> Any:
     return json.loads(text, strict=False, parse_int=_integer)
 
