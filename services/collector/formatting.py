@@ -117,6 +117,16 @@ def names(every: Iterable[str], most: int = 5) -> str:
     return text if len(known) <= most else f"{text} and {len(known) - most:,} more"
 
 
+_LONGEST_SEQUENCE = 60
+
+
+def sequence(key: str) -> str:
+    """Return the key of a sequence, a long one by its beginning and its end: long keys often differ at the end."""
+    text = displayable(key)
+    half = _LONGEST_SEQUENCE // 2
+    return text if len(text) <= _LONGEST_SEQUENCE else f"{text[: half - 1]}…{text[-half:]}"
+
+
 def percent(part: float, whole: float) -> str:
     """Return a percentage, rounded down so that only a complete part is ``100.0 %``; ``-`` if ``whole`` is 0."""
     return f"{math.floor(1000 * part / whole) / 10:.1f} %" if whole else "-"

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from services.contract.errors import MalformedLine
+from services.contract.feed_description import FeedDescription
 from services.contract.jsonl import Kinds, LineStruct, Sealed
 from services.contract.scalars import Count, Digest, Integer, Name, Positive, Run, Span
 from services.contract.sequence_text import SeqNumber, has_text, integer, seq_text, span_text
@@ -43,29 +44,6 @@ class Torn(msgspec.Struct, frozen=True):
 
     file: str
     bytes: Count
-
-
-class FeedDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """How an external feed was read.
-
-    Attributes:
-        url: the address, without its secrets.
-        seq: the path of the sequence number in a record; ``time``, ``key`` and ``records`` are paths, too.
-        match: the pattern that finds the JSON texts in a frame.
-        silence_s: the longest allowed time without a record (``FEED_SILENCE``), None to derive it.
-        end: the conditions by which the feed has ended (``FEED_END``).
-        clients: how many clients take part in the run (``CLIENTS``), None when that was not set.
-    """
-
-    url: str
-    seq: str | None = None
-    time: str | None = None
-    key: str | None = None
-    records: str | None = None
-    match: str | None = None
-    silence_s: float | None = None
-    end: str | None = None
-    clients: Positive | None = None
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -231,6 +209,9 @@ class ExternalBlockHeader(_ExternalStruct, tag="block", frozen=True, kw_only=Tru
             30th message.
         first: the lowest seq, ``last`` the highest; None if no message has a seq, or if the feed has keys.
         digest: of the records in the order received.
+        without_key: the number of messages without a key, ``without_time`` without a usable time, of a feed with such a
+            path; None where that is not known.
+        ignored: the number of messages since the block before that were ignored, ``pings`` that were pings.
     """
 
     # Frames of the own feed have checksums by which a client detects damage on the way; external feeds have none.
@@ -249,6 +230,10 @@ class ExternalBlockHeader(_ExternalStruct, tag="block", frozen=True, kw_only=Tru
     reordered: Count = 0
     restarts: Count = 0
     unsequenced: Count = 0
+    without_key: Count | None = None
+    without_time: Count | None = None
+    ignored: Count | None = None
+    pings: Count | None = None
     connection: Positive = 1
     closed_by: ClosedBy | Literal["connection"]
     started_at: str
@@ -261,7 +246,12 @@ class ExternalBlockHeader(_ExternalStruct, tag="block", frozen=True, kw_only=Tru
 
     def line_fields(self) -> dict[str, Any]:
         """Return the fields of the line. Numbers that JSON readers may not keep exact are texts."""
-        values = super().line_fields()
+        # Logs of earlier versions lack these four, and a copy of their lines must not differ.
+        values = {
+            name: value
+            for name, value in super().line_fields().items()
+            if value is not None or name not in ("without_key", "without_time", "ignored", "pings")
+        }
         first, last = (None if seq is None else seq_text(seq) for seq in (self.first, self.last))
         return values | {"first": first, "last": last, "missing": [span_text(span) for span in self.missing]}
 
@@ -314,6 +304,7 @@ class ConnectionLine(_ExternalStruct, tag="connection", frozen=True, kw_only=Tru
         reason: the close reason, or why an attempt failed, at most 200 characters; for ``sealed`` the last one when not
             connected, or that the server has not answered the greeting.
         attempts: the number of failed attempts since the client was last connected.
+        ignored: the number of messages since the last block that were ignored, ``pings`` that were pings.
     """
 
     run: Run
@@ -326,6 +317,8 @@ class ConnectionLine(_ExternalStruct, tag="connection", frozen=True, kw_only=Tru
     code: Count | None = None
     reason: str = ""
     attempts: Count = 0
+    ignored: Count = 0
+    pings: Count = 0
 
 
 class EndLine(LineStruct, tag="end", frozen=True, kw_only=True):

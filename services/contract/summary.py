@@ -119,6 +119,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Sums over all clients. ``bytes`` counts records only; rates are per ``duration_ns``, from first to last receipt.
 
     ``unreadable`` is the number of missing numbers of an external feed that unreadable records account for.
+    ``without_key`` and ``without_time``, only of feeds with such a path, count messages that lack it; ``ignored`` and
+    ``pings``, only of external feeds, count messages that are no records.
     ``catch_up`` is the number of messages that were due before their client first tried to take part in the run.
     """
 
@@ -135,6 +137,10 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int | None = None
     unsequenced: int | None = None
     unreadable: int | None = None
+    without_key: int | msgspec.UnsetType = msgspec.UNSET
+    without_time: int | msgspec.UnsetType = msgspec.UNSET
+    ignored: int | msgspec.UnsetType = msgspec.UNSET
+    pings: int | msgspec.UnsetType = msgspec.UNSET
     catch_up: int | None = None
     duration_ns: int | None = None
     messages_per_second: float | None = None
@@ -166,6 +172,10 @@ class ClientSummary(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int | None = None
     unsequenced: int | None = None
     unreadable: int | None = None
+    without_key: int | msgspec.UnsetType = msgspec.UNSET
+    without_time: int | msgspec.UnsetType = msgspec.UNSET
+    ignored: int | msgspec.UnsetType = msgspec.UNSET
+    pings: int | msgspec.UnsetType = msgspec.UNSET
     catch_up: int | None = None
     latency_ns: Quantiles
     # Summaries of collectors that did not know catch-up lack it, and are still shown.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.scan import Source
 from services.contract import block_text, blocklog
+from services.contract.feed_description import FeedDescription
 from services.contract.scalars import utc_text
 from tests.builders.runs import RUN, START_US, Writer
 
@@ -63,19 +66,22 @@ def log(
     session: int = 1,
     course: Sequence[Happened | Iterable[blocklog.ExternalMessage]] | None = None,
     time: str | None = None,
+    feed: Mapping[str, Any] = MappingProxyType({}),
+    counts: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[Source, list[bytes]]:
     """Return the file of one client that received these messages.
 
     In place of ``messages`` a ``course`` may say what happened to its connections, and which messages came in between.
-    Unless ``silence_s`` is None, the feed may be silent for as long as these small logs are.
+    Unless ``silence_s`` is None, the feed may be silent for as long as these small logs are. ``feed`` has more fields
+    of the feed's description, ``counts`` more fields of every block.
     """
     writer = Writer(blocklog.codec)
     writer.put(
         blocklog.OpenLine(
             run=RUN, client=client, session=session, segment=1, instance="i", fence=0, block_size=size, fsync="block",
             after=0, boot="b", host="h", software="s", opened_at=utc_text(START_US),
-            external=blocklog.FeedDescription(
-                url="ws://feed", seq=seq, time=time, silence_s=silence_s, clients=clients
+            external=FeedDescription(
+                url="ws://feed", seq=seq, time=time, silence_s=silence_s, clients=clients, **feed
             ),
             until=utc_text(until_us) if until_us else None,
         )
@@ -94,7 +100,8 @@ def log(
         for at in range(0, len(every), size):
             blocks += 1
             part = every[at : at + size]
-            writer.put(block(client, blocks, part, received + 1, max(1, connection), session))
+            made = block(client, blocks, part, received + 1, max(1, connection), session)
+            writer.put(msgspec.structs.replace(made, **counts))
             received += len(part)
     if reason is not None:
         text = b"".join(writer.lines)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from services.contract import block_text, blocklog
+from services.contract.feed_description import FeedDescription
 from services.contract.scalars import utc_text, utc_us
 from tests.builders.runs import Writer
 from tests.builders.scripted_runs import BOOT, RUN, Files, spans
@@ -34,7 +35,7 @@ def _log(client: str, *blocks: tuple[Sequence[int | None], dict[str, int]]) -> F
         blocklog.OpenLine(
             run=RUN, client=client, session=1, segment=1, instance=f"{client}.1", fence=0, block_size=3, fsync="block",
             after=0, boot=BOOT, host="example", software="example/1", opened_at=utc_text(_OPENED_US),
-            external=blocklog.FeedDescription(
+            external=FeedDescription(
                 url="wss://feed.example/stream", seq="$.seq" if numbered else None
             ),
             until=utc_text(_OPENED_US + 1_000_000),

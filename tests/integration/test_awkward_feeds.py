@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
 import json
 import ssl
 import subprocess
 import time
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -116,6 +119,10 @@ def _judged(url: str, case: Case, folder: Path, clients: int) -> Judged:
     )
 
 
+def _gzipped(value: object) -> bytes:
+    return gzip.compress(json.dumps(value).encode())
+
+
 def _soon(after_s: float) -> list[dict[str, Any]]:
     return numbered(*range(1, 6), ts=time.time() + after_s)
 
@@ -138,6 +145,13 @@ AWKWARD: dict[str, Case] = {
         (sends(*numbered(*range(50)), then_goes=True), sends(*numbered(*range(20), other="content"))), 70
     ),
     "a sender's clock that is ahead": Case((sends(*_soon(3600)),), 5, {"FEED_TIME": "$.ts"}),
+    "a key that is found in no record": Case(
+        (sends(*({"seq": base + seq, "of": key} for seq in range(1, 11) for base, key in ((0, "a"), (10**6, "b")))),),
+        20,
+        {"FEED_KEY": "$.off"},
+    ),
+    "a time that is found in no record": Case((sends(*numbered(1, 2, 3, ts=1)),), 3, {"FEED_TIME": "$.time"}),
+    "compressed frames without FEED_ENCODING": Case((sends(*map(_gzipped, numbered(1, 2, 3))),), 3),
     "silence": Case((sends(),), 0),
     "no numbers at all": Case((sends("tick", "tock"),), 2, {"FEED_SEQ": "", "FEED": "foreign"}),
 }
@@ -209,6 +223,112 @@ async def test_the_feeds_own_pings_are_answered(tmp_path: Path) -> None:
     found = await judged(Case((pings,), 3, settings), tmp_path)
 
     assert ("PASS", 3, 0) == (found.summary.verdict, found.summary.totals.received, found.summary.totals.unsequenced)
+
+
+def _stream(*records: object) -> Script:
+    """Return a script that sends all records of a connection in one zlib stream, each in two frames."""
+
+    async def script(connection: ServerConnection) -> None:
+        packer = zlib.compressobj()
+        for record in records:
+            packed = packer.compress(json.dumps(record).encode()) + packer.flush(zlib.Z_SYNC_FLUSH)
+            await connection.send(packed[:5])
+            await connection.send(packed[5:])
+        await connection.wait_closed()
+
+    return script
+
+
+def _mqtt(*seqs: int, **more: Any) -> bytes:
+    packets = [b"\x00\x05ticks" + json.dumps({"seq": seq, **more}).encode() for seq in seqs]
+    return b"".join(bytes([0x30, len(packet)]) + packet for packet in packets)
+
+
+_LISTS = [[11, [100.5, 2, 0.25], seq, time.time_ns() // 10**6] for seq in (1, 2, 3)]
+_STREAM = _mqtt(*range(1, 8))
+DECODED: dict[str, Case] = {
+    "messages that are lists": Case(
+        (sends({"event": "info"}, *_LISTS),), 3,
+        {"FEED_SEQ": "$[-2]", "FEED_TIME": "$[-1] ms", "FEED_LIST": "record", "FEED_IGNORE": '^{"event"'},
+    ),
+    "values beside the list of records": Case(
+        (sends(*({"arg": {"id": key}, "ts": time.time(), "data": numbered(base, base + 1)}
+                 for base in (1, 3) for key in ("a", "b"))),), 8,
+        {"FEED_RECORDS": "$.data", "FEED_KEY": "$$.arg.id", "FEED_TIME": "$$.ts"},
+    ),
+    "a key of two parts": Case(
+        (sends(*({"feed": feed, "id": name, "seq": seq} for seq in (1, 2, 3) for feed in "xy" for name in "ab")),), 12,
+        {"FEED_KEY": "$.feed,$.id"},
+    ),
+    "JSON in a JSON text": Case(
+        (sends(*({"data": json.dumps({"seq": seq})} for seq in (1, 2, 3))),), 3, {"FEED_SEQ": "$.data.seq"}
+    ),
+    "gzip": Case((sends(*map(_gzipped, numbered(1, 2, 3))),), 3, {"FEED_ENCODING": "gzip"}),
+    "records and acknowledgements in one frame": Case(
+        (sends('{"id":1}\x1e{"seq":1}\x1e', '{"type":6}\x1e{"seq":2}\x1e{"seq":3}\x1e'),), 3,
+        {"FEED_SPLIT": r"\x1e", "FEED_IGNORE": '"type":6|"id"'},
+    ),
+    "packets that go on in the next frame": Case(
+        (sends(*(_STREAM[at : at + 25] for at in range(0, len(_STREAM), 25))),), 7, {"FEED_MATCH": r"ticks(\{[^}]*\})"}
+    ),
+    "packets of MQTT with nested values": Case(
+        (sends(b"\x20\x02\x00\x00" + _mqtt(1, 2, a={"b": {}})[:-9], _mqtt(2, a={"b": {}})[-9:] + _mqtt(3)),), 3,
+        {"FEED_SPLIT": "mqtt", "FEED_MATCH": r"^\x30.*?(\{.*)$", "FEED_IGNORE": r"^\x20"},
+    ),
+    "one zlib stream for a connection": Case((_stream(*numbered(1, 2, 3)),), 3, {"FEED_ENCODING": "zlib-stream"}),
+    "numbers in several notations": Case(
+        (sends(*({"of": form, "seq": form.format(seq)} for seq in (2**64 - 2, 2**64 - 1)
+                 for form in ("{:#x}", "{}", "{:024d}"))),), 6,
+        {"FEED_KEY": "$.of"},
+    ),
+    "long keys that differ at the end": Case(
+        (sends(*({"seq": base + seq, "of": "x" * 900 + key}
+                 for seq in (1, 2, 3) for base, key in ((0, "a"), (5000, "b")))),), 6,
+        {"FEED_KEY": "$.of"},
+    ),
+}  # fmt: skip
+"""Feeds that only have to be described."""
+
+
+@pytest.mark.parametrize("name", DECODED)
+async def test_a_feed_that_is_described_is_complete(name: str, tmp_path: Path) -> None:
+    """A feed that loses nothing passes with every record, and nothing is unreadable or without a number."""
+    case = DECODED[name]
+    found = await judged(case, tmp_path)
+    totals = found.summary.totals
+
+    assert ("PASS", case.logged, 0, 0, 0) == (
+        found.summary.verdict, totals.received, totals.missing, totals.unsequenced, totals.unreadable
+    ), found.summary.headline  # fmt: skip
+
+
+async def test_records_in_the_frame_of_a_ping_are_kept(tmp_path: Path) -> None:
+    """A ping between records is answered and counted, and named beside a gap; no record is dropped with it."""
+
+    async def plays(connection: ServerConnection) -> None:
+        await connection.send('{"seq":1}\n{}\n{"seq":2}')
+        assert "{}" == await asyncio.wait_for(connection.recv(), 10)
+        await connection.send('{"seq":4}')
+        await connection.wait_closed()
+
+    found = await judged(Case((plays,), 3, {"FEED_SPLIT": r"\n", "FEED_PING": r"^\{\}$", "FEED_PONG": "{}"}), tmp_path)
+
+    assert (3, 1, 1) == (found.summary.totals.received, found.summary.totals.missing, found.summary.totals.pings)
+    assert (
+        "client-1: 1 message missing, 3 (1 seen by no client);"
+        " passed over beside these: 1 message that FEED_PING matches" == found.summary.headline
+    )
+
+
+async def test_a_frame_that_decompresses_to_too_much_is_one_unreadable_record(tmp_path: Path) -> None:
+    """A small frame of very much data is logged as it came, and the connection goes on."""
+    bomb = gzip.compress(b"\0" * 2**22)
+    frames = [_gzipped({"seq": 1}), bomb, _gzipped({"seq": 3})]
+    found = await judged(Case((sends(*frames),), 3, {"FEED_ENCODING": "gzip", "FEED_MAX_BYTES": 2**20}), tmp_path)
+
+    assert ["longer than FEED_MAX_BYTES=1048576 when it is decompressed"] == found.troubles
+    assert ("INVALID", 0, 1) == (found.summary.verdict, found.summary.totals.missing, found.summary.totals.unreadable)
+    assert base64.b64encode(bomb) in bytes(found.messages[1].record)
 
 
 async def test_a_feed_is_resumed_where_it_was_left(tmp_path: Path) -> None:

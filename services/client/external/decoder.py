@@ -1,6 +1,6 @@
-"""Decodes the frames of an external feed into records, each with its number, time and key. Pure.
+"""Decodes the messages of an external feed into records, each with its number, time and key. Pure.
 
-No received byte is dropped: a frame that is not JSON becomes one record with an explanation, and a record without a
+No received byte is dropped: a message that is not JSON becomes one record with an explanation, and a record without a
 usable number is logged without one. A record that is not strict JSON is logged as a text, with the values that a
 lenient reader finds in it.
 """
@@ -16,21 +16,22 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from services.client.external import lenient_json
-from services.client.external.record_values import epoch_ns, sequence_number, text_of
+from services.client.external.frame_encoding import probable_encoding
+from services.client.external.record_key import key_of
+from services.client.external.record_values import epoch_ns, sequence_number, why_no_time
 from services.contract.block_text import longest_record
 from services.contract.blocklog import Form
 from services.contract.json_path import ABSENT, JsonPath
 from services.contract.scalars import utc_text
 from services.contract.sequence_text import seq_text
 
-MAX_KEY = 120
-"""Characters of a key that are kept: the key is part of every message."""
 # A shorter record is logged as text however much of it is escaped.
 _ESCAPED_BYTES = 64 * 1024
 # A log line must not contain newlines. In JSON they occur only between tokens, where a space means the same.
 _NEWLINES = bytes.maketrans(b"\r\n", b"  ")
 # JSON that is nested more deeply is logged as text: readers of logs give up at depths from 256 on.
 _MAX_DEPTH = 100
+_NOT_JSON = "not JSON"
 
 
 class _NotStrict:
@@ -62,63 +63,73 @@ class DecodedRecord(NamedTuple):
 
 @dataclass(frozen=True)
 class RecordPaths:
-    """Where the values are in a message. Without ``match`` a frame is one JSON value: a record, or a list of records.
+    """Where the values are in a message, which is a record, or a list of records, or contains such a list.
 
     Attributes:
-        seq, time, key: paths in a record, None for a feed without such a value.
+        seq, time: paths of number and time, None for a feed without such a value.
         unit: unit of the time, None to derive it from the size of the number.
+        key: paths of the values that together are the key, none for a feed without keys.
         records: path of the list of records in a message, None when the message itself is a record or a list of them.
-        match: finds the JSON texts in a frame: the group of each match is one.
+        match: finds the JSON texts in a message: the group of each match is one.
+        list_is_record: whether a message that is a list is one record instead of a list of records.
     """
 
     seq: JsonPath | None = None
     time: JsonPath | None = None
     unit: str | None = None
-    key: JsonPath | None = None
+    key: tuple[JsonPath, ...] = ()
     records: JsonPath | None = None
     match: re.Pattern[bytes] | None = None
+    list_is_record: bool = False
 
-    def read(self, frame: bytes, *, binary: bool) -> list[DecodedRecord]:
-        """Return the records of a frame, at least one: a frame that cannot be decoded is one record itself.
+    def read(self, message: bytes, *, binary: bool) -> list[DecodedRecord]:
+        """Return the records of a message, at least one: one that cannot be decoded is one record itself.
 
         Args:
-            frame: payload of the message.
+            message: its bytes.
             binary: whether it came in a binary frame, so that it is not shown as text.
         """
         if self.match is None:
-            return self._records_in(frame, binary=binary)
-        texts = [match[1] for match in self.match.finditer(frame) if match[1] is not None]
+            return self.records_in(message, binary=binary)
+        texts = [match[1] for match in self.match.finditer(message) if match[1] is not None]
         if not texts:
-            return [_opaque(frame, binary=binary, remark="the frame does not match")]
-        return [record for text in texts for record in self._records_in(text, binary=binary)]
+            return [unmatched(message, binary=binary)]
+        return [record for text in texts for record in self.records_in(text, binary=binary)]
 
     @property
-    def _wants_json(self) -> bool:
+    def wants_json(self) -> bool:
+        """Whether any value is looked for in a record, so that a text that is not JSON is remarkable."""
         return any((self.seq, self.time, self.key, self.records))
 
-    def _records_in(self, text: bytes, *, binary: bool) -> list[DecodedRecord]:
+    def records_in(self, text: bytes, *, binary: bool) -> list[DecodedRecord]:
+        """Return the records of a message without regard to ``match``, as `read` does."""
         value = _decode_strictly(text)
         is_strict = value is not _NOT_STRICT
-        raws: list[bytes] = []
-        try:
-            if not is_strict:
+        if not is_strict:
+            try:
                 value = lenient_json.decode(text)
-            rows = value if self.records is None else self.records.find(value)
-            if isinstance(rows, list):
-                raws = self._row_texts(text) if is_strict else self._lenient_row_texts(text, len(rows))
-        except (ValueError, RecursionError):
-            return [_opaque(text, binary=binary, remark="not JSON" if self._wants_json else None)]
-        # A frame without a list is one record; this is the usual case.
-        if self.records is None and not isinstance(value, list):
-            return [self._record(value, text, binary=binary, is_json=is_strict)]
-        if not raws:
+            except (ValueError, RecursionError):
+                return [opaque(text, binary=binary, remark=_why_not_json(text) if self.wants_json else None)]
+        # A message without a list is one record; this is the usual case.
+        if self.records is None and (self.list_is_record or not isinstance(value, list)):
+            return [self._record(value, value, text, binary=binary, is_json=is_strict)]
+        return self._listed_records(value, text, binary=binary, is_strict=is_strict)
+
+    def _listed_records(self, value: Any, text: bytes, *, binary: bool, is_strict: bool) -> list[DecodedRecord]:
+        rows = value if self.records is None else self.records.find(value)
+        rows = _decode_strictly(rows.encode("utf-8", "surrogatepass")) if isinstance(rows, str) else rows
+        if not isinstance(rows, list) or not rows:
             problem = "an empty list" if isinstance(rows, list) else "no list"
             where = "" if self.records is None else f" at {self.records.text}"
             is_json = is_strict and not _is_deep(value, text)
-            record = DecodedRecord(text.translate(_NEWLINES)) if is_json else _opaque(text, binary=binary)
+            record = DecodedRecord(_on_one_line(text)) if is_json else opaque(text, binary=binary)
             return [record._replace(remark=problem + where)]
+        try:
+            raws = self._row_texts(text) if is_strict else self._lenient_row_texts(text, len(rows))
+        except (ValueError, LookupError, RecursionError):
+            return [opaque(text, binary=binary, remark=_NOT_JSON)]
         return [
-            self._record(row, raw, binary=binary, is_json=is_strict or _decode_strictly(raw) is not _NOT_STRICT)
+            self._record(row, value, raw, binary=binary, is_json=is_strict or _decode_strictly(raw) is not _NOT_STRICT)
             for row, raw in zip(rows, raws, strict=True)
         ]
 
@@ -129,39 +140,67 @@ class RecordPaths:
         return texts
 
     def _row_texts(self, text: bytes) -> list[bytes]:
-        raw = msgspec.Raw(text)
+        raw = _opened(text)
         for step in self.records.steps if self.records else ():
             if isinstance(step, str):
-                raw = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])[step]
+                raw = _opened(msgspec.json.decode(raw, type=dict[str, msgspec.Raw])[step])
             else:
-                raw = msgspec.json.decode(raw, type=list[msgspec.Raw])[step]
+                raw = _opened(msgspec.json.decode(raw, type=list[msgspec.Raw])[step])
         return [bytes(row) for row in msgspec.json.decode(raw, type=list[msgspec.Raw])]
 
-    def _record(self, value: Any, text: bytes, *, binary: bool, is_json: bool) -> DecodedRecord:
-        """Return a record with its values, as JSON if the text is strict JSON, else as a text."""
-        seq, remark = self._number(value)
-        key = self.key.find(value) if self.key is not None else None
-        sent = self.time.find(value) if self.time is not None else None
-        record = DecodedRecord(
-            record=text.translate(_NEWLINES),
-            seq=seq,
-            key=_key(key),
-            sent_ns=epoch_ns(sent, self.unit),
-            remark=remark,
-        )
-        if is_json and not _is_deep(value, text):
-            return record
-        opaque = _opaque(text, binary=binary)
-        remark = remark or ("not strict JSON" if self._wants_json else None)
-        return record._replace(record=opaque.record, form=opaque.form, remark=remark)
+    def _record(self, value: Any, message: Any, text: bytes, *, binary: bool, is_json: bool) -> DecodedRecord:
+        """Return a record with its values, as JSON if the text is strict JSON, else as a text.
 
-    def _number(self, value: Any) -> tuple[int | None, str | None]:
-        if self.seq is None:
-            return None, None
-        number = self.seq.find(value)
-        if number is ABSENT:
-            return None, f"nothing at {self.seq.text}"
-        return sequence_number(number, self.seq.text)
+        Args:
+            value: of the record.
+            message: value of the message that contains it.
+            text: of the record.
+            binary: whether it came in a binary frame.
+            is_json: whether the text is strict JSON.
+        """
+        seq = key = sent_ns = remark = None
+        if (path := self.seq) is not None:
+            found = path.find(message if path.is_of_message else value)
+            seq, remark = sequence_number(found, path.text) if found is not ABSENT else (None, _nothing_at(path))
+        if self.key:
+            key, absent = self._key(value, message)
+            remark = remark or absent
+        if (path := self.time) is not None:
+            found = path.find(message if path.is_of_message else value)
+            sent_ns = epoch_ns(found, self.unit)
+            if sent_ns is None and remark is None:
+                remark = _nothing_at(path) if found is ABSENT else why_no_time(found, path.text)
+        if is_json and not _is_deep(value, text):
+            return DecodedRecord(_on_one_line(text), None, seq, key, sent_ns, remark)
+        record = opaque(text, binary=binary)
+        remark = remark or ("not strict JSON" if self.wants_json else None)
+        return DecodedRecord(record.record, record.form, seq, key, sent_ns, remark)
+
+    def _key(self, value: Any, message: Any) -> tuple[str | None, str | None]:
+        """Return the key of a record, and a remark if a part of it is not there."""
+        found = [path.find(message if path.is_of_message else value) for path in self.key]
+        absent = [path for path, part in zip(self.key, found, strict=True) if part is ABSENT or part is None]
+        return key_of(found), _nothing_at(absent[0]) if absent else None
+
+
+def _why_not_json(text: bytes) -> str:
+    encoding = probable_encoding(text)
+    return _NOT_JSON if encoding is None else f"{_NOT_JSON}, but probably {encoding}: set FEED_ENCODING={encoding}"
+
+
+def _nothing_at(path: JsonPath) -> str:
+    return f"nothing at {path.text}"
+
+
+def _on_one_line(text: bytes) -> bytes:
+    # Nearly no record has a newline, and two searches cost less than a translation.
+    return text.translate(_NEWLINES) if b"\n" in text or b"\r" in text else text
+
+
+def _opened(text: bytes | msgspec.Raw) -> bytes:
+    """Return a JSON text, or where it is a string the JSON text that the string contains."""
+    opened = bytes(text).lstrip()
+    return _opened(msgspec.json.decode(opened, type=str).encode()) if opened[:1] == b'"' else opened
 
 
 def _decode_strictly(text: bytes) -> Any:
@@ -174,8 +213,8 @@ def _decode_strictly(text: bytes) -> Any:
 
 def _is_deep(value: Any, text: bytes) -> bool:
     """Return whether JSON is nested so deeply that some readers give up."""
-    # A text with few brackets cannot be deep; that decides nearly every record without a walk through its value.
-    if text.count(b"[") + text.count(b"{") <= _MAX_DEPTH:
+    # A short text or one with few brackets cannot be deep; that decides nearly every record without a walk through it.
+    if len(text) <= 2 * _MAX_DEPTH or text.count(b"[") + text.count(b"{") <= _MAX_DEPTH:
         return False
     level = [value]
     for _ in range(_MAX_DEPTH):
@@ -186,7 +225,7 @@ def _is_deep(value: Any, text: bytes) -> bool:
     return True
 
 
-def _opaque(data: bytes, *, binary: bool, remark: str | None = None) -> DecodedRecord:
+def opaque(data: bytes, *, binary: bool, remark: str | None = None) -> DecodedRecord:
     """Return a record that contains bytes as a JSON text, or as base64 if they are not UTF-8."""
     try:
         text = None if binary else data.decode()
@@ -205,45 +244,35 @@ def _binary(data: bytes, remark: str | None) -> DecodedRecord:
     return DecodedRecord(b'"%b"' % base64.b64encode(data), form="binary", remark=remark)
 
 
-def _key(value: Any) -> str | None:
-    if value is None or value is ABSENT:
-        return None
-    # Half a surrogate pair, which lenient reading accepts, cannot be encoded in UTF-8.
-    text = value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else text_of(value)
-    return text[:MAX_KEY]
+def unmatched(data: bytes, *, binary: bool) -> DecodedRecord:
+    """Return a record that contains a message in which ``match`` finds nothing."""
+    return opaque(data, binary=binary, remark="the frame does not match")
 
 
-class ExternalBatch(NamedTuple):
+class ExternalBatch:
     """Records that arrived together.
 
     Attributes:
-        first: position of the first record among all that this session received, from 1.
+        first: position of the first record among all that this session received, from 1; ``last`` of the last one.
         decoded: the records, at least one.
         received_ns: arrival time, epoch nanoseconds.
+        records: the records' bytes as they are logged, and ``size`` their number in all.
     """
 
-    first: int
-    decoded: Sequence[DecodedRecord]
-    received_ns: int
+    __slots__ = ("decoded", "first", "last", "received_ns", "records", "size")
 
-    @property
-    def last(self) -> int:
-        """Position of the last record."""
-        return self.first + len(self.decoded) - 1
-
-    @property
-    def records(self) -> list[bytes]:
-        """The records' bytes as they are logged."""
-        return [record.record for record in self.decoded]
-
-    @property
-    def size(self) -> int:
-        """Bytes of all records."""
-        return sum(len(record.record) for record in self.decoded)
+    def __init__(self, first: int, decoded: Sequence[DecodedRecord], received_ns: int) -> None:
+        self.first, self.last = first, first + len(decoded) - 1
+        self.decoded, self.received_ns = decoded, received_ns
+        # Once and not for each question: most frames of external feeds have one record, and a block asks several times.
+        self.records = [record.record for record in decoded]
+        self.size = sum(map(len, self.records))
 
     def part(self, start: int, stop: int) -> ExternalBatch:
         """Return the records from index ``start`` up to, not including, ``stop``."""
-        return self._replace(first=self.first + start, decoded=self.decoded[start:stop])
+        if start == 0 and stop >= len(self.decoded):
+            return self
+        return ExternalBatch(self.first + start, self.decoded[start:stop], self.received_ns)
 
     def lines(self) -> bytes:
         """Return the bytes that the block's digest covers: each record followed by a newline."""

@@ -75,6 +75,20 @@ def stripped(text: bytes) -> bytes:
     return text
 
 
+def is_beginning(text: bytes) -> bool:
+    """Return whether a text is JSON except for its end."""
+    plain = stripped(text).decode("utf-8", "replace")
+    try:
+        _loads(plain)
+    except json.JSONDecodeError as problem:
+        # The place of an unterminated string is where it begins, that of any other error where the text stops to be
+        # JSON.
+        return problem.pos >= len(plain) or problem.msg.startswith("Unterminated string")
+    except (ValueError, RecursionError):
+        pass
+    return False
+
+
 def _loads(text: str) -> Any:
     return json.loads(text, strict=False, parse_int=_integer)
 
@@ -112,7 +126,9 @@ def rows(text: bytes, steps: Sequence[str | int]) -> list[bytes]:
     text = stripped(text)
     begin = 0
     for step in steps:
-        matches = [element for index, element in enumerate(_elements(text, begin)) if _is_at(element, index, step)]
+        elements = list(_elements(text, begin))
+        place = step + len(elements) if isinstance(step, int) and step < 0 else step
+        matches = [element for index, element in enumerate(elements) if _is_at(element, index, place)]
         if not matches:
             raise ValueError(f"nothing at {step!r}")
         # Of repeated names the last counts, as for other readers.

@@ -21,6 +21,7 @@ from services.client.external.rendezvous import AgreedRun
 from services.client.session_log import SessionLog
 from services.client.settings import ClientConfig
 from services.contract import blocklog
+from services.contract.feed_description import FeedDescription
 from services.contract.jsonl import fields
 from services.contract.scalars import Span, utc_text
 from services.contract.sequence_text import seq_text, span_text
@@ -150,7 +151,7 @@ class ExternalSession(SessionLog[ExternalBatch]):
         self,
         client: str,
         run: AgreedRun,
-        feed: blocklog.FeedDescription,
+        feed: FeedDescription,
         config: ClientConfig,
         clock: Clock,
     ) -> None:
@@ -164,6 +165,8 @@ class ExternalSession(SessionLog[ExternalBatch]):
         self.sequences = Sequences()
         self.connections = ConnectionLog(self._key)
         self.received = 0
+        self._feed = feed
+        self._passed_over: Counter[str] = Counter()
         self._previous_last: int | None = None
         self._logged_kinds: set[str] = set()
         opening = block_encoder.opening(self._key, 0, 0, config, recovery.cut_all(tails), clock.now_us())
@@ -189,6 +192,10 @@ class ExternalSession(SessionLog[ExternalBatch]):
         self.received += len(records)
         self._add(batch)
 
+    def passed_over(self, *, ignored: int, pings: int) -> None:
+        """Count messages that are no records; the next block or the next line of the connection has the numbers."""
+        self._passed_over.update(ignored=ignored, pings=pings)
+
     def opened(self) -> None:
         """Log that the client is connected."""
         # No block spans two connections: the collector derives the feed's rhythm from intervals within a connection.
@@ -203,7 +210,7 @@ class ExternalSession(SessionLog[ExternalBatch]):
     def closed(self, code: int, reason: str) -> None:
         """Log that the connection ended."""
         self.close_block("connection")
-        self._put(self.connections.closed(self._clock.now_us(), code, reason))
+        self._put(msgspec.structs.replace(self.connections.closed(self._clock.now_us(), code, reason), **self._take()))
 
     def ended(self, condition: str) -> None:
         """Log that the feed has ended, by a condition of ``FEED_END``."""
@@ -212,14 +219,21 @@ class ExternalSession(SessionLog[ExternalBatch]):
     async def seal(self, reason: blocklog.FileEndReason) -> None:
         """Log the state of the connection, wait until all lines are durable, then write the last line and close."""
         if not self.is_sealed:
-            self._put(self.connections.sealed(self._clock.now_us()))
+            self._put(msgspec.structs.replace(self.connections.sealed(self._clock.now_us()), **self._take()))
         await super().seal(reason)
 
     def _put(self, line: blocklog.ConnectionLine) -> None:
         self._queue.put(PendingLine(fields(line)))
 
+    def _take(self) -> dict[str, int]:
+        """Return the numbers of messages that were passed over since the last call."""
+        taken = {name: self._passed_over[name] for name in ("ignored", "pings")}
+        self._passed_over.clear()
+        return taken
+
     def _log_remark(self, record: DecodedRecord) -> None:
-        kind = (record.remark or "").split(" at ", 1)[-1] if record.seq is None else record.remark or ""
+        # A value differs from record to record, the place of the problem does not.
+        kind = (record.remark or "").split(" at ", 1)[-1]
         if kind in self._logged_kinds or len(self._logged_kinds) >= _MAX_LOGGED_KINDS:
             return
         self._logged_kinds.add(kind)
@@ -247,6 +261,8 @@ class ExternalSession(SessionLog[ExternalBatch]):
             "missing": [span_text(span) for span in missing],
             **self.sequences.take_counts(),
             "unsequenced": cut.count - len(seqs),
+            **self._without(cut),
+            **self._take(),
             "connection": max(1, self.connections.count),
             "closed_by": cut.closed_by,
             **block_encoder.block_times(cut),
@@ -256,6 +272,16 @@ class ExternalSession(SessionLog[ExternalBatch]):
             "messages": block_encoder.messages(cut),
         }
         return PendingLine(line, cut.count, first)
+
+    def _without(self, cut: BlockCut[ExternalBatch]) -> dict[str, int]:
+        """Return how many messages of a block have no key and no time, of a feed that should have them."""
+        records = [record for part in cut.parts for record in part.decoded]
+        without = {}
+        if self._feed.key is not None:
+            without["without_key"] = sum(record.key is None for record in records)
+        if self._feed.time is not None:
+            without["without_time"] = sum(record.sent_ns is None for record in records)
+        return without
 
     def _take_counts(self) -> tuple[int, int, list[Span]]:
         counts = self.sequences.take_counts()

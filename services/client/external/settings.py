@@ -5,16 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
 
 from services.client.external import profile
 from services.client.external.decoder import RecordPaths
 from services.client.external.feed_end import NEVER, EndConditions
-from services.client.external.record_values import UNITS
+from services.client.external.frame_encoding import NAMES as ENCODINGS
+from services.client.external.frame_encoding import STREAM
+from services.client.external.frame_reader import PLAIN, FrameReader, Framing
+from services.client.external.message_framing import ONE_MESSAGE, MessageFraming
+from services.client.external.record_values import UNITS, UTC
 from services.client.external.talk.conversation_settings import ConversationSettings, read_conversation, subprotocols
 from services.client.external.templates import PingPolicy
-from services.contract.blocklog import FeedDescription
+from services.contract.feed_description import FeedDescription
 from services.contract.json_path import JsonPath
 from services.runtime.errors import BadSettings
 from services.runtime.settings import EXTERNAL, is_external_feed, read
@@ -71,6 +77,8 @@ class FeedSettings:
         ending: conditions by which the feed has ended.
         silence_s: longest time without a record that is no fault, in seconds; None to derive it from the feed's rhythm.
         clients: how many clients take part in the run, None if the operator does not say.
+        framing: how the messages are contained in the frames.
+        precision: the unit to which the sender cuts its time, None if the operator does not say.
         given: the texts of the settings, from environment and profile, by the name of their variable.
     """
 
@@ -82,7 +90,13 @@ class FeedSettings:
     ending: EndConditions = NEVER
     silence_s: float | None = None
     clients: int | None = None
+    framing: Framing = PLAIN
+    precision: Literal["s", "ms", "us"] | None = None
     given: Mapping[str, str] = field(default_factory=dict)
+
+    def frame_reader(self) -> FrameReader:
+        """Return a reader of the frames of a new connection."""
+        return FrameReader(self.framing, self.reading, self.pings, self.ending)
 
     @property
     def feed(self) -> FeedDescription:
@@ -92,12 +106,16 @@ class FeedSettings:
             url=self.reach.shown,
             seq=reading.seq.text if reading.seq else None,
             time=reading.time.text if reading.time else None,
-            key=reading.key.text if reading.key else None,
+            key=",".join(path.text for path in reading.key) or None,
             records=reading.records.text if reading.records else None,
             match=reading.match.pattern.decode() if reading.match else None,
             silence_s=self.silence_s,
             end=self.ending.text or None,
             clients=self.clients,
+            precision=self.precision or msgspec.UNSET,
+            encoding=",".join(self.framing.encodings) or msgspec.UNSET,
+            split=self.framing.messages.text or msgspec.UNSET,
+            message_list="record" if reading.list_is_record else msgspec.UNSET,
         )
 
 
@@ -134,6 +152,8 @@ def _read_described(environment: Mapping[str, str]) -> FeedSettings:
         ending=parsed.ending,
         silence_s=values["feed_silence"],
         clients=values["clients"] or None,
+        framing=parsed.framing,
+        precision=values["feed_precision"] or None,
         given=environment,
     )
 
@@ -144,6 +164,7 @@ class _Parsed(NamedTuple):
     reading: RecordPaths
     pings: PingPolicy
     ending: EndConditions
+    framing: Framing
 
 
 def _parse(values: Mapping[str, Any]) -> tuple[_Parsed, list[str]]:
@@ -163,12 +184,15 @@ def _parse(values: Mapping[str, Any]) -> tuple[_Parsed, list[str]]:
         seq=parsed("FEED_SEQ", JsonPath),
         time=time[0] if time else None,
         unit=time[1] if time else None,
-        key=parsed("FEED_KEY", JsonPath),
+        key=parsed("FEED_KEY", JsonPath.several) or (),
         records=parsed("FEED_RECORDS", JsonPath),
         match=parsed("FEED_MATCH", _with_group),
+        list_is_record=values["feed_list"] == "record",
     )
+    encodings = parsed("FEED_ENCODING", _encodings) or ()
+    framing = Framing(encodings, parsed("FEED_SPLIT", MessageFraming.of) or ONE_MESSAGE, values["feed_max_bytes"])
     pings = PingPolicy(parsed("FEED_PING", _pattern), values["feed_pong"], parsed("FEED_IGNORE", _pattern))
-    return _Parsed(reading, pings, parsed("FEED_END", EndConditions.of) or NEVER), problems
+    return _Parsed(reading, pings, parsed("FEED_END", EndConditions.of) or NEVER, framing), problems
 
 
 def _refuse_unused(environment: Mapping[str, str]) -> None:
@@ -204,6 +228,10 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
     problems = []
     if values["feed_pong"] and not values["feed_ping"]:
         problems.append("FEED_PONG: without FEED_PING nothing is answered with it")
+    if values["feed_list"] == "record" and values["feed_records"]:
+        problems.append("FEED_LIST=record: with FEED_RECORDS a message has a list of records, and is not one")
+    if values["feed_precision"] and not values["feed_time"]:
+        problems.append("FEED_PRECISION: without FEED_TIME there is no time that it describes")
     if values["feed_key"] and not values["feed_seq"]:
         problems.append("FEED_KEY: without FEED_SEQ there is no sequence for it to tell apart")
     return problems
@@ -222,9 +250,20 @@ def _unending(ending: EndConditions, values: Mapping[str, Any]) -> list[str]:
 def _time(text: str) -> tuple[JsonPath, str | None]:
     path, _, unit = text.partition(" ") if " " in text and not text.endswith("]") else (text, "", "")
     unit = unit.strip()
-    if unit and unit not in UNITS:
-        raise ValueError(f"a path and perhaps a unit ({', '.join(UNITS)}), like $.ts ms")
+    if unit and unit not in (*UNITS, UTC):
+        raise ValueError(f"a path and perhaps a unit ({', '.join(UNITS)}), like $.ts ms, or {UTC} for texts in UTC")
     return JsonPath(path), unit or None
+
+
+def _encodings(text: str) -> tuple[str, ...]:
+    names = tuple(re.split(r"[\s,]+", text))
+    unknown = [name for name in names if name not in ENCODINGS]
+    if unknown:
+        raise ValueError(f"a list of {', '.join(ENCODINGS)}; not {unknown[0]!r}")
+    # The other one could not know where in its data a message ends.
+    if STREAM in names[1:]:
+        raise ValueError(f"{STREAM} as the first encoding that is undone")
+    return names
 
 
 def _pattern(text: str) -> re.Pattern[bytes]:

@@ -20,6 +20,7 @@ from services.client.connection import StampedConnection
 from services.client.external import connection_failure
 from services.client.external.connection import ConnectRateLimit, connect_to, pause, tls_context
 from services.client.external.connection_failure import ConnectionFailure
+from services.client.external.frame_reader import FrameContents
 from services.client.external.rendezvous import AgreedRun, join, settings_of
 from services.client.external.request_headers import request_headers
 from services.client.external.session import ExternalSession
@@ -113,6 +114,7 @@ class ExternalSubscriber:
         self._opened_at, self._is_useful, self._was_accepted = 0.0, False, False
         self.on_frame: Callable[[str | bytes, int], None] | None = None
         self._end_condition: str | None = None
+        self._frames, self._frame_ns = settings.frame_reader(), 0
         self._ended = asyncio.Event()
         self._speaker = Speaker(name, settings)
         self._conversation: Conversation | None = None
@@ -217,13 +219,13 @@ class ExternalSubscriber:
             raise
 
     async def _receive(self, connection: StampedConnection, conversation: Conversation) -> None:
+        self._frames = self._settings.frame_reader()
         while not self.is_over:
             frame = await connection.recv()
             received_ns = connection.stamps.pop_ns()
             if self.on_frame is not None:
                 self.on_frame(frame, received_ns)
-            conversation.hear(frame)
-            await self._handle(connection, frame, received_ns)
+            await self._handle(connection, conversation, frame, received_ns)
 
     async def _lost(self, connection: StampedConnection) -> ConnectionFailure:
         """Log the end of a connection, and end the run by a condition of ``FEED_END``; return why it was closed."""
@@ -254,39 +256,48 @@ class ExternalSubscriber:
             failure = failure._replace(reason=f"before the greeting was answered: nothing matched {waiting.shown}")
         session = self._session
         if session is not None and session.connections.is_connected and not session.is_sealed:
+            self._log_unfinished(session)
             session.closed(failure.code or 0, failure.reason)
         return failure
 
-    async def _handle(self, connection: StampedConnection, frame: str | bytes, received_ns: int) -> None:
-        pings, data = self._settings.pings, frame.encode() if isinstance(frame, str) else frame
-        condition = self._settings.ending.by_message(data)
-        answer = pings.answer(data)
-        if answer and condition is None:
-            await connection.send(answer)
-        elif answer is None and not pings.ignores(data):
-            condition = self._log_records(data, received_ns, condition, binary=isinstance(frame, bytes))
-            if self._session is not None:
-                await self._session.room()
+    async def _handle(
+        self, connection: StampedConnection, conversation: Conversation, frame: str | bytes, received_ns: int
+    ) -> None:
+        contents = self._frames.read(frame)
+        if contents.data:
+            # What a greeting waits for is found in the decoded frame.
+            conversation.hear(contents.data)
+        if contents.condition is None:
+            for answer in contents.answers:
+                await connection.send(answer)
+        condition = self._log_contents(contents, received_ns)
+        if contents.records and self._session is not None:
+            await self._session.room()
         if condition is not None and not self.is_over and not self._is_past(received_ns // 1000):
             self._end_condition = condition
             await self._finish("finished")
 
-    def _log_records(self, data: bytes, received_ns: int, condition: str | None, *, binary: bool) -> str | None:
-        """Log the records of a message; return the condition of ``FEED_END`` that is met, None for none.
-
-        A message that itself meets ``condition`` is logged only if it is a record as well.
-        """
-        reading, session = self._settings.reading, self._session
+    def _log_contents(self, contents: FrameContents, received_ns: int) -> str | None:
+        """Log the records of a frame; return the condition of ``FEED_END`` that is met, None for none."""
+        session, records = self._session, contents.records
         if session is None or session.is_sealed or self._is_past(received_ns // 1000):
-            return condition
-        records = reading.read(data, binary=binary)
+            return contents.condition
+        self._frame_ns = received_ns
+        if contents.pings or contents.ignored:
+            session.passed_over(ignored=contents.ignored, pings=contents.pings)
+        if not records:
+            return contents.condition
         seqs = [record.seq for record in records if record.seq is not None]
-        if condition is not None and not seqs and reading.seq is not None:
-            return condition
         # A greeting or an error message is no proof that the server accepts this client; a numbered record is.
-        self._is_useful = self._is_useful or bool(seqs) or reading.seq is None
+        self._is_useful = self._is_useful or bool(seqs) or self._settings.reading.seq is None
         session.receive(records, received_ns)
-        return condition or self._settings.ending.by_records(session.received, max(seqs, default=None))
+        return contents.condition or self._settings.ending.by_records(session.received, max(seqs, default=None))
+
+    def _log_unfinished(self, session: ExternalSession) -> None:
+        """Log what came of a message whose end did not come with this connection."""
+        records = self._frames.end().records
+        if records and self._frame_ns:
+            session.receive(records, self._frame_ns)
 
     def _is_past(self, at_us: int) -> bool:
         return self._until_us is not None and at_us >= self._until_us
@@ -332,6 +343,7 @@ class ExternalSubscriber:
             session.connections.unanswered(f"the greeting is unanswered: nothing has matched {waiting.shown}")
         if (hold_reason := self._gate.hold_reason) is not None:
             session.connections.held_back(hold_reason.code, hold_reason.reason)
+        self._log_unfinished(session)
         session.close_block("end" if reason == "finished" else "shutdown")
         if self._end_condition is not None:
             log.info("the feed has ended", extra={"client": self.name, "condition": self._end_condition})

@@ -22,6 +22,7 @@ from services.collector.results.client_result import client_order
 from services.collector.scan import Source, ledger_sources, read_file
 from services.contract import blocklog, ledger
 from services.contract.errors import LineError
+from services.contract.feed_description import FeedDescription
 from services.contract.jsonl import FIRST, reseal, unseal
 from services.contract.scalars import Span
 from services.contract.summary import Fault, Summary
@@ -153,7 +154,7 @@ class CleanCopy:
         known = (line for line in lines if isinstance(line, blocklog.OpenLine) and line.external)
         other = next(known, None)
         if other is None:
-            return msgspec.structs.replace(entry, external=blocklog.FeedDescription(url=_UNKNOWN))
+            return msgspec.structs.replace(entry, external=FeedDescription(url=_UNKNOWN))
         return msgspec.structs.replace(entry, external=other.external, until=other.until)
 
     def _end(self, place: LinePosition, found: tuple[int, int, int, str], link: _Link) -> tuple[bytes, _Link]:

@@ -17,7 +17,8 @@ from itertools import islice, product
 from services.collector.evidence.external_evidence import SequenceName
 from services.collector.evidence.kept_records import ContentFingerprints, Number, RecordSample, conflicts
 from services.collector.evidence.record_likeness import Begin, RecordFact, Relation, TimeMask, differ, relation
-from services.contract.blocklog import ExternalBlock, ExternalMessage, FeedDescription
+from services.contract.blocklog import ExternalBlock, ExternalMessage
+from services.contract.feed_description import FeedDescription
 from services.contract.rangeset import RangeSet
 from services.contract.sequence_tracker import FIRSTS
 

@@ -10,6 +10,7 @@ accounts for at most one missing number, and only for a number between those rec
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,6 +21,8 @@ from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
 from services.contract.sequence_tracker import FIRSTS, SequenceTracker
 
+DECLARED = ("without_key", "without_time", "ignored", "pings")
+"""Counts in a block that cannot follow from its messages alone."""
 SequenceName = str | None
 """A sequence's key, None for the one of a feed without keys."""
 
@@ -144,10 +147,12 @@ class ExternalEvidence:
 
     Attributes:
         unsequenced: the number of messages without a number.
+        declared: counts of the client in its blocks, by the name of the field; one that no block has is not known.
     """
 
     def __init__(self) -> None:
         self.unsequenced = 0
+        self.declared: Counter[str] = Counter()
         self._rows: dict[tuple[int, int, str], ExternalIndexRow] = {}
         self._new: list[tuple[int, int, str]] = []
         self._evaluated: dict[SequenceName, SequenceTracker] = {}
@@ -169,6 +174,9 @@ class ExternalEvidence:
         self._rows[place] = ExternalIndexRow(block.positions, ended_us, runs, connection, unreadable, arrivals)
         self._new.append(place)
         self.unsequenced += sum(message.seq is None for message in block.messages)
+        for name in DECLARED:
+            if (count := getattr(block, name)) is not None:
+                self.declared[name] += count
 
     def sequences(self) -> dict[SequenceName, SequenceTracker]:
         """Return each sequence by its key, evaluated with all blocks so far."""

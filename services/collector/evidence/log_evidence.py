@@ -18,6 +18,7 @@ from services.collector.evidence.timing import ClientTiming, RunTiming
 from services.collector.scan import Source
 from services.contract import blocklog
 from services.contract.errors import UnreleasedForm
+from services.contract.feed_description import FeedDescription
 from services.contract.jsonl import Sealed
 from services.contract.rangeset import RangeSet
 
@@ -64,7 +65,7 @@ class LogEvidence:
         self.torn: dict[str, int] = {}
         self.external = ExternalEvidence()
         self.is_external = False
-        self.feed: blocklog.FeedDescription | None = None
+        self.feed: FeedDescription | None = None
         self.until_us: int | None = None
         self.connections: dict[str, blocklog.ConnectionLine] = {}
         self._described = (0, 0, "")
@@ -160,7 +161,7 @@ class LogEvidence:
         block: blocklog.AnyBlock,
         content: BlockContent,
         stamps: dict[str, int],
-        feed: blocklog.FeedDescription | None,
+        feed: FeedDescription | None,
     ) -> None:
         """Add a block and its messages, unless a copy was added before.
 
@@ -235,7 +236,7 @@ class LogFileReader:
         self._messages = 0
         self._stamps = TimestampReader()
         self._last_misfiled: str | None = None
-        self._feed: blocklog.FeedDescription | None = None
+        self._feed: FeedDescription | None = None
         self.ended = False
 
     @property

@@ -88,15 +88,17 @@ def _times(period: int) -> re.Pattern[bytes]:
 
 def _steps(time: str | None) -> tuple[str | int, ...]:
     try:
-        return JsonPath(time).steps if time else ()
+        path = JsonPath(time) if time else None
     except MalformedPath:
         return ()
+    # A time beside the records is not in a record.
+    return () if path is None or path.is_of_message else path.steps
 
 
 def _member(value: object, step: str | int) -> object:
     if isinstance(step, str):
         return value.get(step) if isinstance(value, dict) else None
-    return value[step] if isinstance(value, list) and step < len(value) else None
+    return value[step] if isinstance(value, list) and -len(value) <= step < len(value) else None
 
 
 Relation = Literal["equal", "alike", "own", "different", "unknown"]

@@ -231,6 +231,15 @@ def _delivery(summary: Summary) -> Iterator[Row]:
         yield _message_row("without a number", totals.unsequenced, tone="")
         if totals.unreadable:
             yield _message_row(formatting.UNREADABLE, totals.unreadable, tone="doubt")
+        beside = {
+            "without a key": totals.without_key,
+            "without a time": totals.without_time,
+            "ignored": totals.ignored,
+            "feed's own pings": totals.pings,
+        }
+        for label, number in beside.items():
+            if number:
+                yield _message_row(label, number, tone="")
 
 
 def _message_row(label: str, count: int | None, *, inner: bool = False, tone: Tone = "bad") -> Row:

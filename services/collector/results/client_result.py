@@ -14,6 +14,7 @@ from services.collector.evidence.silence import LongestSilence
 from services.collector.results.connection_history import ConnectionHistory
 from services.collector.results.silence_limit import FeedRhythm
 from services.collector.results.sparse_histogram import EMPTY, SparseHistogram
+from services.contract.feed_description import FeedDescription
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
 from services.contract.summary import Causes, ClientState, Fault
@@ -79,6 +80,7 @@ class ExternalClientFacts:
     """Facts that exist only for a client of an external feed; of our own feed none of them is known.
 
     Attributes:
+        feed: how the feed was read, None for not known.
         number_path: the operator's path to the number in a message, None for no number.
         expected_clients: how many clients were to take part (``CLIENTS``), None if that was not set.
         silence_s: how long the feed may be silent, in seconds; None to derive it from the feed's rhythm.
@@ -92,6 +94,7 @@ class ExternalClientFacts:
         rhythm: of the records, None if it is not known until when records were expected.
     """
 
+    feed: FeedDescription | None = None
     number_path: str | None = None
     expected_clients: int | None = None
     silence_s: float | None = None
@@ -129,6 +132,8 @@ class ClientResult:
         restarts: how often a sequence began again.
         unsequenced: messages without a usable number.
         unreadable: number of missing numbers that unreadable records may account for.
+        without_key: messages without a key, ``without_time`` without a time, of a feed with such a path.
+        ignored: messages that were ignored, ``pings`` that were pings; neither are logged.
         missing_seqs: the missing records, of a feed with one sequence.
         lost: the missing records by cause, in the order in which causes are tried.
         missing_by_cause: their numbers, of all sequences together.
@@ -170,6 +175,10 @@ class ClientResult:
     restarts: int | None = None
     unsequenced: int | None = None
     unreadable: int | None = None
+    without_key: int | None = None
+    without_time: int | None = None
+    ignored: int | None = None
+    pings: int | None = None
     missing_seqs: RangeSet = field(default_factory=RangeSet)
     lost: Mapping[str, RangeSet] = field(default_factory=dict)
     missing_by_cause: Causes = NO_CAUSES

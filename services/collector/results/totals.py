@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from services.collector.results.client_result import ClientResult
 from services.contract.scalars import MAX_INTEGER, utc_text
 from services.contract.summary import Causes, Silence, Totals
@@ -31,6 +33,10 @@ def totals(clients: Sequence[ClientResult]) -> Totals:
         restarts=_sum((client.restarts for client in clients), of_none=None),
         unsequenced=_sum((client.unsequenced for client in clients), of_none=None),
         unreadable=_sum((client.unreadable for client in clients), of_none=None),
+        without_key=_only(client.without_key for client in clients),
+        without_time=_only(client.without_time for client in clients),
+        ignored=_only(client.ignored for client in clients),
+        pings=_only(client.pings for client in clients),
         catch_up=_caught_up(clients),
         duration_ns=duration_ns,
         messages_per_second=received * 1e9 / duration_ns if duration_ns else None,
@@ -68,6 +74,12 @@ def _sum(parts: Iterable[int | None], *, of_none: int | None = 0) -> int | None:
     if not known:
         return None if every else of_none
     return min(sum(known), MAX_INTEGER)
+
+
+def _only(parts: Iterable[int | None]) -> int | msgspec.UnsetType:
+    """Return the sum of counts that only some feeds have, unset for others."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else msgspec.UNSET
 
 
 def _caught_up(clients: Sequence[ClientResult]) -> int | None:

@@ -11,7 +11,7 @@ from services.collector import formatting
 from services.collector.evidence.external_evidence import SequenceName
 from services.collector.results.client_result import EXTERNAL_CAUSES, ClientResult
 from services.collector.results.run_result import FeedComparison, RunResult
-from services.collector.verdict import checks_connection
+from services.collector.verdict import checks_connection, checks_reading
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.contract.rangeset import RangeSet
 from services.contract.summary import Quantiles, Totals
@@ -23,7 +23,7 @@ def unfound_numbers(case: CheckInput) -> list[str]:
     """Return a sentence for each client that found no number at the path that the operator gave."""
     return [
         f"{client.client}: none of its {formatting.several(client.messages, 'message')} has a number at"
-        f" {client.external.number_path} that can be used"
+        f" {client.external.number_path} that can be used{checks_reading.number_hint(client)}"
         for client in case.clients
         if client.external.number_path and client.messages and client.expected is None
     ]
@@ -86,7 +86,8 @@ def missing_sentence(client: ClientResult) -> str:
     shown = "; ".join(filter(None, (shown, again)))
     counts = {cause: getattr(client.missing_by_cause, cause) for cause in EXTERNAL_CAUSES}
     causes = ", ".join(f"{count:,} {formatting.CAUSE_WORDS[cause]}" for cause, count in counts.items() if count)
-    return f"{client.client}: {formatting.several(client.missing or 0, 'message')} missing, {shown} ({causes})"
+    beside = checks_reading.passed_over(client)
+    return f"{client.client}: {formatting.several(client.missing or 0, 'message')} missing, {shown} ({causes}){beside}"
 
 
 def unreadable_sentence(client: ClientResult) -> str:
@@ -105,10 +106,10 @@ def on_time(_case: CheckInput) -> CheckAnswer:
 def clocks(case: CheckInput) -> CheckAnswer:
     """Answer whether the clocks of sender and clients agree: no record is received before it was sent."""
     if case.latency.min is None:
-        return CheckAnswer(None, "no sender's time")
+        return CheckAnswer(None, f"no sender's time{checks_reading.unfound_time(case.clients)}")
     # A clock that is behind, or ahead by less than the transit time, gives no negative latency: nothing is proved.
     if case.latency.min >= 0:
-        return CheckAnswer(None, "not known how far the sender's clock is off")
+        return CheckAnswer(None, f"not known how far the sender's clock is off{checks_reading.precision(case.clients)}")
     ahead = formatting.duration(-case.latency.min)
     why = f"the sender's clock is ahead: records came up to {ahead} before they were sent"
     return CheckAnswer(False, f"the sender's is ahead by {ahead} at least", (why,))
@@ -120,7 +121,9 @@ def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantile
     is_numbered = totals.expected is not None
     received = f"{totals.received:,} of {totals.expected:,}" if is_numbered else f"{totals.received:,} messages"
     parts = [formatting.several(clients, "client"), formatting.duration(totals.duration_ns), f"{received} received"]
-    parts += [f"p99 {formatting.duration(p99_ns)} from the sender's time"] if p99_ns is not None else []
+    cut = checks_reading.cut_to(result.clients)
+    parts += [f"p99 {formatting.duration(p99_ns)} from the sender's time{cut}"] if p99_ns is not None else []
+    parts += checks_reading.timeless(result.clients)
     parts += [f"sequences begun again: {totals.restarts:,}"] if totals.restarts else []
     parts.append("external feed" + ("" if is_numbered else ": without numbers, missing records are not detected"))
     return " · ".join(parts)
@@ -161,11 +164,11 @@ def conflict_sentences(comparison: FeedComparison | None) -> tuple[int, tuple[st
 
 def _numbers(key: str | None, numbers: RangeSet) -> str:
     # The server chose the key, and sentences are printed on terminals.
-    return formatting.ranges(numbers) if key is None else f"{formatting.displayable(key)} {formatting.ranges(numbers)}"
+    return formatting.ranges(numbers) if key is None else f"{formatting.sequence(key)} {formatting.ranges(numbers)}"
 
 
 def _conflict_sentence(key: SequenceName, one: str, other: str, differing: RangeSet) -> str:
-    of = "" if key is None else f" of {formatting.displayable(key)}"
+    of = "" if key is None else f" of {formatting.sequence(key)}"
     which = f"{formatting.several(differing.count, 'number')}{of}"
     return f"{one} and {other} have different records under {which}: {formatting.ranges(differing)}"
 

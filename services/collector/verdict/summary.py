@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
+
 from services.collector import formatting
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results import totals as sums
 from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientResult
 from services.collector.results.run_result import NO_LEDGER, RunResult
-from services.collector.verdict import checks, checks_connection, checks_external, consistency
+from services.collector.verdict import checks, checks_connection, checks_external, checks_reading, consistency
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.collector.verdict.thresholds import ThresholdLimit, judge, measure_client, measure_run
 from services.contract.scalars import utc_text
@@ -97,6 +99,10 @@ def _client_summary(client: ClientResult) -> ClientSummary:
         restarts=client.restarts,
         unsequenced=client.unsequenced,
         unreadable=client.unreadable,
+        without_key=_if_known(client.without_key),
+        without_time=_if_known(client.without_time),
+        ignored=_if_known(client.ignored),
+        pings=_if_known(client.pings),
         catch_up=client.catch_up.count if client.catch_up is not None else None,
         latency_ns=Quantiles.of(client.latency),
         catch_up_ns=Quantiles.of(client.catch_up) if client.catch_up is not None else Quantiles(),
@@ -105,6 +111,10 @@ def _client_summary(client: ClientResult) -> ClientSummary:
         silence_ns=client.silence.ns if client.silence else None,
         silence_at=utc_text(client.silence.at_us) if client.silence else None,
     )
+
+
+def _if_known(count: int | None) -> int | msgspec.UnsetType:
+    return msgspec.UNSET if count is None else count
 
 
 def _judge(
@@ -134,6 +144,7 @@ def _untrustworthy(case: CheckInput) -> list[str]:
         reasons.append(f"nothing was measured: no client logged a message{checks_connection.last_reasons(case)}")
     # A path in FEED_SEQ that leads nowhere must not pass for a feed without numbers.
     reasons += checks_external.unfound_numbers(case)
+    reasons += checks_reading.unfound_keys(case)
     reasons += consistency.without_end(result)
     # Even if all that was sent has arrived: the rest of the run was never played.
     if result.ledger_facts.is_abandoned:

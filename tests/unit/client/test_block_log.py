@@ -22,6 +22,7 @@ from services.client.block_encoder import PendingLine, ReceivedBatch, opening
 from services.client.block_log import BlockLog, DurableHandler, LineFormatter
 from services.client.fence import Superseded
 from services.contract import block_text, blocklog
+from services.contract.feed_description import FeedDescription
 from services.contract.jsonl import FIRST, LineStruct, fields
 from services.contract.scalars import utc_text
 from services.runtime.durable_file import LineFile
@@ -400,7 +401,7 @@ def check_external_refusals(refuses: set[int], fsync: Fsync, segment: int) -> No
         patched.setattr("os.fdatasync", lambda _: None)
         patched.setattr(blocklog, "SEGMENT_BYTES", segment)
         native = opening(KEY, 0, 0, client_config(folder, fsync=fsync), [], START_US)
-        first = msgspec.structs.replace(native, external=blocklog.FeedDescription(url="ws://feed"))
+        first = msgspec.structs.replace(native, external=FeedDescription(url="ws://feed"))
         log = BlockLog(LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock(), SaturationMonitor().window())
         disk, durable = Disk(refuses).install(patched), []
         for place, made in enumerate(external_lines()):

@@ -119,3 +119,14 @@ def test_what_would_not_be_shown_as_it_is_becomes_an_escape(name: str, shown: st
 def test_a_block_of_one_read_is_named(value_ns: int | None, expected: str) -> None:
     """The duration 0 of a block is shown as a block of one read, other durations as numbers."""
     assert expected == formatting.block_duration(value_ns)
+
+
+def test_a_long_key_is_shown_by_its_beginning_and_its_end() -> None:
+    """Keys that differ at the end only are shown differently, and short ones as they are."""
+    long = [formatting.sequence('{"channel":"' + "x" * 700 + end + '"}') for end in ("north", "south")]
+
+    assert "book|BTC" == formatting.sequence("book|BTC")
+    assert [60, 60] == [len(shown) for shown in long]
+    assert long[0].startswith('{"channel":"xxx')
+    assert ["north", "south"] == [shown[-7:-2] for shown in long]
+    assert r"a\n" == formatting.sequence("a\n")

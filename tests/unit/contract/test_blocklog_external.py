@@ -7,6 +7,7 @@ import pytest
 
 from services.contract import blocklog
 from services.contract.errors import LineError
+from services.contract.feed_description import FeedDescription
 from services.contract.jsonl import FIRST, fields, seal
 
 BLOCK = blocklog.ExternalBlock(
@@ -21,7 +22,7 @@ BLOCK = blocklog.ExternalBlock(
 OPEN = blocklog.OpenLine(
     run=BLOCK.run, client=BLOCK.client, session=1, segment=1, instance="i", fence=0, block_size=2, fsync="block",
     after=0, boot="b", host="h", software="s", opened_at=BLOCK.started_at,
-    external=blocklog.FeedDescription(url="wss://feed.example"),
+    external=FeedDescription(url="wss://feed.example"),
 )  # fmt: skip
 CONNECTION = blocklog.ConnectionLine(
     run=BLOCK.run, client=BLOCK.client, session=1, connection=1, event="opened", at=BLOCK.started_at, connected=True

@@ -69,7 +69,7 @@ class Conversation:
         return self._waits[self._answered] if self._answered < len(self._waits) else None
 
     def hear(self, frame: str | bytes) -> None:
-        """Take note of a frame that was read. One frame answers one step at most."""
+        """Take note of a frame that was read and decoded. One frame answers one step at most."""
         is_awaited = self._answered < len(self._waits)
         if not is_awaited and not self._messages_to_search:
             return

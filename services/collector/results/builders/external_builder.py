@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.collector.evidence.client_groups import Groups
-from services.collector.evidence.external_evidence import SequenceName
+from services.collector.evidence.external_evidence import DECLARED, SequenceName
 from services.collector.evidence.ledger_evidence import ClientLedger
 from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.run_evidence import RunEvidence
@@ -135,6 +135,7 @@ def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
     connection = connection_history(log, state, log.external.productive())
     # The rhythm takes a pass over all blocks, and is needed only if the end is known.
     known_rhythm = rhythm(log.external.rows()) if connection.end_us is not None else None
+    declared = _declared(log)
     facts = replace(
         log_facts(feed.evidence, log),
         state=state,
@@ -144,7 +145,12 @@ def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
         silence=_silence(log, state, connection, final=feed.final),
         missing_by_cause=_causes(None),
         lost={cause: RangeSet() for cause in EXTERNAL_CAUSES},
+        without_key=declared["without_key"],
+        without_time=declared["without_time"],
+        ignored=declared["ignored"],
+        pings=declared["pings"],
         external=ExternalClientFacts(
+            feed=log.feed,
             number_path=log.feed.seq if log.feed else None,
             expected_clients=log.feed.clients if log.feed else None,
             silence_s=log.silence_s,
@@ -159,6 +165,16 @@ def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
     if not sequences:
         return replace(facts, received=log.messages)
     return _with_numbers(feed, facts, log, _until(feed.evidence, log, state, connection, known_rhythm))
+
+
+def _declared(log: LogEvidence) -> dict[str, int | None]:
+    """Return the counts of what a client did not find and what it passed over, None for not known."""
+    counts = {name: log.external.declared.get(name) for name in DECLARED}
+    for line in log.connections.values():
+        # Of messages after the last block of a connection.
+        for name, count in (("ignored", line.ignored), ("pings", line.pings)):
+            counts[name] = (counts[name] or 0) + count if count else counts[name]
+    return counts
 
 
 def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, until_us: int | None) -> ClientResult:

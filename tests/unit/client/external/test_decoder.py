@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import re
+import zlib
 
 import msgspec
 import pytest
@@ -19,7 +20,8 @@ from services.contract.json_path import JsonPath
 from services.contract.sequence_text import integer
 from tests.unit.client.fakes import START_NS
 
-PLAIN = RecordPaths(seq=JsonPath("$.seq"), time=JsonPath("$.ts"), key=JsonPath("$.k"))
+NUMBERED = RecordPaths(seq=JsonPath("$.seq"))
+PLAIN = RecordPaths(seq=JsonPath("$.seq"), time=JsonPath("$.ts"), key=(JsonPath("$.k"),))
 
 
 def read(text: str | bytes, reading: RecordPaths = PLAIN, *, binary: bool = False) -> list[DecodedRecord]:
@@ -86,7 +88,7 @@ def test_frames_of_other_protocols_are_matched() -> None:
 )
 def test_unusable_numbers_have_a_remark(text: str, seq: int | None, remark: str | None) -> None:
     """A record without a usable number keeps its text and has a remark with the reason."""
-    [heard] = read(text)
+    [heard] = read(text, NUMBERED)
 
     assert (text.encode(), seq, remark) == (heard.record, heard.seq, heard.remark)
 
@@ -123,8 +125,8 @@ def test_bytes_become_base64() -> None:
 
 
 def test_a_key_is_a_text() -> None:
-    """A key of any type is represented by a text of bounded length; null is no key."""
-    assert ["5", None, "x" * 120] == [
+    """A key of any type is represented by a text; null is no key."""
+    assert ["5", None, "x" * 200] == [
         read(text)[0].key for text in ('{"k":5}', '{"k":null}', '{"k":"%s"}' % ("x" * 200))
     ]
 
@@ -168,7 +170,7 @@ def test_strict_json_is_logged_unchanged() -> None:
         '{"seq":1,"seq":1}',
         '{"seq":1,"x":%s}' % ("[" * 99 + "]" * 99),
     ):
-        assert [DecodedRecord(text.encode(), None, 1)] == read(text)
+        assert [DecodedRecord(text.encode(), None, 1)] == read(text, NUMBERED)
 
 
 def test_in_a_list_only_the_odd_records_are_texts() -> None:
@@ -214,7 +216,7 @@ ODD = st.recursive(
 def test_the_number_is_read_from_any_record(value: object, seq: int, binary: bool, around: str) -> None:
     """A record with any value that Python encodes as JSON keeps its number, and is logged as strict JSON."""
     for text in (json.dumps({"x": value, "seq": seq}), json.dumps([{"seq": seq, "x": value}])):
-        [heard] = read(around + text + around, RecordPaths(seq=JsonPath("$.seq")), binary=binary)
+        [heard] = read(around + text + around, NUMBERED, binary=binary)
 
         assert seq == heard.seq
         check_strict(heard.record)
@@ -258,3 +260,95 @@ def test_a_long_text_of_escapes_is_logged_as_base64() -> None:
 
     assert ["binary", "text"] == [one.form for one in found]
     assert len(found[0].record) == longest_record(len(long)) < 6 * len(long)
+
+
+def test_a_message_that_is_a_list_may_be_one_record() -> None:
+    """With FEED_LIST=record number and time are found in the list itself, also from its end."""
+    reading = RecordPaths(seq=JsonPath("$[-2]"), time=JsonPath("$[-1]"), list_is_record=True)
+    text = "[11,[100.5,2,0.25],7,1795332600000]"
+
+    assert [DecodedRecord(text.encode(), None, 7, None, 1_795_332_600 * 10**9)] == read(text, reading)
+    assert "nothing at $[-2]" == read("[1]", reading)[0].remark
+    assert [(7, "text")] == [(one.seq, one.form) for one in read("[11,NaN,7,0]", reading)]
+
+
+def test_values_beside_the_list_of_records_are_of_every_record() -> None:
+    """A path that begins at the message gives all records of a list the same key and time."""
+    reading = RecordPaths(
+        seq=JsonPath("$.i"),
+        key=JsonPath.several("$$.arg.channel, $$.arg.instId"),
+        time=JsonPath("$$.ts"),
+        records=JsonPath("$.data"),
+    )
+    text = '{"arg":{"channel":"books","instId":"BTC-USDT"},"ts":1795332600000,"data":[{"i":1},{"i":2}%s]}'
+
+    expected = [(1, "books|BTC-USDT", 1_795_332_600 * 10**9), (2, "books|BTC-USDT", 1_795_332_600 * 10**9)]
+    assert expected == [(one.seq, one.key, one.sent_ns) for one in read(text % "", reading)]
+    assert expected == [(one.seq, one.key, one.sent_ns) for one in read(text % ',{"i":NaN}', reading)[:2]]
+    assert {None} == {one.remark for one in read(text % "", reading)}
+
+
+@pytest.mark.parametrize("rows", ['[{"seq":1},{"seq":2}]', '[{"seq":1,"x":NaN},{"seq":2}]'])
+def test_records_may_be_in_a_list_in_a_text(rows: str) -> None:
+    """A list of records inside a JSON string is a list of records if it is strict JSON, and else one record."""
+    found = read(json.dumps({"data": rows}), RecordPaths(seq=JsonPath("$.seq"), records=JsonPath("$.data")))
+
+    assert ([1, 2] if "NaN" not in rows else [None]) == [one.seq for one in found]
+    assert ["no list at $.data"] * ("NaN" in rows) == [one.remark for one in found if one.remark]
+
+
+def test_records_are_found_from_the_end_of_a_list() -> None:
+    """A path of the list of records may count from the end, in JSON and in a text that is nearly JSON."""
+    reading = RecordPaths(seq=JsonPath("$.seq"), records=JsonPath("$[-1]"))
+
+    assert [[1, 2]] * 2 == [
+        [one.seq for one in read(text % '[{"seq":1},{"seq":2}]', reading)] for text in ("[0,%s]", "[NaN,%s]")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "remark"),
+    [
+        ('{"seq":1,"ts":1795332600}', "nothing at $.k"),
+        ('{"seq":1,"k":null,"ts":1795332600}', "nothing at $.k"),
+        ('{"seq":1,"k":"a"}', "nothing at $.ts"),
+        ('{"seq":1,"k":"a","ts":"soon"}', '"soon" at $.ts is no time'),
+        ('{"k":"a"}', "nothing at $.seq"),
+    ],
+)
+def test_a_missing_key_or_time_has_a_remark(text: str, remark: str) -> None:
+    """A record without a key or time where the operator named a path says so."""
+    assert [remark] == [one.remark for one in read(text)]
+
+
+@pytest.mark.parametrize(
+    ("frame", "seq"),
+    [
+        (b'{"seq":5,"x":NaN}', 5),
+        (b'{"seq":5,"x":-Infinity}', 5),
+        (b'{"seq":5,"x":"\\ud83d"}', 5),
+        (b'{"seq":5,"x":1e400}', 5),
+        (b'\xef\xbb\xbf{"seq":5}', 5),
+        (b'{"seq":5}\0', 5),
+        (b'{"seq":5,"x":"\xff"}', 5),
+        (b'{"seq":4,"seq":5}', 5),
+        ('{"seq":5}'.encode("utf-16"), 5),
+        ('{"seq":5}'.encode("utf-16-le"), 5),
+        (b'{"seq":NaN}', None),
+        (b'{"seq":1e400}', None),
+        (b'{"seq":5', None),
+    ],
+)
+def test_an_odd_record_is_read_or_called_unreadable(frame: bytes, seq: int | None) -> None:
+    """What lenient readers understand has its number; what nobody understands has a form and no number."""
+    [found] = read(frame, NUMBERED, binary=True)
+
+    assert seq == found.seq
+    assert seq is not None or found.form is not None
+
+
+def test_compressed_records_have_a_proposal() -> None:
+    """Data that is no JSON, but compressed JSON, names the setting that would decode it."""
+    [found] = read(zlib.compress(b'{"seq":5}'), binary=True)
+
+    assert "not JSON, but probably deflate: set FEED_ENCODING=deflate" == found.remark

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.external.lenient_json import decode, rows
+from services.client.external.lenient_json import decode, is_beginning, rows
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,33 @@ def test_items_are_those_of_the_list(items: list[object], indent: int | None, na
 
     assert len(found) == len(items)
     assert repr(items) == repr([json.loads(one) for one in found])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b'{"seq":1,"x":', True),
+        (b'{"seq":1,"x":[1]', True),
+        (b'{"x":"ab{}', True),
+        (b'\xef\xbb\xbf{"a"', True),
+        (b'{"seq":1}', False),
+        (b'{"seq":1,{"seq":2}', False),
+        (b'{"x":"ab{"seq":2}', False),
+        (b"[" * 100_000, False),
+        (b"hello", False),
+    ],
+)
+def test_the_beginning_of_json_is_recognised(text: bytes, expected: bool) -> None:
+    """A text is a beginning of JSON if nothing but its end is missing."""
+    assert expected == is_beginning(text)
+
+
+@given(
+    st.recursive(st.integers() | st.text(max_size=4), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+)
+def test_every_part_of_an_object_up_to_its_end_is_a_beginning(value: object) -> None:
+    """JSON that is cut off right after any string, list or object may go on."""
+    text = json.dumps({"x": value})
+    for end in range(1, len(text) - 1):
+        if text[end - 1] in '"]}':
+            assert is_beginning(text[:end].encode())

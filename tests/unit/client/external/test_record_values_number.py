@@ -13,7 +13,9 @@ from services.client.external.record_values import MAX_NUMBER, sequence_number, 
     ("found", "expected"),
     [
         (0, 0), (2**53, 2**53), (MAX_NUMBER, MAX_NUMBER), (4.0, 4), (float(2**53 - 1), 2**53 - 1),
-        ("17", 17), ("00000000000004000001", 4_000_001), (str(MAX_NUMBER), MAX_NUMBER),
+        ("17", 17), ("00000000000004000001", 4_000_001), (str(MAX_NUMBER), MAX_NUMBER), ("0" * 30 + "5", 5),
+        ("17.0", 17), ("0x1b4", 436), ("0X00ff", 255), ("0xffffffffffffffff", MAX_NUMBER), ("0", 0), ("0x0", 0),
+        ("1700000000000000001", 1_700_000_000_000_000_001), (1.7e15, 1_700_000_000_000_000),
     ],
 )  # fmt: skip
 def test_the_usual_forms_are_numbers(found: object, expected: int) -> None:
@@ -24,7 +26,8 @@ def test_the_usual_forms_are_numbers(found: object, expected: int) -> None:
 @pytest.mark.parametrize(
     "found",
     [
-        -1, MAX_NUMBER + 1, str(MAX_NUMBER + 1), "0" * 21, "x", "", "-1", " 1", "１", True, None, 4.5,
+        -1, MAX_NUMBER + 1, str(MAX_NUMBER + 1), "0" * 65, "0x", "0x1g", "0x1ffffffffffffffff",
+        "17.5", "1e3", "x", "", "-1", " 1", "１", True, None, 4.5,
         float(2**53), 1.7e18, float("nan"), float("inf"), [1], {"a": 1}, "\ud83d",
     ],
 )  # fmt: skip
@@ -43,6 +46,8 @@ def test_a_number_and_its_text_are_the_same(number: int) -> None:
     """A number is read the same whether its record has it as a number or as a text."""
     assert (number, None) == sequence_number(number, "$.seq")
     assert number == sequence_number(str(number), "$.seq")[0]
+    assert number == sequence_number(f"{number:030d}", "$.seq")[0]
+    assert number == sequence_number(hex(number), "$.seq")[0]
 
 
 def test_a_value_nested_too_deeply_is_shown_by_its_kind() -> None:

@@ -198,3 +198,41 @@ async def test_numbers_from_2_to_the_53rd_on_are_texts(tmp_path: Path) -> None:
     assert (high + 1, 2**64 - 1) == (block.first, block.last)
     assert [(high + 3, high + 4), (high + 6, 2**64 - 2)] == block.missing
     assert [high + 1, high + 2, high + 5, 2**64 - 1] == logged(tmp_path / RUN / "client-1")
+
+
+async def test_what_was_passed_over_is_counted_in_the_log(tmp_path: Path) -> None:
+    """Ignored messages and pings are in the next block, and after the last block in the line of the connection."""
+    async with written_session(tmp_path) as opened:
+        opened.opened()
+        opened.passed_over(ignored=2, pings=1)
+        opened.receive(records(*range(12)), START_NS)
+        opened.passed_over(ignored=0, pings=3)
+        opened.closed(1006, "cut")
+        opened.passed_over(ignored=1, pings=0)
+        await opened.seal("finished")
+
+    folder = tmp_path / RUN / "client-1"
+    assert [(2, 1), (0, 3)] == [(block.ignored, block.pings) for block in blocks(folder)]
+    assert [("opened", 0, 0), ("closed", 0, 0), ("sealed", 1, 0)] == [
+        (line.event, line.ignored, line.pings) for line in connection_lines(folder)
+    ]
+
+
+async def test_messages_without_key_or_time_are_counted_where_these_are_wanted(tmp_path: Path) -> None:
+    """A block counts its messages without a key and without a time if the settings name their paths."""
+    feed = feed_settings(FEED_KEY="$.k", FEED_TIME="$.t").feed
+    opened = ExternalSession("client-1", OPENED, feed, client_config(tmp_path), StoppedClock())
+    writing = asyncio.create_task(opened.write())
+    opened.receive([*records(1, 2, key="a"), DecodedRecord(b"{}", seq=3, sent_ns=START_NS)], START_NS)
+    opened.close_block("end")
+    await opened.seal("finished")
+    opened.close()
+    await writing
+    async with written_session(tmp_path / "plain") as plain:
+        plain.receive(records(1), START_NS)
+        plain.close_block("end")
+        await plain.seal("finished")
+
+    [block], [other] = blocks(tmp_path / RUN / "client-1"), blocks(tmp_path / "plain" / RUN / "client-1")
+    assert (1, 2) == (block.without_key, block.without_time)
+    assert (None, None) == (other.without_key, other.without_time)

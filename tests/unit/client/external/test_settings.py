@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from services.client.external.settings import read_feed
@@ -47,6 +48,15 @@ def test_time_may_name_its_unit(text: str, unit: str | None) -> None:
         ({"FEED_TIME": "$.ts hours"}, "FEED_TIME='\\$.ts hours': expected a path and perhaps a unit"),
         ({"FEED_MATCH": "("}, "FEED_MATCH='\\(': expected a regular expression: .*unterminated"),
         ({"FEED_MATCH": "a"}, "expected a regular expression with one group, the record; this has 0"),
+        ({"FEED_KEY": "$.a,b"}, "FEED_KEY='\\$.a,b': expected a path like .*at character 5"),
+        ({"FEED_KEY": "4711.arg", "FEED_SEQ": "$.s"}, "a shell replaces"),
+        ({"FEED_TIME": "$.ts utc+1"}, "or utc for texts in UTC"),
+        ({"FEED_ENCODING": "gzip, brotli"}, "FEED_ENCODING='gzip, brotli': expected a list of .*; not 'brotli'"),
+        ({"FEED_ENCODING": "json zlib-stream"}, "expected zlib-stream as the first encoding"),
+        ({"FEED_LIST": "one"}, "FEED_LIST='one': expected one of records, record"),
+        ({"FEED_LIST": "record", "FEED_RECORDS": "$.d"}, "FEED_LIST=record: with FEED_RECORDS"),
+        ({"FEED_PRECISION": "s"}, "FEED_PRECISION: without FEED_TIME"),
+        ({"FEED_PRECISION": "min", "FEED_TIME": "$.t"}, "FEED_PRECISION='min': expected one of"),
         ({"FEED_PONG": "3"}, "FEED_PONG: without FEED_PING"),
         ({"FEED_KEY": "$.k"}, "FEED_KEY: without FEED_SEQ"),
         ({"FEED": "streamgauge", "FEED_SEQ": "$.s"}, "FEED=streamgauge: FEED_SEQ are for an external feed"),
@@ -81,3 +91,24 @@ def test_silence_and_end_are_in_the_log() -> None:
     assert silent is not None
     assert (2.5, "close 1000\nlast 99") == (settings.feed.silence_s, settings.feed.end)
     assert (None, None) == (silent.feed.silence_s, silent.feed.end)
+
+
+def test_the_reading_of_frames_is_in_the_log() -> None:
+    """How frames become records is in the first line of every log, and in the settings as bytes."""
+    settings = read_feed(
+        {
+            "FEED_SEQ": "$[-2]", "FEED_KEY": "$$[0], $[1]", "FEED_TIME": "$[-1] utc", "FEED_PRECISION": "ms",
+            "FEED_ENCODING": "gzip, json", "FEED_SPLIT": r"\r\n\x1e", "FEED_LIST": "record",
+        }
+    )  # fmt: skip
+    plain = read_feed({"FEED_SEQ": "$.s"})
+
+    assert settings is not None
+    assert plain is not None
+    feed = settings.feed
+    assert (("gzip", "json"), b"\r\n\x1e") == (settings.framing.encodings, settings.framing.messages.separator)
+    assert ("$$[0],$[1]", "ms", "gzip,json", r"\r\n\x1e", "record") == (
+        feed.key, feed.precision, feed.encoding, feed.split, feed.message_list
+    )  # fmt: skip
+    unset = plain.feed.precision, plain.feed.encoding, plain.feed.split, plain.feed.message_list
+    assert {msgspec.UNSET} == {*unset}

@@ -151,6 +151,58 @@ async def test_pings_are_answered_and_other_frames_passed_over(tmp_path: Path) -
     assert [3] == logged(folder(tmp_path))
 
 
+async def test_records_in_the_frame_of_a_ping_are_logged(tmp_path: Path) -> None:
+    """Of a frame with a ping, an acknowledgement and records, the ping is answered and the records are logged."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.send('{}\n{"seq":1}\n{"id":7}\n{"seq":2}')
+        await connection.send(json.dumps({"seq": 3 if await connection.recv() == "{}" else 0}))
+        await connection.wait_closed()
+
+    async with listener(
+        tmp_path,
+        script,
+        FEED_SPLIT=r"\n",
+        FEED_PING=r"^\{\}$",
+        FEED_PONG="{}",
+        FEED_IGNORE='"id"',
+    ) as made:
+        await until(lambda: made.received == 3)
+
+    assert [1, 2, 3] == logged(folder(tmp_path))
+    assert [(1, 1)] == [(block.ignored, block.pings) for block in blocks(folder(tmp_path))]
+
+
+async def test_a_message_goes_on_in_the_next_frame_of_its_connection_alone(tmp_path: Path) -> None:
+    """What a connection did not finish is one unreadable record in its last block, and never joined to the next."""
+
+    async def cut(connection: ServerConnection) -> None:
+        await connection.send('{"seq":1}\n{"se')
+        await connection.send('q":2}\n{"seq":3,')
+        await connection.close()
+
+    async with listener(tmp_path, cut, sends(4), FEED_SPLIT=r"\n") as made:
+        await until(lambda: made.received == 4)
+
+    assert [1, 2, None, 4] == logged(folder(tmp_path))
+    assert [(1, 3, 1), (2, 1, 0)] == [
+        (block.connection, block.count, block.unsequenced) for block in blocks(folder(tmp_path))
+    ]
+
+
+async def test_what_waits_is_logged_when_the_run_ends(tmp_path: Path) -> None:
+    """A message that is not finished when the client is stopped is one unreadable record."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.send('{"seq":1}\n{"seq":2,')
+        await connection.wait_closed()
+
+    async with listener(tmp_path, script, FEED_SPLIT=r"\n") as made:
+        await until(lambda: made.received == 1)
+
+    assert [1, None] == logged(folder(tmp_path))
+
+
 async def test_a_message_that_is_too_long_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A message above FEED_MAX_BYTES ends the connection; the client reconnects and logs the reason once."""
 

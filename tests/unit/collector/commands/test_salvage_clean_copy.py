@@ -8,6 +8,7 @@ from typing import Any
 from services.collector.commands.salvage import text
 from services.collector.scan import Source
 from services.contract import blocklog
+from services.contract.feed_description import FeedDescription
 from services.contract.scalars import utc_text
 from tests.builders.external_runs import UNTIL_US, log, numbered_messages
 from tests.builders.runs import good_run, log_source
@@ -100,7 +101,7 @@ def test_an_open_line_of_a_external_feed_is_made_anew(tmp_path: Path) -> None:
 
     assert [first.path] == found.clients[0].remade
     assert isinstance(entry, blocklog.OpenLine)
-    assert (blocklog.FeedDescription(url="ws://feed", seq="$.n", silence_s=60), utc_text(UNTIL_US)) == (
+    assert (FeedDescription(url="ws://feed", seq="$.n", silence_s=60), utc_text(UNTIL_US)) == (
         entry.external,
         entry.until,
     )

@@ -164,3 +164,17 @@ def test_blocks_of_one_read_are_named() -> None:
     assert ["1 read"] * 6 + ["2.0 ms"] == [cell.text for cell in row[1:]]
     assert [0] * 6 + [2_000_000] == [cell.value for cell in row[1:]]
     assert ["1 read"] * 2 == [cell.text for cell in made.clients.column("block_p50")]
+
+
+def test_what_was_passed_over_and_not_found_is_shown_if_there_is_any() -> None:
+    """Ignored messages, pings, and messages without key or time have rows of an external feed, where there are some."""
+    counts = {"ignored": 3, "pings": 1, "without_key": 2, "without_time": 5}
+    feed = log("client-1", [message(seq, seq) for seq in range(3)], counts=counts)
+    rows = {row.label: row.texts for row in view(snapshot(evidence_of(feed), final=True), "").delivery}
+    quiet = [
+        row.label for row in view(snapshot(evidence_of(log("client-1", [message(1, 1)])), final=True), "").delivery
+    ]
+
+    assert (["3 messages"], ["1 message"]) == (rows["ignored"], rows["feed's own pings"])
+    assert (["2 messages"], ["5 messages"]) == (rows["without a key"], rows["without a time"])
+    assert not {"ignored", "feed's own pings", "without a key", "without a time"} & {*quiet}

@@ -16,7 +16,7 @@ from services.collector.results.builders.external_builder import external_run_re
 from services.collector.results.client_result import EXTERNAL_CAUSES, ClientResult
 from services.collector.scan import Source
 from services.collector.verdict.snapshot import snapshot
-from services.contract import summary, timeline
+from services.contract import blocklog, summary, timeline
 from services.contract.blocklog import ExternalMessage
 from tests.builders.external_runs import STEP_US, evidence_of, log, message, numbered_messages
 from tests.builders.runs import RUN, START_US, fold_in_turns
@@ -185,3 +185,20 @@ def outputs_of(made: RunEvidence) -> bytes:
     """Return summary and timeline of a run, encoded."""
     found = snapshot(made, final=True)
     return summary.encode(found.summary) + timeline.encode(found.timeline)
+
+
+def test_what_was_passed_over_is_the_sum_of_blocks_and_connections() -> None:
+    """Messages that were passed over after the last block of a connection are counted in its line."""
+    ((source, lines),) = log(
+        "client-1",
+        course=[("opened", 0.0), numbered_messages(range(1, 11)), ("sealed", 9.0)],
+        counts={"ignored": 2},
+        reason=None,
+    ).items()
+    sealed = blocklog.codec.decode(lines[-1])[1]
+    assert isinstance(sealed, blocklog.ConnectionLine)
+    prev = blocklog.codec.decode(lines[-2])[0].crc
+    line, _ = blocklog.codec.encode(msgspec.structs.replace(sealed, ignored=3, pings=1), prev)
+    [client] = results({source: [*lines[:-1], line]}, final=False)
+
+    assert (7, 1) == (client.ignored, client.pings)

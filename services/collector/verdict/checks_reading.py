@@ -1,0 +1,91 @@
+"""What clients of an external feed did not find at the operator's paths, and what they passed over, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.collector import formatting
+from services.collector.results.client_result import ClientResult
+from services.collector.verdict.check_types import CheckInput
+from services.contract.sequence_key import unfound_paths
+
+_UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000}
+_UNIT_WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
+
+
+def unfound_keys(case: CheckInput) -> list[str]:
+    """Return in words which clients found nothing at a path of the key: their sequences would be taken for one."""
+    reasons = []
+    for client in case.clients:
+        feed, keys = client.external.feed, set(client.external.missing)
+        if feed is None or feed.key is None or not keys:
+            continue
+        reasons += [
+            f"{client.client}: none of its {formatting.several(client.messages, 'message')} has a key at {path}, so its"
+            f" sequences are not told apart{path_hint(client, path)}"
+            for path in unfound_paths(feed.key, keys)
+        ]
+    return reasons
+
+
+def path_hint(client: ClientResult, path: str | None) -> str:
+    """Return a proposal where a path that finds nothing may begin at the wrong place, with a semicolon before it."""
+    feed = client.external.feed
+    if feed is None or path is None or path.startswith("$$"):
+        return ""
+    if feed.records is not None:
+        return f"; ${path} reads it from the message, beside the list of records"
+    return "; FEED_LIST=record reads a message that is a list as one record" * (
+        path.startswith("$[") and not feed.message_list
+    )
+
+
+def number_hint(client: ClientResult) -> str:
+    """Return a proposal where no number was found, with a semicolon before it; empty without one."""
+    return path_hint(client, client.external.number_path)
+
+
+def unfound_time(clients: Sequence[ClientResult]) -> str:
+    """Return in words that nothing was found at the path of the time, empty if there is no such path."""
+    paths = {client.external.feed.time for client in clients if client.external.feed and client.messages}
+    found = sorted(path for path in paths if path is not None)
+    count = sum(client.messages for client in clients)
+    return f": none of {formatting.several(count, 'message')} has one at {', '.join(found)}" if found else ""
+
+
+def timeless(clients: Sequence[ClientResult]) -> list[str]:
+    """Return what the headline says if no record has a time at its path, nothing without such a path."""
+    is_timeless = not any(client.latency.count for client in clients)
+    return ["no sender's time was found"] if is_timeless and unfound_time(clients) else []
+
+
+def cut_to(clients: Sequence[ClientResult]) -> str:
+    """Return in words to which unit the sender cuts its time, for the headline; empty if nothing says so."""
+    units = _units(clients)
+    return f", which is cut to {_UNIT_WORDS[units[0]]}" if units else ""
+
+
+def precision(clients: Sequence[ClientResult]) -> str:
+    """Return in words by how much the cut of the sender's time makes latencies too long, and which lack a time."""
+    parts = [
+        f"; its time is cut to {_UNIT_WORDS[unit]}: latencies are up to {formatting.duration(_UNIT_NS[unit])} too long"
+        for unit in _units(clients)[:1]
+    ]
+    without = sum(client.without_time or 0 for client in clients)
+    parts += [f"; {formatting.several(without, 'message')} without a time"] if without else []
+    return "".join(parts)
+
+
+def _units(clients: Sequence[ClientResult]) -> list[str]:
+    known = {client.external.feed.precision for client in clients if client.external.feed}
+    return [unit for unit in _UNIT_NS if unit in known]
+
+
+def passed_over(client: ClientResult) -> str:
+    """Return in words how many messages were passed over, to be named beside a gap: a pattern may match too much."""
+    parts = [
+        f"{formatting.several(count, 'message')} that {setting} matches"
+        for count, setting in ((client.ignored, "FEED_IGNORE"), (client.pings, "FEED_PING"))
+        if count
+    ]
+    return f"; passed over beside these: {' and '.join(parts)}" if parts else ""
