@@ -17,6 +17,7 @@ import msgspec
 from services.contract.errors import MalformedLine
 from services.contract.jsonl import Kinds, LineStruct, Sealed
 from services.contract.scalars import Count, Digest, Integer, Name, Positive, Run, Span
+from services.contract.sequence_rules import SequenceRules
 from services.contract.sequence_text import SeqNumber, has_text, integer, seq_text, span_text
 from services.contract.unreleased_form import refuse_unreleased_form
 
@@ -55,6 +56,7 @@ class FeedDescription(msgspec.Struct, frozen=True, kw_only=True):
         silence_s: the longest allowed time without a record (``FEED_SILENCE``), None to derive it.
         end: the conditions by which the feed has ended (``FEED_END``).
         clients: how many clients take part in the run (``CLIENTS``), None when that was not set.
+        sequence: how its numbers are read, unset for the default.
     """
 
     url: str
@@ -66,6 +68,7 @@ class FeedDescription(msgspec.Struct, frozen=True, kw_only=True):
     silence_s: float | None = None
     end: str | None = None
     clients: Positive | None = None
+    sequence: SequenceRules | msgspec.UnsetType = msgspec.UNSET
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):

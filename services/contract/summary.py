@@ -120,6 +120,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
     ``unreadable`` is the number of missing numbers of an external feed that unreadable records account for.
     ``catch_up`` is the number of messages that were due before their client first tried to take part in the run.
+    ``gaps`` is only of feeds whose messages cover ranges of numbers or name the number before: each gap hides at least
+    one message. ``repeated``, only with `FEED_REPEATS`, is the number of messages received again after a reconnect.
     """
 
     expected: int | None = 0
@@ -136,6 +138,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     unsequenced: int | None = None
     unreadable: int | None = None
     catch_up: int | None = None
+    gaps: int | msgspec.UnsetType = msgspec.UNSET
+    repeated: int | msgspec.UnsetType = msgspec.UNSET
     duration_ns: int | None = None
     messages_per_second: float | None = None
     bytes_per_second: float | None = None
@@ -167,6 +171,8 @@ class ClientSummary(msgspec.Struct, frozen=True, kw_only=True):
     unsequenced: int | None = None
     unreadable: int | None = None
     catch_up: int | None = None
+    gaps: int | msgspec.UnsetType = msgspec.UNSET
+    repeated: int | msgspec.UnsetType = msgspec.UNSET
     latency_ns: Quantiles
     # Summaries of collectors that did not know catch-up lack it, and are still shown.
     catch_up_ns: Quantiles = Quantiles()

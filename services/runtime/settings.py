@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from services.contract.blocklog import MAX_BLOCK
 from services.contract.scalars import is_name
+from services.contract.sequence_rules import REPEATS, SCOPES, wrap_span
 from services.runtime.cli import closest
 from services.runtime.errors import BadSettings
 from services.runtime.rate_plan import read_plan
@@ -24,13 +25,17 @@ ALL_INTERFACES = "*"
 
 
 class Setting(NamedTuple):
-    """A setting. ``read`` converts its text to a value, or raises ValueError with the expected form."""
+    """A setting. ``read`` converts its text to a value, or raises ValueError with the expected form.
+
+    ``key`` is its place in the profile of an external feed: ``sequence.first``.
+    """
 
     name: str
     default: str
     of: str
     read: Callable[[str], Any]
     meaning: str
+    key: str = ""
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
@@ -127,6 +132,11 @@ def _text(text: str) -> str:
     return text
 
 
+def _wrap(text: str) -> str:
+    wrap_span(text)
+    return text
+
+
 SETTINGS = (
     Setting(
         "RATE",
@@ -217,7 +227,49 @@ EXTERNAL = (
         _text,
         "path of the sender's time, and its unit if it does not follow from the size: $.ts ms",
     ),
+    Setting(
+        "FEED_FIRST",
+        "",
+        "client",
+        _text,
+        "path of the first number that a record covers, if it covers a range that ends with its number",
+        key="sequence.first",
+    ),
+    Setting(
+        "FEED_PREVIOUS",
+        "",
+        "client",
+        _text,
+        "path of the number of the record before, if a record names it",
+        key="sequence.previous",
+    ),
     Setting("FEED_KEY", "", "client", _text, "path of the key that separates several sequences"),
+    Setting(
+        "FEED_SCOPE",
+        "auto",
+        "client",
+        _choice(*SCOPES),
+        "one number is one record on every connection (stream), on each of them (connection), or for each key on every"
+        " connection (key); auto = derived from the records",
+        key="sequence.scope",
+    ),
+    Setting("FEED_STEP", "1", "client", _integer(1, 10**9), "by how much the number rises", key="sequence.step"),
+    Setting(
+        "FEED_WRAP",
+        "",
+        "client",
+        _wrap,
+        "highest number before the numbers begin again with 0: 65535; with 1: 1-65535",
+        key="sequence.wrap",
+    ),
+    Setting(
+        "FEED_REPEATS",
+        "none",
+        "client",
+        _choice(*REPEATS),
+        "which records may come again: none, or after a reconnect (reconnect)",
+        key="sequence.repeats",
+    ),
     Setting("FEED_RECORDS", "", "client", _text, "path of the list of records in a message"),
     Setting("FEED_MATCH", "", "client", _text, "regular expression whose one group is a record in a frame"),
     Setting("FEED_HELLO", "", "client", _text, "messages sent after connecting, one a line"),

@@ -136,6 +136,26 @@ AWKWARD: dict[str, Case] = {
         (sends(*numbered(*range(50)), then_goes=True), sends(*numbered(*range(20), other="content"))), 70
     ),
     "a sender's clock that is ahead": Case((sends(*_soon(3600)),), 5, {"FEED_TIME": "$.ts"}),
+    "numbers that rise by more than one": Case((sends(*numbered(*range(10, 200, 10))),), 19),
+    "two sequences without a key": Case(
+        (sends(*({"seq": seq + of, "of": of} for seq in range(20) for of in (0, 9000))),), 40
+    ),
+    "a key that is nowhere": Case((sends(*numbered(1, 2, 3)),), 3, {"FEED_KEY": "$.topic"}),
+    "records that name the number before": Case(
+        (sends(*({"seq": seq, "of": of} for of, seq in ((-1, 10), (10, 12), (20, 25), (25, 25)))),),
+        4,
+        {"FEED_PREVIOUS": "$.of"},
+    ),
+    "records that cover ranges of numbers": Case(
+        (sends(*({"seq": seq, "from": first} for first, seq in ((10, 12), (13, 20), (18, 25)))),),
+        3,
+        {"FEED_FIRST": "$.from"},
+    ),
+    "records again after a reconnect": Case(
+        (sends(*numbered(*range(100, 150)), then_goes=True), sends(*numbered(*range(130, 170)))),
+        90,
+        {"FEED_REPEATS": "reconnect"},
+    ),
     "silence": Case((sends(),), 0),
     "no numbers at all": Case((sends("tick", "tock"),), 2, {"FEED_SEQ": "", "FEED": "foreign"}),
 }

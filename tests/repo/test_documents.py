@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import inspect
 
 from services.collector.verdict.checks import CHECKS, EXTERNAL_CHECKS, FAILING, INVALIDATING
 from services.contract import blocklog, ledger, summary, timeline, wire
+from services.contract.sequence_rules import SequenceRules
 from tests.repo.markdown import plain, prose, rows, section_of
 from tests.repo.repository import documents, relative, text
 
@@ -37,6 +39,7 @@ DESCRIBED = [
     *(("docs/formats/wire.md", frame.__struct_config__.tag, frame) for frame in FRAMES),
     *(("docs/formats/block-log.md", kind.__struct_config__.tag, kind) for kind in blocklog.OwnLine.__args__),
     ("docs/formats/block-log-external.md", "external", blocklog.FeedDescription),
+    ("docs/formats/block-log-external.md", "sequence", SequenceRules),
     ("docs/formats/block-log-external.md", "block", blocklog.ExternalBlock),
     ("docs/formats/block-log-external.md", "messages", blocklog.ExternalMessage),
     ("docs/formats/block-log-external.md", "connection", blocklog.ConnectionLine),
@@ -70,14 +73,19 @@ def fields(struct: Any) -> tuple[inspect.Field, ...]:
     return info.fields
 
 
+def is_left_out(field: inspect.Field) -> bool:
+    """Return whether a field is absent unless it is set: it has a default, which is no value."""
+    return not field.required and field.default is msgspec.NODEFAULT and field.default_factory is msgspec.NODEFAULT
+
+
 def traits(struct: Any, document: str) -> dict[str, tuple[bool, bool]]:
     """Return for every field whether it may be null and whether it may be left out."""
-    # `v` is always written, and a summary has all fields: there a default only helps to make one.
+    # `v` is always written, and a summary has all fields that do not say otherwise: there a default only helps to make
+    # one.
     complete = document == "docs/formats/summary.md"
-    return {
-        field.name: (is_nullable(field.type), not (field.required or complete or field.name == "v"))
-        for field in fields(struct)
-    }
+    written = {field.name for field in fields(struct) if field.required or field.name == "v"}
+    written |= {field.name for field in fields(struct) if complete and not is_left_out(field)}
+    return {field.name: (is_nullable(field.type), field.name not in written) for field in fields(struct)}
 
 
 def choices(kind: inspect.Type) -> set[str]:

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from services.client.external import lenient_json
-from services.client.external.record_values import epoch_ns, sequence_number, text_of
+from services.client.external.record_values import epoch_ns, linked_number, sequence_number, text_of
 from services.contract.block_text import longest_record
 from services.contract.blocklog import Form
 from services.contract.json_path import ABSENT, JsonPath
@@ -50,6 +50,8 @@ class DecodedRecord(NamedTuple):
         key: key of its sequence, None without one.
         sent_ns: the sender's time, epoch nanoseconds, None without one.
         remark: why the number cannot be used, or how the record is unusual; None for a usual record.
+        first_seq: the first number that the record covers, None if it covers its own alone.
+        prev_seq: the number that it names as its predecessor's, -1 for a negative one; None without one.
     """
 
     record: bytes
@@ -58,6 +60,8 @@ class DecodedRecord(NamedTuple):
     key: str | None = None
     sent_ns: int | None = None
     remark: str | None = None
+    first_seq: int | None = None
+    prev_seq: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,15 @@ class RecordPaths:
     """Where the values are in a message. Without ``match`` a frame is one JSON value: a record, or a list of records.
 
     Attributes:
-        seq, time, key: paths in a record, None for a feed without such a value.
+        seq, first, previous, time, key: paths in a record, None for a feed without such a value.
         unit: unit of the time, None to derive it from the size of the number.
         records: path of the list of records in a message, None when the message itself is a record or a list of them.
         match: finds the JSON texts in a frame: the group of each match is one.
     """
 
     seq: JsonPath | None = None
+    first: JsonPath | None = None
+    previous: JsonPath | None = None
     time: JsonPath | None = None
     unit: str | None = None
     key: JsonPath | None = None
@@ -145,6 +151,8 @@ class RecordPaths:
         record = DecodedRecord(
             record=text.translate(_NEWLINES),
             seq=seq,
+            first_seq=None if self.first is None else linked_number(self.first.find(value)),
+            prev_seq=None if self.previous is None else linked_number(self.previous.find(value)),
             key=_key(key),
             sent_ns=epoch_ns(sent, self.unit),
             remark=remark,
@@ -260,8 +268,10 @@ class ExternalBatch(NamedTuple):
         seq = b"null" if record.seq is None else _number(record.seq)
         key = b"" if record.key is None else b'"key":%b,' % msgspec.json.encode(record.key)
         form = b"" if record.form is None else b'"form":"%b",' % record.form.encode()
-        return b'{"seq":%b,"received_at":"%b","latency_ns":%b,"transit_ns":null,%b%b"record":%b},' % (
-            seq, received_at, latency, key, form, record.record,
+        first = b"" if record.first_seq is None else b'"first_seq":%b,' % _number(record.first_seq)
+        link = b"" if record.prev_seq is None else b'"prev_seq":%b,' % _number(record.prev_seq)
+        return b'{"seq":%b,"received_at":"%b","latency_ns":%b,"transit_ns":null,%b%b%b%b"record":%b},' % (
+            seq, received_at, latency, key, form, first, link, record.record,
         )  # fmt: skip
 
 

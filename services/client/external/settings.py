@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+import msgspec
+
 from services.client.external.decoder import RecordPaths
 from services.client.external.feed_end import NEVER, EndConditions
 from services.client.external.record_values import UNITS
 from services.client.external.templates import PingPolicy, Template
 from services.contract.blocklog import FeedDescription
 from services.contract.json_path import JsonPath
+from services.contract.sequence_rules import PLAIN, SequenceRules
 from services.runtime.errors import BadSettings
-from services.runtime.settings import EXTERNAL, is_external_feed, read
+from services.runtime.settings import BY_NAME, EXTERNAL, is_external_feed, read
 
 NAMES = tuple(setting.name for setting in EXTERNAL)
 
@@ -66,6 +69,7 @@ class FeedSettings:
         ending: conditions by which the feed has ended.
         silence_s: longest time without a record that is no fault, in seconds; None to derive it from the feed's rhythm.
         clients: how many clients take part in the run, None if the operator does not say.
+        sequence: how its numbers are read.
     """
 
     reach: ConnectSettings
@@ -77,6 +81,7 @@ class FeedSettings:
     ending: EndConditions = NEVER
     silence_s: float | None = None
     clients: int | None = None
+    sequence: SequenceRules = PLAIN
 
     @property
     def feed(self) -> FeedDescription:
@@ -92,6 +97,7 @@ class FeedSettings:
             silence_s=self.silence_s,
             end=self.ending.text or None,
             clients=self.clients,
+            sequence=msgspec.UNSET if self.sequence == PLAIN else self.sequence,
         )
 
 
@@ -119,6 +125,7 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
         ending=parsed.ending,
         silence_s=values["feed_silence"],
         clients=values["clients"] or None,
+        sequence=_sequence(values, parsed.reading),
     )
 
 
@@ -145,6 +152,8 @@ def _parse(values: Mapping[str, Any]) -> tuple[_Parsed, list[str]]:
     time = parsed("FEED_TIME", _time)
     reading = RecordPaths(
         seq=parsed("FEED_SEQ", JsonPath),
+        first=parsed("FEED_FIRST", JsonPath),
+        previous=parsed("FEED_PREVIOUS", JsonPath),
         time=time[0] if time else None,
         unit=time[1] if time else None,
         key=parsed("FEED_KEY", JsonPath),
@@ -174,8 +183,41 @@ def _reach(values: Mapping[str, Any]) -> ConnectSettings:
     )
 
 
-def _contradictions(values: Mapping[str, Any]) -> list[str]:
+def _sequence(values: Mapping[str, Any], reading: RecordPaths) -> SequenceRules:
+    return SequenceRules(
+        first=reading.first.text if reading.first else None,
+        previous=reading.previous.text if reading.previous else None,
+        scope=values["feed_scope"],
+        wrap=values["feed_wrap"],
+        step=values["feed_step"],
+        repeats=values["feed_repeats"],
+    )
+
+
+_OF_NUMBERS = ("FEED_FIRST", "FEED_PREVIOUS", "FEED_SCOPE", "FEED_WRAP", "FEED_STEP", "FEED_REPEATS")
+"""Settings that say how the numbers at ``FEED_SEQ`` are read."""
+
+
+def _number_contradictions(values: Mapping[str, Any]) -> list[str]:
     problems = []
+    if not values["feed_seq"]:
+        given = [name for name in _OF_NUMBERS if str(values[name.lower()]) != BY_NAME[name].default]
+        problems += [f"{name}: without FEED_SEQ there are no numbers that it describes" for name in given]
+    forms = [name for name in ("FEED_FIRST", "FEED_PREVIOUS") if values[name.lower()]]
+    forms += ["FEED_STEP"] if values["feed_step"] != 1 else []
+    if len(forms) > 1:
+        problems.append(
+            f"{' and '.join(forms)}: each says how one number follows another, so only one of them can hold"
+        )
+    if values["feed_scope"] == "key" and not values["feed_key"]:
+        problems.append("FEED_SCOPE=key: without FEED_KEY there is no key")
+    if values["feed_wrap"] and values["feed_previous"]:
+        problems.append("FEED_WRAP: with FEED_PREVIOUS the numbers need not rise, and each names the one before")
+    return problems
+
+
+def _contradictions(values: Mapping[str, Any]) -> list[str]:
+    problems = _number_contradictions(values)
     if values["feed_pong"] and not values["feed_ping"]:
         problems.append("FEED_PONG: without FEED_PING nothing is answered with it")
     if values["feed_key"] and not values["feed_seq"]:

@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import islice, product
 
 from services.collector.evidence.content_fingerprints import ContentFingerprints, conflicts
-from services.collector.evidence.external_evidence import SequenceName
+from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.evidence.record_likeness import Begin, RecordFact, Relation, TimeMask, differ, relation
 from services.collector.evidence.record_sample import Number, RecordSample
 from services.contract.blocklog import ExternalBlock, ExternalMessage, FeedDescription
@@ -33,9 +33,15 @@ Starts = Mapping[str, Mapping[SequenceName, int]]
 Facts = Mapping[str, dict[Number, RecordFact]]
 
 
-def grouped(facts: Facts, starts: Starts) -> tuple[dict[str, int], frozenset[str]]:
-    """Return the group of each client, and the clients whose numbers are of their own connections."""
-    shared = _Grouping(facts, starts, is_own=False)
+def grouped(facts: Facts, starts: Starts, *, is_shared: bool = False) -> tuple[dict[str, int], frozenset[str]]:
+    """Return the group of each client, and the clients whose numbers are of their own connections.
+
+    Args:
+        facts: sampled records of each client.
+        starts: first numbers of the clients to group, in order.
+        is_shared: the operator says that all connections share the numbers: then times decide nothing.
+    """
+    shared = _Grouping(facts, starts, is_own=False, is_shared=is_shared)
     if (groups := shared.groups()) is not None:
         return groups, frozenset()
     # The feed counts per connection. Clients that connected at nearly the same time cannot be told apart by times, so
@@ -47,8 +53,8 @@ def grouped(facts: Facts, starts: Starts) -> tuple[dict[str, int], frozenset[str
 class _Grouping:
     """Puts clients into groups one after the other, by comparing each with leaders: clients grouped before."""
 
-    def __init__(self, facts: Facts, starts: Starts, *, is_own: bool) -> None:
-        self._facts, self._starts, self._is_own = facts, starts, is_own
+    def __init__(self, facts: Facts, starts: Starts, *, is_own: bool, is_shared: bool = False) -> None:
+        self._facts, self._starts, self._is_own, self._is_shared = facts, starts, is_own, is_shared
         # With more clients there are more comparisons, so each of them has fewer numbers.
         self._most = max(FEWEST_PAIRS, PAIRS // len(starts))
         self._group_count = 0
@@ -108,6 +114,8 @@ class _Grouping:
         most = BRIEF_PAIRS if self._is_own and begin == "first" else self._most
         shared = islice(((theirs[number], fact) for number, fact in mine.items() if number in theirs), most)
         by_records = relation(list(shared), begin)
+        if self._is_shared:
+            return "alike" if by_records == "own" else by_records
         # By its times this may be one sequence, if the clients connected at nearly the same time. A count per
         # connection begins at 0 or 1, so only then may other evidence decide against it.
         is_own = by_records == "alike" and begin == "first" and (self._is_own or self._are_greeted(leader, client))
@@ -186,7 +194,7 @@ class GroupComparison:
         self._contents: dict[tuple[str, bool], ContentFingerprints] = {}
         self._sample = RecordSample()
         self._unread: set[tuple[str, int, int, str]] = set()
-        self._question: tuple[int, Starts, Collection[SequenceName]] | None = None
+        self._question: tuple[int, Starts, Collection[SequenceName], bool] | None = None
         self._groups = Groups()
 
     def add_block(
@@ -243,29 +251,32 @@ class GroupComparison:
             contents.add(key, first, digests if is_all else [digests[place] for place in places])
             self._sample.add_messages(client, key, first, places, messages, texts, moments)
 
-    def groups(self, starts: Starts, keys: Collection[SequenceName]) -> Groups:
+    def groups(self, starts: Starts, keys: Collection[SequenceName], *, is_shared: bool = False) -> Groups:
         """Return the groups of clients; the last answer is kept until the sample or the arguments change.
 
         Args:
             starts: first numbers of the clients to group, in order.
             keys: the sequences that can be compared: those that did not begin again.
+            is_shared: the operator says that all connections share the numbers.
         """
-        question = (self._sample.version, {client: dict(firsts) for client, firsts in starts.items()}, set(keys))
+        known = {client: dict(firsts) for client, firsts in starts.items()}
+        question = (self._sample.version, known, set(keys), is_shared)
         if self._question != question:
-            self._question, self._groups = question, self._grouped(starts, set(keys)) if len(starts) > 1 else Groups()
+            made = self._grouped(starts, set(keys), is_shared=is_shared) if len(starts) > 1 else Groups()
+            self._question, self._groups = question, made
         return self._groups
 
-    def _grouped(self, starts: Starts, keys: Collection[SequenceName]) -> Groups:
+    def _grouped(self, starts: Starts, keys: Collection[SequenceName], *, is_shared: bool) -> Groups:
         facts = self._sample.facts(keys)
         if not facts:
             return Groups()
-        together, own = grouped(facts, starts)
+        together, own = grouped(facts, starts, is_shared=is_shared)
         of: dict[SequenceName, Mapping[str, int]] = dict.fromkeys(keys, together)
         if len(keys) > 1:
             for key, of_key in _by_key(facts).items():
                 if max(map(len, of_key.values())) >= OWN_FACTS:
                     having = {client: {key: firsts[key]} for client, firsts in starts.items() if key in firsts}
-                    of[key], counted = grouped(of_key, having)
+                    of[key], counted = grouped(of_key, having, is_shared=is_shared)
                     own |= counted
         return Groups(of, own)
 

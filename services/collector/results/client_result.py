@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.evidence.silence import LongestSilence
@@ -16,6 +17,7 @@ from services.collector.results.silence_limit import FeedRhythm
 from services.collector.results.sparse_histogram import EMPTY, SparseHistogram
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
+from services.contract.sequence_rules import PLAIN, SequenceRules
 from services.contract.summary import Causes, ClientState, Fault
 
 BlockKey = tuple[int, int]
@@ -62,6 +64,25 @@ class ClientConsistency:
     receipt_holes: RangeSet
 
 
+class Contradiction(NamedTuple):
+    """What shows that the numbers of a feed are not what the settings say.
+
+    Attributes:
+        kind: ``mixed``: numbers of several sequences. ``steps``: they do not rise by one, or by `FEED_STEP`. ``links``:
+            most records name another number than the one before, or cover a range that does not join it. ``first``,
+            ``previous``, ``key``: the path of this setting leads to a value in no message. ``scope``: one number stands
+            for several records. ``wrap``: there are numbers above `FEED_WRAP`.
+        key: of the sequence, None for the one of a feed without keys.
+        numbers: examples, in the order received; for ``steps`` also the usual step, or 0, before them.
+        text: the setting that is contradicted.
+    """
+
+    kind: Literal["mixed", "steps", "links", "first", "previous", "key", "scope", "wrap"]
+    key: str | None = None
+    numbers: tuple[int, ...] = ()
+    text: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExternalClientFacts:
     """Facts that exist only for a client of an external feed; of our own feed none of them is known.
@@ -75,6 +96,16 @@ class ExternalClientFacts:
         missing_before_restart: the numbers of each sequence that were missing when it began again.
         unreadable: the numbers of each sequence in whose places records stand that cannot be read.
         restarts_by_connection: how often a sequence began again with a new connection.
+        rules: how the numbers are read.
+        gaps: the number of gaps between messages that cover ranges or name the number before; None for other feeds.
+        jumps: the numbers of each sequence that were passed over faster than its rate explains, and that no client
+            received: not known to exist.
+        restarts_elsewhere: how often a sequence began again in mid-connection at another number than before.
+        unlinked: messages in mid-connection that name no number before, of a feed whose messages name it.
+        doubtful_wraps: recognised wraps that do not show whether the counter has a 0.
+        unkeyed: messages with a number and without a key, of a feed with keys.
+        repeated: messages received again right after a reconnect.
+        contradictions: why the numbers are not what the settings say.
         connection: when the client was connected.
         rhythm: of the records, None where it is not known up to when records were to come.
     """
@@ -87,8 +118,22 @@ class ExternalClientFacts:
     missing_before_restart: Mapping[str | None, Sequence[Span]] = field(default_factory=dict)
     unreadable: Mapping[str | None, RangeSet] = field(default_factory=dict)
     restarts_by_connection: int = 0
+    rules: SequenceRules = PLAIN
+    gaps: int | None = None
+    jumps: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    restarts_elsewhere: int = 0
+    unlinked: int = 0
+    doubtful_wraps: int = 0
+    unkeyed: int = 0
+    repeated: int = 0
+    contradictions: tuple[Contradiction, ...] = ()
     connection: ConnectionHistory = NO_CONNECTIONS
     rhythm: FeedRhythm | None = None
+
+    @property
+    def allowed_repeats(self) -> int | None:
+        """How many messages were received again after a reconnect, None for a feed that may not repeat any."""
+        return self.repeated if self.rules.repeats == "reconnect" else None
 
 
 NO_EXTERNAL_FACTS = ExternalClientFacts()

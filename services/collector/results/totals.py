@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from services.collector.results.client_result import ClientResult
 from services.contract.scalars import MAX_INTEGER, utc_text
 from services.contract.summary import Causes, Silence, Totals
@@ -32,6 +34,8 @@ def totals(clients: Sequence[ClientResult]) -> Totals:
         unsequenced=_sum((client.unsequenced for client in clients), of_none=None),
         unreadable=_sum((client.unreadable for client in clients), of_none=None),
         catch_up=_caught_up(clients),
+        gaps=_only(client.external.gaps for client in clients),
+        repeated=_only(client.external.allowed_repeats for client in clients),
         duration_ns=duration_ns,
         messages_per_second=received * 1e9 / duration_ns if duration_ns else None,
         bytes_per_second=total_bytes * 1e9 / duration_ns if duration_ns else None,
@@ -68,6 +72,12 @@ def _sum(parts: Iterable[int | None], *, of_none: int | None = 0) -> int | None:
     if not known:
         return None if every else of_none
     return min(sum(known), MAX_INTEGER)
+
+
+def _only(parts: Iterable[int | None]) -> int | msgspec.UnsetType:
+    """Return the sum of counts that only some feeds have, unset for others."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else msgspec.UNSET
 
 
 def _caught_up(clients: Sequence[ClientResult]) -> int | None:

@@ -10,6 +10,7 @@ from services.collector.verdict import (
     check_saturation,
     checks_connection,
     checks_external,
+    checks_sequence,
     consistency,
     differing_records,
 )
@@ -104,8 +105,10 @@ def _once(case: CheckInput) -> CheckAnswer:
         if client.duplicates:
             repeated = client.repeated_seqs
             where = f", {formatting.ranges(repeated)} in more than one block" if repeated else ""
+            where += checks_sequence.repeats_hint(client)
             reasons.append(f"{client.client}: {formatting.several(client.duplicates, 'duplicate')}{where}")
-    return CheckAnswer(not reasons, f"{case.totals.duplicates:,} duplicates", tuple(reasons))
+    detail = f"{case.totals.duplicates:,} duplicates{checks_sequence.allowed_repeats(case)}"
+    return CheckAnswer(not reasons, detail, tuple(reasons))
 
 
 def _intact(case: CheckInput) -> CheckAnswer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.collector import formatting
-from services.collector.evidence.external_evidence import SequenceName
+from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.results.run_result import FeedComparison
 from services.contract.rangeset import RangeSet
 

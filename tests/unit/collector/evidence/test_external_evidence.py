@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.external_evidence import ExternalEvidence, NumberRange, _runs
+from services.collector.evidence.external_evidence import ExternalEvidence
 from services.contract.blocklog import ExternalBlock, ExternalMessage
 
 AT = "2026-11-22T07:30:00.000000Z"
@@ -52,14 +52,6 @@ def test_the_order_of_reading_does_not_matter(seqs: list[int], dice: object, ask
         book.add_block(made, f"x{place:08x}", (place + 1) * 1_000_000)
 
     assert vars(book_of(seqs).sequences()[None]) == vars(book.sequences()[None])
-
-
-def test_runs_are_short_while_all_is_well() -> None:
-    """Interleaved sequences give one run each; a gap, and a beginning, begin another."""
-    interleaved = [message(seq, key) for seq in (7, 8, 10) for key in "ab"]
-
-    assert {NumberRange(key, *ends) for key in "ab" for ends in ((7, 8), (10, 10))} == set(_runs(interleaved))
-    assert [(0, 0), (1, 1), (1, 2)] == [(one.first, one.last) for one in _runs(map(message, (0, 1, 1, 2)))]
 
 
 def test_messages_without_a_number_are_counted() -> None:

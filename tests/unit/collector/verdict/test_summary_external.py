@@ -13,8 +13,11 @@ from services.collector.verdict.snapshot import snapshot
 from services.collector.verdict.summary import reconcile
 from services.contract import summary
 from services.contract.scalars import MAX_INTEGER
+from services.contract.sequence_rules import SequenceRules
 from services.contract.summary import Summary
 from tests.builders.external_runs import books, heard, log
+
+STREAM = SequenceRules(scope="stream")
 
 
 def made(*logs: Any) -> Summary:
@@ -68,7 +71,7 @@ def test_a_sequence_that_began_again_is_in_the_headline() -> None:
 
 def test_numbers_from_2_53_on_are_texts_and_counts_stay_below() -> None:
     """JSON readers keep no larger integer exact, so none is written to any file."""
-    logs = [log(f"client-{number}", heard([2**53 - 2, 2**53 + 3, 2**64 - 1])) for number in (1, 2)]
+    logs = [log(f"client-{number}", heard([2**53 - 2, 2**53 + 3, 2**64 - 1]), rules=STREAM) for number in (1, 2)]
     shown = snapshot(books(*logs), final=True)
     told = shown.summary
     ranges = [(2**53 - 1, f"{2**53 + 2}"), (f"{2**53 + 4}", f"{2**64 - 2}")]

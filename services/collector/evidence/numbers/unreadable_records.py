@@ -30,7 +30,7 @@ class UnreadableRecords:
         self._numbers: dict[Name, RangeSet] = {}
         self._lasts: dict[Name, _Last] = {}
 
-    def follow(self, key: Name, first: int, last: int, before: tuple[int, int]) -> None:
+    def follow(self, key: Name, first: int, last: int, before: tuple[int, int], *, is_range: bool = False) -> None:
         """Add the next range of consecutive numbers of a sequence.
 
         Args:
@@ -38,11 +38,13 @@ class UnreadableRecords:
             first: the first number.
             last: the last number.
             before: the number of unreadable records in the block before the first and before the last record.
+            is_range: a message of the feed may cover many numbers, so one record may account for a whole gap.
         """
         known = self._lasts.get(key)
         if known is not None and first > known.number + 1:
-            spans = _assigned((known.number + 1, first - 1), known.unreadable, self.count + before[0], self._used)
-            for span in spans:
+            gap = (known.number + 1, first - 1)
+            spans = _assigned(gap, known.unreadable, self.count + before[0], self._used)
+            for span in [gap] if spans and is_range else spans:
                 self._numbers.setdefault(key, RangeSet()).add(*span)
         self._lasts[key] = _Last(last, self.count + before[1])
 

@@ -1,0 +1,108 @@
+"""Sentences about the numbers of an external feed: where they contradict the settings, and what they cannot prove."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from services.collector import formatting
+from services.collector.results.client_result import ClientResult, Contradiction
+from services.collector.verdict.check_types import CheckInput
+
+SHOWN = 3
+"""Most contradictions of one client that are shown."""
+
+
+def contradictions(case: CheckInput) -> list[str]:
+    """Return in words why the numbers are not what the settings say; then no count of them proves anything."""
+    return [
+        f"{client.client}: {_contradiction(found)}"
+        for client in case.clients
+        for found in client.external.contradictions[:SHOWN]
+    ]
+
+
+def _contradiction(found: Contradiction) -> str:
+    of = "" if found.key is None else f" of {found.key}"
+    if found.kind in ("first", "previous", "key"):
+        return f"FEED_{found.kind.upper()}={found.text}: no record with a number has a value there"
+    if found.kind == "mixed":
+        example = f" ({', '.join(map(formatting.number, found.numbers))})" if found.numbers else ""
+        return f"its numbers{of} are of several sequences{example}: set FEED_KEY to what tells these apart"
+    if found.kind == "links":
+        return f"{found.text}: most records{of} do not join the one before; is the path that of the number before?"
+    if found.kind == "scope":
+        return (
+            f"{found.text}: but one number{of} stands for different records on different connections: set"
+            " FEED_SCOPE=connection, or auto"
+        )
+    if found.kind == "wrap":
+        return f"{found.text}: but it has the number {found.numbers[0]:,}{of}"
+    return _steps(found, of)
+
+
+def _steps(found: Contradiction, of: str) -> str:
+    step, *numbers = found.numbers
+    example = f" (after {numbers[0]:,} comes {numbers[1]:,})" if numbers else ""
+    if found.text:
+        return f"{found.text}: but the numbers{of} do not rise by that{example}"
+    proposal = f"most rise by {step:,}: set FEED_STEP={step}" if step > 1 else _PROPOSALS
+    return f"the numbers{of} do not rise by one{example}: {proposal}"
+
+
+_PROPOSALS = (
+    "set FEED_FIRST if each record covers a range of numbers, FEED_PREVIOUS if it names the number before, or FEED_KEY"
+    " if there are several sequences; without FEED_SEQ completeness is not checked"
+)
+
+
+def unproved(case: CheckInput) -> tuple[str, ...]:
+    """Return in words what the numbers of each client leave open."""
+    return tuple(f"{client.client}: {sentence}" for client in case.clients for sentence in _unproved(client))
+
+
+def _unproved(client: ClientResult) -> Iterator[str]:
+    facts = client.external
+    for key, jumps in facts.jumps.items():
+        if jumps:
+            of = "" if key is None else f" of {key}"
+            shown = formatting.ranges(jumps)
+            yield (
+                f"{shown}{of} were passed over faster than the feed's rate explains, and no client received any:"
+                " whether they were sent is not known; FEED_SCOPE=stream counts them as missing"
+            )
+    if facts.unlinked:
+        yield (
+            f"{formatting.several(facts.unlinked, 'record')} in mid-connection named no number before: whether records"
+            " were sent before is not known"
+        )
+    elif facts.restarts_elsewhere:
+        yield (
+            f"its numbers began again in mid-connection {_times(facts.restarts_elsewhere)}, at another number than"
+            " before: whether records were lost there is not known"
+        )
+    if facts.doubtful_wraps:
+        yield (
+            f"its numbers went on with 1 after their highest, {_times(facts.doubtful_wraps)}: whether 0 is missing is"
+            " not known; set FEED_WRAP"
+        )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
+
+
+def repeats_hint(client: ClientResult) -> str:
+    """Return in words that duplicates came right after a reconnect, empty if none did."""
+    repeated = client.external.repeated
+    if not repeated or client.external.rules.repeats == "reconnect":
+        return ""
+    which = "all" if repeated == client.duplicates else f"{repeated:,}"
+    return f", {which} right after reconnecting: FEED_REPEATS=reconnect allows these"
+
+
+def allowed_repeats(case: CheckInput) -> str:
+    """Return in words how many messages came again after a reconnect, as `FEED_REPEATS` allows; empty for none."""
+    repeated = sum(client.external.allowed_repeats or 0 for client in case.clients)
+    if not repeated:
+        return ""
+    return f"; {formatting.several(repeated, 'message')} again after reconnecting, as FEED_REPEATS allows"
