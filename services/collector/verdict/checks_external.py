@@ -21,12 +21,17 @@ def unfound_numbers(case: CheckInput) -> list[str]:
         f"{client.client}: none of its {formatting.several(client.messages, 'message')} has a number at"
         f" {client.external.number_path} that can be used"
         for client in case.clients
-        if client.external.number_path and client.messages and client.duplicates is None
+        if client.external.number_path
+        and client.messages
+        and client.duplicates is None
+        and not client.external.contradictions
     ]
 
 
 def why_unnumbered(case: CheckInput) -> str:
     """Return in words why no check can rest on sequence numbers."""
+    if any(client.external.contradictions for client in case.clients):
+        return "the numbers are not what the settings say"
     return "no number was found" if unfound_numbers(case) else NO_NUMBERS
 
 

@@ -199,6 +199,10 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
     unreadable_count = sum(numbers.count for numbers in unreadable.values())
     counts = counts_of(sequences.values(), rules, list(lost.values()), before.values(), unreadable_count)
     repeated, duplicates = _sum(sequences, "repeated"), _sum(sequences, "duplicates")
+    number_facts = _number_facts(feed, log, union)
+    if number_facts["contradictions"]:
+        # Counts of numbers that are not what the settings say would be untrue.
+        return replace(facts, received=log.messages, external=replace(facts.external, **number_facts))
     return replace(
         facts,
         expected=counts.expected,
@@ -218,7 +222,7 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
             missing_before_restart=before,
             unreadable=unreadable,
             gaps=counts.gaps,
-            **_number_facts(feed, log, union),
+            **number_facts,
         ),
     )
 

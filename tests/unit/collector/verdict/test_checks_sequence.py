@@ -106,6 +106,11 @@ def test_numbers_that_contradict_the_settings_prove_nothing(
 
     assert "INVALID" == summary.verdict
     assert f"client-1: {reason}" in summary.headline
+    assert (len(messages), None, None) == (summary.totals.received, summary.totals.expected, summary.totals.missing)
+    for name in ("complete", "in order", "once"):
+        ok, detail = answer(summary, name)
+        assert ok is None
+        assert "the numbers are not what the settings say" in detail
 
 
 def test_mixed_sequences_ask_for_a_key() -> None:
