@@ -206,8 +206,8 @@ class GroupComparison:
         moments: Mapping[str, int],
         *,
         is_new: bool,
-    ) -> None:
-        """Add a block.
+    ) -> Sequence[int] | None:
+        """Add a block; return 16 bits of the digest of each record without its time, None if it was not compared.
 
         Args:
             client: the client that logged it.
@@ -225,10 +225,16 @@ class GroupComparison:
             self._unread.discard(place)
             # A record that is not strict JSON is logged as a text, and is compared only with other such texts.
             odd = [message for message in block.messages if message.form is not None]
-            plain = [message for message in block.messages if message.form is None] if odd else block.messages
-            for messages, is_odd in ((plain, False), (odd, True)):
-                if messages:
-                    self._add_messages(client, messages, feed.time, moments, is_odd=is_odd)
+            if not odd:
+                return self._add_messages(client, block.messages, feed.time, moments, is_odd=False)
+            plain = [message for message in block.messages if message.form is None]
+            every = {
+                is_odd: iter(self._add_messages(client, messages, feed.time, moments, is_odd=is_odd))
+                for messages, is_odd in ((plain, False), (odd, True))
+                if messages
+            }
+            return [next(every[message.form is not None]) for message in block.messages]
+        return None
 
     def _add_messages(
         self,
@@ -238,7 +244,7 @@ class GroupComparison:
         moments: Mapping[str, int],
         *,
         is_odd: bool,
-    ) -> None:
+    ) -> list[int]:
         mask = self._masks.get(time) or self._masks.setdefault(time, TimeMask(time))
         texts = mask.texts([message.record for message in messages])
         # The lower halves: an array of 32-bit integers, read as one of 16-bit integers.
@@ -250,6 +256,7 @@ class GroupComparison:
             is_all = len(places) == len(messages)
             contents.add(key, first, digests if is_all else [digests[place] for place in places])
             self._sample.add_messages(client, key, first, places, messages, texts, moments)
+        return digests
 
     def groups(self, starts: Starts, keys: Collection[SequenceName], *, is_shared: bool = False) -> Groups:
         """Return the groups of clients; the last answer is kept until the sample or the arguments change.

@@ -47,13 +47,14 @@ class ExternalEvidence:
     Attributes:
         unsequenced: the number of messages without a number.
         rules: what the operator says about the numbers.
+        has_time: whether records are compared without the sender's time.
         numbered: the number of messages with a number.
         with_first: how many of these name the first number of a range, and ``with_previous`` the number before.
     """
 
     def __init__(self) -> None:
         self.unsequenced = self.numbered = self.with_first = self.with_previous = 0
-        self.rules = PLAIN
+        self.rules, self.has_time = PLAIN, False
         self._all_rules: set[SequenceRules] = set()
         self._rows: dict[tuple[int, int, str], ExternalIndexRow] = {}
         self._new: list[tuple[int, int, str]] = []
@@ -83,6 +84,7 @@ class ExternalEvidence:
         ended_us: int,
         arrivals: ArrivalTimesOfBlock | None = None,
         rules: SequenceRules | None = None,
+        contents: Sequence[int] | None = None,
     ) -> None:
         """Add a block that was not added before.
 
@@ -92,13 +94,14 @@ class ExternalEvidence:
             ended_us: when its last message was received, epoch microseconds; 0 for not known.
             arrivals: of its messages, None if they are not known.
             rules: by which its file was written, None if they are not known.
+            contents: 16 bits of the digest of each record, without the sender's time; None to compute them with it.
         """
         # The digest orders lines that describe one block with different content, so that the result does not depend on
         # the order of reading.
         place = (block.session, block.block, crc)
         unreadable = sum(is_unreadable(message) for message in block.messages)
         connection = (block.session, block.connection)
-        runs = tuple(number_ranges(block.messages, self.rules if rules is None else rules))
+        runs = tuple(number_ranges(block.messages, self.rules if rules is None else rules, contents))
         self._rows[place] = ExternalIndexRow(block.positions, ended_us, runs, connection, unreadable, arrivals)
         self._new.append(place)
         unsequenced = sum(message.seq is None for message in block.messages)
@@ -133,7 +136,7 @@ class ExternalEvidence:
                 course.reconnected()
         for place, run in enumerate(row.runs):
             if run.key not in self._courses:
-                self._courses[run.key] = SequenceCourse(self.rules)
+                self._courses[run.key] = SequenceCourse(self.rules, has_time=self.has_time)
             course = self._courses[run.key]
             numbers = course.numbers
             turns = len(numbers.gaps)

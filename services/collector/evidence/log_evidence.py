@@ -6,7 +6,7 @@ A line counts once, also if it is in several files: it is identified by its cont
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from services.collector.evidence.block_check import BlockContent, OpenIndexRow, examine, number
 from services.collector.evidence.compact_index import CompactIndex, IndexRow
@@ -163,9 +163,9 @@ class LogEvidence:
         timestamps = self._add_new(sealed, block, content, stamps) if is_new else {}
         if isinstance(block, blocklog.ExternalBlock):
             # Also a copy: only its file may have the open line that names where in a record the time of sending is.
-            self._comparison.add_block(self.client, sealed.crc, block, feed, stamps, is_new=is_new)
+            contents = self._comparison.add_block(self.client, sealed.crc, block, feed, stamps, is_new=is_new)
             if is_new:
-                self._add_external(sealed.crc, block, stamps, feed)
+                self._add_external(sealed.crc, block, stamps, feed, contents)
                 self.times.add_external_receipts(block, timestamps)
         elif timestamps:
             self.times.add_receipts(block, content, timestamps)
@@ -193,10 +193,12 @@ class LogEvidence:
         block: blocklog.ExternalBlock,
         stamps: dict[str, int],
         feed: blocklog.FeedDescription | None,
+        contents: Sequence[int] | None,
     ) -> None:
         arrivals = ArrivalTimesOfBlock.of(stamps.values())
         rules = (feed.sequence or PLAIN) if feed else None
-        self.external.add_block(block, crc, arrivals.last_us if arrivals else 0, arrivals, rules)
+        self.external.has_time = self.external.has_time or bool(feed and feed.time)
+        self.external.add_block(block, crc, arrivals.last_us if arrivals else 0, arrivals, rules, contents)
         self.is_external = True
 
     def _declare(self, entry: blocklog.AnyBlock | blocklog.EndLine) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from services.contract.blocklog import ExternalMessage
@@ -24,7 +24,8 @@ class NumberRange(NamedTuple):
         first: the first number, ``last`` the last one.
         digest: of the first record if its number may begin a sequence, else 0.
         unreadable: the number of unreadable records in the block before the first and before the last record.
-        contents: 16 bits of the digest of each record.
+        contents: 16 bits of the digest of each record, which may leave out the sender's time.
+        opening: the digest of the first record as a whole.
         ends: numbers of the messages, None if each covers its own number alone.
         link: the number that the first message names as its predecessor's, -1 if it names none; None in a feed without
             such links.
@@ -38,6 +39,7 @@ class NumberRange(NamedTuple):
     contents: array[int] = array("H")
     ends: array[int] | None = None
     link: int | None = None
+    opening: int = 0
 
     @property
     def number(self) -> int:
@@ -61,21 +63,31 @@ class NumberRange(NamedTuple):
 class _OpenRange:
     """A range to which messages are still added."""
 
-    __slots__ = ("_before", "_contents", "_digest", "_ends", "_first", "_key", "_link", "_unreadable", "last")
+    __slots__ = (
+        "_before",
+        "_contents",
+        "_ends",
+        "_first",
+        "_key",
+        "_link",
+        "_number",
+        "_opening",
+        "_unreadable",
+        "last",
+    )
 
     def __init__(self, message: ExternalMessage, begin: int, unreadable: int, link: int | None, *, plain: bool) -> None:
-        seq, digest = int(message.seq or 0), zlib.crc32(message.record)
-        self._key, self._first, self._link = message.key, min(begin, seq), link
-        self._digest = digest if seq in FIRSTS else 0
+        self._number = int(message.seq or 0)
+        self._key, self._first, self._link = message.key, min(begin, self._number), link
+        self._opening = zlib.crc32(message.record)
         self._before = unreadable
         self._contents: list[int] = []
         self._ends: list[int] | None = None if plain else []
-        self.add(message, unreadable)
 
-    def add(self, message: ExternalMessage, unreadable: int) -> None:
-        self.last = int(message.seq or 0)
+    def add(self, seq: int, content: int, unreadable: int) -> None:
+        self.last = seq
         self._unreadable = unreadable
-        self._contents.append(zlib.crc32(message.record) & 0xFFFF)
+        self._contents.append(content)
         if self._ends is not None:
             self._ends.append(self.last)
 
@@ -84,20 +96,31 @@ class _OpenRange:
             self._key,
             self._first,
             self.last,
-            self._digest,
+            self._opening if self._number in FIRSTS else 0,
             (self._before, self._unreadable),
             array("H", self._contents),
             # Numbers of a feed have up to 64 bits.
             None if self._ends is None else array("Q", self._ends),
             self._link,
+            self._opening,
         )
 
 
-def number_ranges(messages: Iterable[ExternalMessage], rules: SequenceRules = PLAIN) -> Iterator[NumberRange]:
-    """Yield the ranges of a block; without losses there is one for each sequence."""
+def number_ranges(
+    messages: Sequence[ExternalMessage], rules: SequenceRules = PLAIN, contents: Sequence[int] | None = None
+) -> Iterator[NumberRange]:
+    """Yield the ranges of a block; without losses there is one for each sequence.
+
+    Args:
+        messages: of the block.
+        rules: how their numbers are read.
+        contents: 16 bits of the digest of each record, None to compute them of the whole records.
+    """
     opened: dict[SequenceName, _OpenRange] = {}
     unreadable, is_plain = 0, rules.is_plain
-    for message in messages:
+    if contents is None:
+        contents = [zlib.crc32(message.record) & 0xFFFF for message in messages]
+    for message, content in zip(messages, contents, strict=True):
         seq, key = message.seq, message.key
         if seq is None:
             unreadable += is_unreadable(message)
@@ -120,11 +143,12 @@ def number_ranges(messages: Iterable[ExternalMessage], rules: SequenceRules = PL
         ):
             # A message that repeats the last number says only that the feed is alive.
             if seq >= begin:
-                run.add(message, unreadable)
+                run.add(seq, content, unreadable)
             continue
         if run is not None:
             yield run.closed()
-        opened[key] = _OpenRange(message, begin, unreadable, link, plain=is_plain)
+        run = opened[key] = _OpenRange(message, begin, unreadable, link, plain=is_plain)
+        run.add(seq, content, unreadable)
     for run in opened.values():
         yield run.closed()
 

@@ -64,10 +64,11 @@ class SequenceCourse:
         jumps: the ranges that were passed over faster than the rate of the sequence explains, since the last restart.
     """
 
-    def __init__(self, rules: SequenceRules) -> None:
+    def __init__(self, rules: SequenceRules, *, has_time: bool = False) -> None:
+        """Begin with nothing received; ``has_time`` says that contents leave out the sender's time."""
         self.numbers = SequenceTracker(rules)
         self.jumps: list[Span] = []
-        self._rules = rules
+        self._rules, self._has_time = rules, has_time
         self._ranges: list[NumberRange] = []
         self._first_us: int | None = None
         self._last_us: int | None = None
@@ -145,10 +146,21 @@ class SequenceCourse:
             # The tracker decides by the number alone where no record is known under it.
             return run.number in numbers.held and is_first
         same = sum(one == other for _, one, other in pairs)
-        if 2 * same > len(pairs):
-            return False
-        # The operator says that records come again: then these may contain the time at which they were sent.
-        return is_first or self._rules.repeats == "none"
+        may_repeat = self._rules.repeats == "reconnect"
+        if 2 * same <= len(pairs):
+            # The operator says that records come again: then these may contain the time at which they were sent.
+            return is_first or not may_repeat
+        return self._has_time and not may_repeat and self._is_new_in_time(run, is_first=is_first)
+
+    def _is_new_in_time(self, run: NumberRange, *, is_first: bool) -> bool:
+        """Return whether records that are the same ones but for their time are rather those of a new beginning."""
+        numbers = self.numbers
+        if is_first:
+            opened = next((one.opening for one in self._ranges if one.number == run.number), run.opening)
+            return opened != run.opening
+        # Repeated records are the last ones; a new connection begins near the first number, and may have lost some.
+        start = numbers.start or 0
+        return start in FIRSTS and run.number - start <= min(SPARE, numbers.last - run.number)
 
     def _pairs(self, ranges: Sequence[NumberRange], look_back: int) -> Iterator[tuple[int, int, int]]:
         """Yield the numbers that came before, and the digests of the new record and of the earlier one."""

@@ -199,7 +199,8 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
     unreadable_count = sum(numbers.count for numbers in unreadable.values())
     counts = counts_of(sequences.values(), rules, list(lost.values()), before.values(), unreadable_count)
     repeated, duplicates = _sum(sequences, "repeated"), _sum(sequences, "duplicates")
-    number_facts = _number_facts(feed, log, union)
+    gaps = {key: sum(1 for _ in numbers) + len(before.get(key, ())) for key, numbers in missing.items()}
+    number_facts = _number_facts(feed, log, union, gaps)
     if number_facts["contradictions"]:
         # Counts of numbers that are not what the settings say would be untrue.
         return replace(facts, received=log.messages, external=replace(facts.external, **number_facts))
@@ -227,7 +228,9 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
     )
 
 
-def _number_facts(feed: _FeedEvidence, log: LogEvidence, union: Mapping[SequenceName, RangeSet]) -> dict[str, Any]:
+def _number_facts(
+    feed: _FeedEvidence, log: LogEvidence, union: Mapping[SequenceName, RangeSet], gaps: Mapping[SequenceName, int]
+) -> dict[str, Any]:
     """Return what the numbers of a client leave open, and what contradicts them, as fields of its facts."""
     sequences = log.external.sequences()
     counted = ("restarts_by_connection", "restarts_elsewhere", "unlinked", "doubtful_wraps", "repeated")
@@ -236,7 +239,7 @@ def _number_facts(feed: _FeedEvidence, log: LogEvidence, union: Mapping[Sequence
         "rules": log.external.rules,
         "jumps": feed.jumps.get(log.client, {}),
         "unkeyed": sequences[None].messages if len(sequences) > 1 and None in sequences else 0,
-        "contradictions": contradictions(log, union, is_divided=bool(feed.groups.divided)),
+        "contradictions": contradictions(log, union, gaps, is_divided=bool(feed.groups.divided)),
     }
 
 

@@ -21,20 +21,26 @@ _LOOK = 2000
 
 
 def contradictions(
-    log: LogEvidence, together: Mapping[SequenceName, RangeSet], *, is_divided: bool
+    log: LogEvidence,
+    together: Mapping[SequenceName, RangeSet],
+    gaps: Mapping[SequenceName, int],
+    *,
+    is_divided: bool,
 ) -> tuple[Contradiction, ...]:
     """Return what contradicts the settings in the log of one client.
 
     Args:
         log: of the client.
         together: what it and the clients that are compared with it received of each sequence, where that is known.
+        gaps: how many ranges of numbers are missing of each sequence.
         is_divided: whether clients received different records under the same numbers.
     """
     evidence, rules = log.external, log.external.rules
     found = list(_paths(log))
     found += [Contradiction("scope", text=f"FEED_SCOPE={rules.scope}")] * (rules.is_shared and is_divided)
     for key, course in sorted(evidence.courses().items(), key=lambda item: item[0] or ""):
-        found += _of_sequence(key, course, rules, together.get(key))
+        is_broken = _is_broken(course.numbers, gaps.get(key, 0))
+        found += _of_sequence(key, course, rules, together.get(key), is_broken=is_broken)
     return tuple(found)
 
 
@@ -53,7 +59,7 @@ def _paths(log: LogEvidence) -> Iterator[Contradiction]:
 
 
 def _of_sequence(
-    key: SequenceName, course: SequenceCourse, rules: SequenceRules, together: RangeSet | None
+    key: SequenceName, course: SequenceCourse, rules: SequenceRules, together: RangeSet | None, *, is_broken: bool
 ) -> Iterator[Contradiction]:
     numbers, facts = course.numbers, course.facts
     counter = wrap_span(rules.wrap)
@@ -63,7 +69,7 @@ def _of_sequence(
         yield Contradiction("scope", key, (numbers.start or 0,), f"FEED_SCOPE={rules.scope}")
     if facts.are_mixed(numbers.messages + numbers.duplicates):
         yield Contradiction("mixed", key, facts.example)
-    elif _is_broken(numbers):
+    elif is_broken:
         if rules.first is not None or rules.previous is not None:
             text = f"FEED_FIRST={rules.first}" if rules.first is not None else f"FEED_PREVIOUS={rules.previous}"
             yield Contradiction("links", key, text=text)
@@ -71,9 +77,8 @@ def _of_sequence(
             yield Contradiction("steps", key, _steps(numbers), f"FEED_STEP={rules.step}" if rules.step > 1 else "")
 
 
-def _is_broken(numbers: SequenceTracker) -> bool:
+def _is_broken(numbers: SequenceTracker, gaps: int) -> bool:
     """Return whether most numbers do not follow the one before."""
-    gaps = sum(1 for _ in numbers.missing()) + len(numbers.gaps_before)
     return gaps >= FEWEST_GAPS and 2 * gaps > numbers.messages - 1
 
 

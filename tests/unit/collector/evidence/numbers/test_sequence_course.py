@@ -26,9 +26,14 @@ def records(seqs: Iterable[int], text: str = "") -> list[ExternalMessage]:
     return [message(seq, 0, text=f"{text}{seq}") for seq in seqs]
 
 
-def course(*connections: Sequence[ExternalMessage], rules: SequenceRules = PLAIN) -> SequenceCourse:
-    """Return the course of messages that were received over connections, in blocks of ten, one every ten ms."""
-    made, at_us = SequenceCourse(rules), 0
+def course(
+    *connections: Sequence[ExternalMessage], rules: SequenceRules = PLAIN, has_time: bool = False
+) -> SequenceCourse:
+    """Return the course of messages that were received over connections, in blocks of ten, one every ten ms.
+
+    With ``has_time`` the records of all connections differ only in the sender's time.
+    """
+    made, at_us = SequenceCourse(rules, has_time=has_time), 0
     for number, messages in enumerate(connections):
         if number:
             made.reconnected()
@@ -37,7 +42,8 @@ def course(*connections: Sequence[ExternalMessage], rules: SequenceRules = PLAIN
             block = messages[first : first + SIZE]
             arrivals = ArrivalTimesOfBlock(at_us, at_us + (len(block) - 1) * STEP_US, STEP_US, len(block))
             at_us = arrivals.last_us + STEP_US
-            ranges = list(number_ranges(block, rules))
+            contents = [(one.seq or 0) % 2**16 for one in block] if has_time else None
+            ranges = list(number_ranges(block, rules, contents))
             for place, run in enumerate(ranges):
                 made.add(run, ranges[place:], arrivals)
     return made
@@ -75,6 +81,19 @@ def test_repeats_with_another_time_are_repeats_if_they_are_promised() -> None:
         numbers = course(records(range(300, 600)), records(range(580, 700), "sent again"), rules=rules).numbers
 
         assert expected == (numbers.restarts, numbers.repeated)
+
+
+@pytest.mark.parametrize(
+    ("start", "first", "restarts"),
+    [(300, 580, 0), (300, 310, 0), (300, 300, 1), (1, 1, 1), (1, 4, 1), (1, 580, 0), (0, 250, 1), (0, 350, 0)],
+)
+def test_records_that_differ_in_their_time_alone_are_judged_by_their_numbers(
+    start: int, first: int, restarts: int
+) -> None:
+    """Such records are repeated if they are the last ones, and new ones if they begin like the sequence before."""
+    numbers = course(records(range(start, 600)), records(range(first, 700), "new time"), has_time=True).numbers
+
+    assert (restarts, 0 if restarts else 600 - first) == (numbers.restarts_by_connection, numbers.repeated)
 
 
 def test_a_new_beginning_in_mid_connection_is_recognised_by_its_records() -> None:
