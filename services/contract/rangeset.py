@@ -37,6 +37,10 @@ class RangeSet:
         """Add ``first`` to ``last`` inclusive (nothing when last < first); return how many were new."""
         if last < first:
             return 0
+        # Nearly all numbers are added in order, and extend the last range.
+        if self._lasts and first == self._lasts[-1] + 1:
+            self._lasts[-1] = last
+            return last - first + 1
         # One number more on each side, so that adjacent ranges are joined.
         low = bisect_left(self._lasts, first - 1)
         high = bisect_right(self._firsts, last + 1)
