@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 import msgspec
@@ -19,21 +19,29 @@ def clients_csv(summary: Summary) -> bytes:
     text = io.StringIO()
     # Not the default CRLF, whose carriage return becomes a part of the last value in the usual tools of Unix.
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", *columns()])
-    writer.writerows([summary.run, *(value for _, value in _flat(client))] for client in summary.clients)
+    names = columns(summary.clients)
+    writer.writerow(["run", *names])
+    for client in summary.clients:
+        values = dict(_flat(client))
+        writer.writerow([summary.run, *(values.get(name) for name in names)])
     return text.getvalue().encode()
 
 
-def columns() -> list[str]:
-    """Return the names of the columns after the run's, in the order of the fields of a client's summary."""
+def columns(clients: Iterable[ClientSummary]) -> list[str]:
+    """Return the names of the columns after the run's, in the order of the fields of a client's summary.
+
+    A field that only some feeds have has a column if one of the clients has it.
+    """
     nested: dict[object, tuple[str, ...]] = {
         Quantiles: Quantiles.__struct_fields__,
         Causes: Causes.__struct_fields__,
     }
+    set_fields = {name for client in clients for name, _ in _flat(client)}
     return [
-        "_".join(filter(None, (field.name, nested_name)))
+        name
         for field in msgspec.structs.fields(ClientSummary)
-        for nested_name in nested.get(field.type, ("",))
+        for name in ("_".join(filter(None, (field.name, nested_name))) for nested_name in nested.get(field.type, ("",)))
+        if field.default is not msgspec.UNSET or name in set_fields
     ]
 
 
@@ -43,5 +51,5 @@ def _flat(client: ClientSummary) -> Iterator[tuple[str, CsvValue]]:
             yield from ((f"{name}_{part}", part_value) for part, part_value in msgspec.structs.asdict(value).items())
         elif isinstance(value, list):
             yield name, " ".join(f"{first}-{last}" for first, last in value)
-        else:
+        elif value is not msgspec.UNSET:
             yield name, value

@@ -34,9 +34,19 @@ def test_every_number_of_a_client_has_a_column() -> None:
     """The head has as many distinct names as each row has values."""
     head, *rows = csv.reader(io.StringIO(clients_csv(MADE).decode()))
 
-    assert ["run", *columns()] == head
+    assert ["run", *columns(MADE.clients)] == head
     assert len(head) == len(set(head))
     assert {len(head)} == {len(row) for row in rows}
+
+
+def test_a_field_of_some_feeds_has_a_column_where_it_is_set() -> None:
+    """Gaps are of few feeds: only then there is a column, empty for a client without them."""
+    clients = [msgspec.structs.replace(MADE.clients[0], gaps=2), MADE.clients[0]]
+    made = msgspec.structs.replace(MADE, clients=clients)
+    head, first, *rest = csv.reader(io.StringIO(clients_csv(made).decode()))
+
+    assert ("2", [""]) == (first[head.index("gaps")], [row[head.index("gaps")] for row in rest])
+    assert "gaps" not in columns(MADE.clients)
 
 
 def test_pandas_reads_numbers() -> None:
