@@ -38,7 +38,10 @@ def contradictions(
     evidence, rules = log.external, log.external.rules
     found = list(_paths(log))
     found += [Contradiction("scope", text=f"FEED_SCOPE={rules.scope}")] * (rules.is_shared and is_divided)
+    counter = wrap_span(rules.wrap)
     for key, course in sorted(evidence.courses().items(), key=lambda item: item[0] or ""):
+        if counter is not None and course.numbers.last > counter[1]:
+            found.append(Contradiction("wrap", key, (course.numbers.last,), f"FEED_WRAP={rules.wrap}"))
         is_broken = _is_broken(course.numbers, gaps.get(key, 0))
         found += _of_sequence(key, course, rules, together.get(key), is_broken=is_broken)
     return tuple(found)
@@ -62,9 +65,6 @@ def _of_sequence(
     key: SequenceName, course: SequenceCourse, rules: SequenceRules, together: RangeSet | None, *, is_broken: bool
 ) -> Iterator[Contradiction]:
     numbers, facts = course.numbers, course.facts
-    counter = wrap_span(rules.wrap)
-    if counter is not None and numbers.last > counter[1]:
-        yield Contradiction("wrap", key, (numbers.last,), f"FEED_WRAP={rules.wrap}")
     if rules.is_shared and numbers.restarts_by_connection:
         yield Contradiction("scope", key, (numbers.start or 0,), f"FEED_SCOPE={rules.scope}")
     if facts.are_mixed(numbers.messages + numbers.duplicates):

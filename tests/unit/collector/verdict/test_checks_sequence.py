@@ -84,6 +84,15 @@ def test_the_sentence_of_a_gap_names_its_numbers() -> None:
     assert (False, "2 gaps; 55 delivered, by the number that each names as the one before") == answer(links, "complete")
 
 
+def test_what_one_client_lacks_is_open_for_all() -> None:
+    """With gaps at one client, nothing is said of the sum of all; a client without gaps lacks nothing."""
+    told = judged(log("client-1", chain({5, 30}), rules=LINKS), log("client-2", chain(), rules=LINKS))
+
+    assert (None, None, 2) == (told.totals.expected, told.totals.missing, told.totals.gaps)
+    assert [None, 0] == [client.missing for client in told.clients]
+    assert (False, "2 gaps; 112 delivered, by the number that each names as the one before") == answer(told, "complete")
+
+
 @pytest.mark.parametrize(
     ("messages", "settings", "reason"),
     [
