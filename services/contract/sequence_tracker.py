@@ -37,7 +37,7 @@ class SequenceTracker:
         past: how many numbers were covered before.
         messages: the number of messages that covered a new number.
         duplicates: the number of messages received again.
-        repeated: how many of these were received right after a reconnect, before any new number.
+        repeated: how many of these were received before a reconnect, and again right after it.
         reordered: the number of messages received after one with a higher number.
         restarts: how often the sequence began again; what was sent in between is not known.
         restarts_by_connection: how often it did so on a new connection.
@@ -60,14 +60,14 @@ class SequenceTracker:
         self._rules, self._counter, self._is_plain = rules, wrap_span(rules.wrap), rules.is_plain
         # Digests only of the records under first numbers: in mid-connection no other held number begins a sequence.
         self._beginnings: dict[int, int] = {}
-        self._reconnected = self._repeats = False
+        self._reconnected, self._repeats_through = False, -1
         # The highest number of the counter while records from before its last wrap may still be late, else 0.
         self._turn = 0
         self._known = 0
 
     def reconnected(self) -> None:
         """Record that the next number is received over a new connection, with which the sequence may begin again."""
-        self._reconnected = self._repeats = True
+        self._reconnected, self._repeats_through = True, self.held.last
 
     @property
     def is_reconnected(self) -> bool:
@@ -76,8 +76,8 @@ class SequenceTracker:
 
     @property
     def is_repeating(self) -> bool:
-        """Whether no number above all others was received over this connection yet."""
-        return self._repeats
+        """Whether this connection has just begun: it has brought few numbers above those of the one before."""
+        return 0 <= self._repeats_through >= self.held.last - SPARE
 
     @property
     def last(self) -> int:
@@ -105,7 +105,7 @@ class SequenceTracker:
         """
         # Nearly all records take this way, and the client takes it for each of them.
         if self._is_plain and self._is_above(seq):
-            self._reconnected = self._repeats = False
+            self._reconnected = False
             self.held.add(seq, seq)
             self.messages += 1
             return True
@@ -137,7 +137,7 @@ class SequenceTracker:
         elif self._holds(begin, seq):
             self._reconnected = False
             self.duplicates += 1
-            self.repeated += self._repeats
+            self.repeated += self.is_repeating and seq <= self._repeats_through
             return False
         elif seq < self.held.last:
             self.reordered += 1
@@ -148,8 +148,6 @@ class SequenceTracker:
     def _add(self, begin: int, seq: int, digest: int) -> None:
         if seq in FIRSTS:
             self._beginnings[seq] = digest
-        # Records that are repeated end with the first new one.
-        self._repeats = self._repeats and bool(self.held) and seq < self.held.last
         self._reconnected = False
         self.held.add(begin, seq)
         self.messages += 1
@@ -159,14 +157,13 @@ class SequenceTracker:
         # Nearly all ranges lie above all numbers so far. Then none is a duplicate, late or a restart, and none needs a
         # look of its own.
         if self._is_above(first):
-            self._reconnected = self._repeats = False
+            self._reconnected = False
             self.held.add(first, last)
             self.messages += last - first + 1
             return
         self.accept(first, digest)
         # The first number is the highest one now, so the rest of the range lies above all others.
         if first == self.held.last and last > first and not self._turn:
-            self._repeats = False
             self.held.add(first + 1, last)
             self.messages += last - first
             return
@@ -185,7 +182,7 @@ class SequenceTracker:
         if link is not None:
             self.accept_link(ends[0], digest, link if link >= 0 else None)
         elif self._is_above(first):
-            self._reconnected = self._repeats = False
+            self._reconnected = False
             self.held.add(first, ends[-1])
             self.messages += len(ends)
             return
@@ -248,7 +245,7 @@ class SequenceTracker:
         is_first = first in FIRSTS or first == self.starts[0]
         self.restarts_elsewhere += not (self._reconnected or is_first)
         self._leave()
-        self.start, self._reconnected, self._repeats = first, False, False
+        self.start, self._reconnected = first, False
 
     def _begin_next_turn(self, low: int, high: int) -> None:
         """Begin again with ``low``, after the highest number ``high`` of the counter."""
@@ -260,7 +257,7 @@ class SequenceTracker:
     def _leave(self) -> None:
         self.past += self.held.count
         self.gaps.append(self.missing())
-        self.held, self._known, self._turn = RangeSet(), 0, 0
+        self.held, self._known, self._turn, self._repeats_through = RangeSet(), 0, 0, -1
         # The first numbers of the sequence before must not make those of this one look like restarts.
         self._beginnings.clear()
 

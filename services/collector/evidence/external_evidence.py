@@ -66,6 +66,7 @@ class ExternalEvidence:
         self._connection: tuple[int, int] | None = None
         self._unreadable_before: dict[SequenceName, list[RangeSet]] = {}
         self._through: tuple[int, int, str] = (0, 0, "")
+        self._block = self._first_block = 0
 
     def add_rules(self, rules: SequenceRules) -> None:
         """Add what an open line says about the numbers."""
@@ -129,8 +130,9 @@ class ExternalEvidence:
         return {key: course.numbers for key, course in self.courses().items()}
 
     def _evaluate(self, row: ExternalIndexRow) -> None:
+        self._block += 1
         if row.connection != self._connection:
-            self._connection = row.connection
+            self._connection, self._first_block = row.connection, self._block
             # Every sequence may begin again with a new connection, also those without a record in this block.
             for course in self._courses.values():
                 course.reconnected()
@@ -143,6 +145,7 @@ class ExternalEvidence:
             # The ranges behind it are only looked at after a reconnect; then few blocks have many of them.
             following = [one for one in row.runs[place:] if one.key == run.key] if numbers.is_reconnected else ()
             course.add(run, following, row.arrivals)
+            course.note_block(self._block)
             self._unreadable.follow(run.key, run.first, run.last, run.unreadable, is_range=run.ends is not None)
             for _ in range(len(numbers.gaps) - turns):
                 self._unreadable_before.setdefault(run.key, []).append(self._unreadable.forget(run.key))
@@ -161,6 +164,11 @@ class ExternalEvidence:
             if spans := [span for gaps, unreadable in pairs for span in gaps - unreadable]:
                 found[key] = spans
         return found
+
+    def silent_keys(self) -> list[SequenceName]:
+        """Return the sequences that had records in many blocks, and none since the last connection was made."""
+        block, since = self._block, self._first_block
+        return sorted((key for key, course in self.courses().items() if course.is_silent(block, since)), key=str)
 
     def productive(self) -> set[tuple[int, int]]:
         """Return the connections over which records were received, as session and number."""

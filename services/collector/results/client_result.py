@@ -74,7 +74,7 @@ class Contradiction(NamedTuple):
             for several records. ``wrap``: there are numbers above `FEED_WRAP`.
         key: of the sequence, None for the one of a feed without keys.
         numbers: examples, in the order received; for ``steps`` also the usual step, or 0, before them.
-        text: the setting that is contradicted.
+        text: the setting that is contradicted; for ``mixed`` "again" if numbers come again with other records.
     """
 
     kind: Literal["mixed", "steps", "links", "first", "previous", "key", "scope", "wrap"]
@@ -105,6 +105,7 @@ class ExternalClientFacts:
         doubtful_wraps: recognised wraps that do not show whether the counter has a 0.
         unkeyed: messages with a number and without a key, of a feed with keys.
         repeated: messages received again right after a reconnect.
+        silent_keys: sequences that had many records, and none since the client reconnected.
         contradictions: why the numbers are not what the settings say.
         connection: when the client was connected.
         rhythm: of the records, None where it is not known up to when records were to come.
@@ -126,6 +127,7 @@ class ExternalClientFacts:
     doubtful_wraps: int = 0
     unkeyed: int = 0
     repeated: int = 0
+    silent_keys: tuple[str | None, ...] = ()
     contradictions: tuple[Contradiction, ...] = ()
     connection: ConnectionHistory = NO_CONNECTIONS
     rhythm: FeedRhythm | None = None

@@ -26,18 +26,29 @@ def _contradiction(found: Contradiction) -> str:
     if found.kind in ("first", "previous", "key"):
         return f"FEED_{found.kind.upper()}={found.text}: no record with a number has a value there"
     if found.kind == "mixed":
-        example = f" ({', '.join(map(formatting.number, found.numbers))})" if found.numbers else ""
-        return f"its numbers{of} are of several sequences{example}: set FEED_KEY to what tells these apart"
-    if found.kind == "links":
-        return f"{found.text}: most records{of} do not join the one before; is the path that of the number before?"
-    if found.kind == "scope":
+        return _mixed(found, of)
+    if found.kind == "steps":
+        return _steps(found, of)
+    why = {
+        "links": f"most records{of} do not join the one before; is the path that of the number before?",
+        "scope": f"but one number{of} stands for different records on different connections: set"
+        " FEED_SCOPE=connection, or auto",
+        "wrap": f"but it has the number {formatting.ranges([(number, number) for number in found.numbers])}{of}",
+    }
+    return f"{found.text}: {why[found.kind]}"
+
+
+def _mixed(found: Contradiction, of: str) -> str:
+    example = f" ({', '.join(map(formatting.number, found.numbers))})" if found.numbers else ""
+    if found.text:
         return (
-            f"{found.text}: but one number{of} stands for different records on different connections: set"
-            " FEED_SCOPE=connection, or auto"
+            f"its numbers{of} come again with other records{example}: set FEED_KEY if they are of several sequences,"
+            f" {_NO_RECORDS}"
         )
-    if found.kind == "wrap":
-        return f"{found.text}: but it has the number {found.numbers[0]:,}{of}"
-    return _steps(found, of)
+    return f"its numbers{of} are of several sequences{example}: set FEED_KEY to what tells these apart"
+
+
+_NO_RECORDS = "FEED_IGNORE if some of the messages are no records"
 
 
 def _steps(found: Contradiction, of: str) -> str:
@@ -70,6 +81,12 @@ def _unproved(client: ClientResult) -> Iterator[str]:
                 f"{shown}{of} were passed over faster than the feed's rate explains, and no client received any:"
                 " whether they were sent is not known; FEED_SCOPE=stream counts them as missing"
             )
+    if facts.silent_keys:
+        keys = formatting.names(str(key) for key in facts.silent_keys)
+        yield (
+            f"no record of {keys} came since it reconnected: whether the feed still has any, or was not asked for them,"
+            " is not known"
+        )
     if facts.unlinked:
         yield (
             f"{formatting.several(facts.unlinked, 'record')} in mid-connection named no number before: whether records"

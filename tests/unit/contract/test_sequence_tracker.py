@@ -328,3 +328,13 @@ def test_a_restart_in_mid_connection_at_another_number_is_told() -> None:
     """A fall far below the first number, to neither 0 nor 1, begins again elsewhere."""
     assert (1, 1) == ((far := heard([5_000_000, 5_000_001, 70, 71])).restarts, far.restarts_elsewhere)
     assert (1, 0) == ((first := heard([5_000_000, 5_000_001, 1, 2])).restarts, first.restarts_elsewhere)
+
+
+def test_repeats_may_come_between_new_records() -> None:
+    """Records from before a reconnect are repeated also after the first new one, but not much later."""
+    sequence = heard(range(10, 31))
+    sequence.reconnected()
+    for seq in (31, 25, 32, 26, 33, 33, *range(34, 31 + SPARE), 27, 31 + SPARE, 28):
+        sequence.accept(seq, seq)
+
+    assert (5, 3) == (sequence.duplicates, sequence.repeated)

@@ -22,6 +22,9 @@ LOOK_BACK, NEAR_LOOK_BACK = 4096, 64
 """Most earlier ranges that are searched for a number, after a reconnect and in mid-connection."""
 ENOUGH = 3
 """Fewest consecutive numbers with other records than before that show a new beginning in mid-connection."""
+ENOUGH_BLOCKS, SILENT = 4, 4
+"""A sequence with records in this many blocks is silent over a new connection if it has none in this many times as many
+blocks as there ever were without it before."""
 TAILS = 256
 """Most sequences that are told apart when several are mixed without a key."""
 NEAR = 16
@@ -50,6 +53,11 @@ class CourseFacts(NamedTuple):
     differing: int = 0
     example: tuple[int, ...] = ()
 
+    @property
+    def come_again(self) -> bool:
+        """Whether it is repeated numbers that show several sequences."""
+        return self.returns < FAR_RETURNS and self.differing > self.near_returns
+
     def are_mixed(self, messages: int) -> bool:
         """Return whether these are numbers of several sequences; ``messages`` is the number of all messages."""
         near = max(self.near_returns, self.differing)
@@ -62,12 +70,16 @@ class SequenceCourse:
     Attributes:
         numbers: the counts.
         jumps: the ranges that were passed over faster than the rate of the sequence explains, since the last restart.
+        blocks: how many blocks have records of it, and ``last_block`` the number of the last one.
+        longest_blocks: most blocks of one connection without any between two that have some.
     """
 
     def __init__(self, rules: SequenceRules, *, has_time: bool = False) -> None:
         """Begin with nothing received; ``has_time`` says that contents leave out the sender's time."""
         self.numbers = SequenceTracker(rules)
         self.jumps: list[Span] = []
+        self.blocks = self.last_block = self.longest_blocks = 0
+        self._has_new_connection = False
         self._rules, self._has_time = rules, has_time
         self._ranges: list[NumberRange] = []
         self._first_us: int | None = None
@@ -85,6 +97,7 @@ class SequenceCourse:
     def reconnected(self) -> None:
         """Record that the next number is received over a new connection."""
         self.numbers.reconnected()
+        self._has_new_connection = True
         self._tails.clear()
         self._latest = None
 
@@ -115,6 +128,26 @@ class SequenceCourse:
         if arrivals is not None:
             self._first_us = arrivals.first_us if self._first_us is None else self._first_us
             self._last_us = arrivals.last_us
+
+    def note_block(self, number: int) -> None:
+        """Note that the block with this number has records of the sequence; it may be noted several times."""
+        if number == self.last_block:
+            return
+        if self.blocks and not self._has_new_connection:
+            self.longest_blocks = max(self.longest_blocks, number - self.last_block - 1)
+        self.blocks, self.last_block, self._has_new_connection = self.blocks + 1, number, False
+
+    def is_silent(self, block: int, since: int) -> bool:
+        """Return whether a sequence that had records in many blocks has none over the present connection.
+
+        Args:
+            block: the number of the last block of all.
+            since: the number of the first block of the present connection.
+        """
+        absent = block - since + 1
+        return (
+            self.blocks >= ENOUGH_BLOCKS and self.last_block < since and absent >= SILENT * max(1, self.longest_blocks)
+        )
 
     def _look_at_fall(self, run: NumberRange, following: Sequence[NumberRange]) -> None:
         numbers = self.numbers

@@ -237,6 +237,7 @@ def _number_facts(
     return {
         **{name: _sum(sequences, name) for name in counted},
         "rules": log.external.rules,
+        "silent_keys": tuple(log.external.silent_keys()) if len(sequences) > 1 else (),
         "jumps": feed.jumps.get(log.client, {}),
         "unkeyed": sequences[None].messages if len(sequences) > 1 and None in sequences else 0,
         "contradictions": contradictions(log, union, gaps, is_divided=bool(feed.groups.divided)),

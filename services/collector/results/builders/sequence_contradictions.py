@@ -68,7 +68,7 @@ def _of_sequence(
     if rules.is_shared and numbers.restarts_by_connection:
         yield Contradiction("scope", key, (numbers.start or 0,), f"FEED_SCOPE={rules.scope}")
     if facts.are_mixed(numbers.messages + numbers.duplicates):
-        yield Contradiction("mixed", key, facts.example)
+        yield Contradiction("mixed", key, facts.example, "again" if facts.come_again else "")
     elif is_broken:
         if rules.first is not None or rules.previous is not None:
             text = f"FEED_FIRST={rules.first}" if rules.first is not None else f"FEED_PREVIOUS={rules.previous}"

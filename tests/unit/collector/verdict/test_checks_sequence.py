@@ -131,6 +131,34 @@ def test_mixed_sequences_ask_for_a_key() -> None:
     assert "client-1: its numbers are of several sequences (0, 90,000, 1): set FEED_KEY" in summary.headline
 
 
+def test_numbers_that_come_again_with_other_records_ask_for_a_key_or_fewer_records() -> None:
+    """A heartbeat with the number of the last record repeats that number with another record."""
+    beaten = [message(seq, 2 * seq + beat, text=f"{beat}") for seq in range(40) for beat in (0, 1)]
+    summary = judged(log("client-1", beaten))
+
+    assert "INVALID" == summary.verdict
+    assert "client-1: its numbers come again with other records (2, 2): set FEED_KEY if" in summary.headline
+
+
+def keyed(second: float, keys: str, count: int) -> list[ExternalMessage]:
+    """Return messages of several keys in turn."""
+    place = round(second * 1e6 / STEP_US)
+    return [
+        message(1 + seq, place + seq * len(keys) + at, key=key) for seq in range(count) for at, key in enumerate(keys)
+    ]
+
+
+def test_a_key_that_is_silent_after_a_reconnect_is_no_success() -> None:
+    """Where the numbers of the other channel continue, the silent one still keeps the run from passing."""
+    first, second = keyed(0, "ab", 100), [message(101 + seq, 310 + seq, key="a") for seq in range(200)]
+    told = judged(over_connections(first, second))
+
+    assert ("INVALID", 0) == (told.verdict, told.totals.missing)
+    assert told.headline.startswith("client-1: no record of b came since it reconnected")
+    again = [message(101 + seq, 310 + 2 * seq + at, key=key) for seq in range(100) for at, key in enumerate("ab")]
+    assert "PASS" == judged(over_connections(first, again)).verdict
+
+
 def test_a_restart_elsewhere_over_a_new_connection_leaves_completeness_open() -> None:
     """Numbers that fall, or rise beyond all reason, with a new connection do not show what was sent in between."""
     for first in (600_000, 28_000_000):
