@@ -100,6 +100,8 @@ class ExternalClientFacts:
         gaps: the number of gaps between messages that cover ranges or name the number before; None for other feeds.
         jumps: the numbers of each sequence that were passed over faster than its rate explains, and that no client
             received: not known to exist.
+        uncertain_beginnings: the numbers before the first one of each sequence, of a client that seems to be numbered
+            for itself, if the sequence began with a lower one at another client.
         restarts_elsewhere: how often a sequence began again in mid-connection at another number than before.
         unlinked: messages in mid-connection that name no number before, of a feed whose messages name it.
         doubtful_wraps: recognised wraps that do not show whether the counter has a 0.
@@ -122,6 +124,7 @@ class ExternalClientFacts:
     rules: SequenceRules = PLAIN
     gaps: int | None = None
     jumps: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    uncertain_beginnings: Mapping[str | None, RangeSet] = field(default_factory=dict)
     restarts_elsewhere: int = 0
     unlinked: int = 0
     doubtful_wraps: int = 0

@@ -81,6 +81,13 @@ def _unproved(client: ClientResult) -> Iterator[str]:
                 f"{shown}{of} were passed over faster than the feed's rate explains, and no client received any:"
                 " whether they were sent is not known; FEED_SCOPE=stream counts them as missing"
             )
+    for key, numbers in facts.uncertain_beginnings.items():
+        if numbers:
+            of = "" if key is None else f" of {key}"
+            yield (
+                f"its connection seems to be numbered for itself, and {formatting.ranges(numbers)}{of} did not come:"
+                " whether they were sent is not known; FEED_SCOPE=connection counts them as missing"
+            )
     if facts.silent_keys:
         keys = formatting.names(str(key) for key in facts.silent_keys)
         yield (

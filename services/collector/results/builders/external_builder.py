@@ -239,9 +239,23 @@ def _number_facts(
         "rules": log.external.rules,
         "silent_keys": tuple(log.external.silent_keys()) if len(sequences) > 1 else (),
         "jumps": feed.jumps.get(log.client, {}),
+        "uncertain_beginnings": _uncertain_beginnings(feed, log),
         "unkeyed": sequences[None].messages if len(sequences) > 1 and None in sequences else 0,
         "contradictions": contradictions(log, union, gaps, is_divided=bool(feed.groups.divided)),
     }
+
+
+def _uncertain_beginnings(feed: _FeedEvidence, log: LogEvidence) -> dict[SequenceName, RangeSet]:
+    """Return the numbers before the first ones of a client that seems to have been numbered for itself."""
+    rules = log.external.rules
+    if rules.scope != "auto" or log.client not in feed.groups.own:
+        return {}
+    found = {}
+    for key, numbers in log.external.sequences().items():
+        if not numbers.restarts:
+            _, begin = lost_beginnings(numbers, feed.lowest.get(key), rules, is_own=True)
+            found[key] = RangeSet(begin)
+    return found
 
 
 def _sum(sequences: Mapping[SequenceName, SequenceTracker], name: str) -> int:
@@ -253,9 +267,9 @@ def _absent(
 ) -> tuple[dict[SequenceName, RangeSet], dict[SequenceName, list[Span]]]:
     """Return the absent numbers of each sequence: since it began for the last time, and whenever it began again."""
     rules, jumps, before = log.external.rules, feed.jumps.get(log.client, {}), log.external.gaps_before()
-    is_own = rules.scope == "connection" or log.client in feed.groups.own
     absent = {}
     for key, numbers in log.external.sequences().items():
+        is_own = rules.scope == "connection"
         earlier, begin = lost_beginnings(numbers, feed.lowest.get(key), rules, is_own=is_own)
         if earlier:
             before[key] = [*before.get(key, ()), *earlier]

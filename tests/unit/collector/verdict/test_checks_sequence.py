@@ -15,6 +15,7 @@ from services.contract.blocklog import ExternalMessage
 from services.contract.sequence_rules import PLAIN, SequenceRules
 from services.contract.summary import Summary
 from tests.builders.external_runs import STEP_US, books, heard, log, message
+from tests.builders.external_streams import client, own, without
 from tests.builders.runs import START_US
 
 LINKS, RANGES = SequenceRules(previous="$.p"), SequenceRules(first="$.U")
@@ -197,6 +198,16 @@ def test_the_scope_of_a_connection_is_not_compared() -> None:
         told.totals.duplicates,
     )
     assert "the feed's numbers begin again with each connection" in told.headline
+
+
+def test_a_connection_that_lacks_its_first_records_is_no_success() -> None:
+    """A client whose own numbers begin at 4 may have lost three; with the scope of a connection it has."""
+    whole, cut = own(0, 100), without(own(500_000, 100), 0, 1, 2)
+    for scope, expected in (("auto", ("INVALID", 0)), ("connection", ("FAIL", 3))):
+        rules = SequenceRules(scope=scope)  # type: ignore[arg-type]
+        told = judged(*(client(name, each, rules=rules) for name, each in (("client-1", whole), ("client-2", cut))))
+
+        assert expected == (told.verdict, told.totals.missing), told.reasons
 
 
 def test_a_reconnect_without_records_leaves_completeness_open() -> None:
