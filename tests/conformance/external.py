@@ -121,16 +121,16 @@ def feed_restarted() -> Files:
 def feed_of_ranges() -> Files:
     """Each message covers the numbers from `first_seq` to its own: nothing is missing, although the numbers leap."""
     beside = {12: {"first_seq": 10}, 13: {"first_seq": 13}, 20: {"first_seq": 14}, 21: {"first_seq": 19}}
-    first, second = ((12, 13), {"missing": []}), ((20, 21), {"missing": []})
-    return _log("client-1", first, second, rules=SequenceRules(first="$.from"), beside=beside)
+    rules = SequenceRules(first="$.from")
+    return _log("client-1", ((12, 13), {"missing": []}), ((20, 21), {"missing": []}), rules=rules, beside=beside)
 
 
 def feed_gap_in_links() -> Files:
     """Each message names the number of the one before in `prev_seq`; one of them names a number that never came."""
     links = {7: -1, 12: 7, 20: 15, 21: 20}
     beside = {seq: {"prev_seq": previous} for seq, previous in links.items()}
-    first, second = ((7, 12), {"missing": []}), ((20, 21), {"missing": [(13, 15)]})
-    return _log("client-1", first, second, rules=SequenceRules(previous="$.before"), beside=beside)
+    rules = SequenceRules(previous="$.before")
+    return _log("client-1", ((7, 12), {"missing": []}), ((20, 21), {"missing": [(13, 15)]}), rules=rules, beside=beside)
 
 
 def feed_not_by_one() -> Files:
