@@ -159,9 +159,9 @@ class ExternalEvidence:
     def gaps_before(self) -> dict[SequenceName, list[Span]]:
         """Return the ranges that were missing each time a sequence began again, by key."""
         found: dict[SequenceName, list[Span]] = {}
-        for key, numbers in self.sequences().items():
-            pairs = zip(numbers.gaps, self._unreadable_before.get(key, ()), strict=False)
-            if spans := [span for gaps, unreadable in pairs for span in gaps - unreadable]:
+        for key, course in self.courses().items():
+            turns = zip(course.numbers.gaps, self._unreadable_before.get(key, ()), course.earlier_jumps, strict=False)
+            if spans := [span for gaps, unreadable, jumps in turns for span in gaps - unreadable - jumps]:
                 found[key] = spans
         return found
 

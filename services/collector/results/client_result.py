@@ -98,8 +98,8 @@ class ExternalClientFacts:
         restarts_by_connection: how often a sequence began again with a new connection.
         rules: how the numbers are read.
         gaps: the number of gaps between messages that cover ranges or name the number before; None for other feeds.
-        jumps: the numbers of each sequence that were passed over faster than its rate explains, and that no client
-            received: not known to exist.
+        jumps: the numbers of each sequence that were passed over faster than its rate explains, and that the
+            clients did not receive either: not known to exist.
         uncertain_beginnings: the numbers before the first one of each sequence, of a client that seems to be numbered
             for itself, if the sequence began with a lower one at another client.
         restarts_elsewhere: how often a sequence began again in mid-connection at another number than before.

@@ -78,8 +78,8 @@ def _unproved(client: ClientResult) -> Iterator[str]:
             of = "" if key is None else f" of {key}"
             shown = formatting.ranges(jumps)
             yield (
-                f"{shown}{of} were passed over faster than the feed's rate explains, and no client received any:"
-                " whether they were sent is not known; FEED_SCOPE=stream counts them as missing"
+                f"{shown}{of} were passed over faster than the feed's rate explains, and the clients did not receive"
+                " most of them: whether they were sent is not known; FEED_SCOPE=stream counts them as missing"
             )
     for key, numbers in facts.uncertain_beginnings.items():
         if numbers:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from services.collector.evidence.numbers.arrival_times import ArrivalTimesOfBlock
 from services.collector.evidence.numbers.number_ranges import NumberRange
+from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
 from services.contract.sequence_rules import SequenceRules
 from services.contract.sequence_tracker import FIRSTS, SPARE, SequenceTracker
@@ -70,6 +71,7 @@ class SequenceCourse:
     Attributes:
         numbers: the counts.
         jumps: the ranges that were passed over faster than the rate of the sequence explains, since the last restart.
+        earlier_jumps: those before each restart or wrap, as many sets as the tracker has of gaps.
         blocks: how many blocks have records of it, and ``last_block`` the number of the last one.
         longest_blocks: most blocks of one connection without any between two that have some.
     """
@@ -78,6 +80,7 @@ class SequenceCourse:
         """Begin with nothing received; ``has_time`` says that contents leave out the sender's time."""
         self.numbers = SequenceTracker(rules)
         self.jumps: list[Span] = []
+        self.earlier_jumps: list[RangeSet] = []
         self.blocks = self.last_block = self.longest_blocks = 0
         self._has_new_connection = False
         self._rules, self._has_time = rules, has_time
@@ -110,7 +113,7 @@ class SequenceCourse:
             arrivals: of the records of the block, None if they are not known.
         """
         numbers = self.numbers
-        before = numbers.restarts + numbers.wraps
+        turns = len(numbers.gaps)
         if numbers.held and run.number <= numbers.last and run.link != numbers.last:
             self._look_at_fall(run, following)
         elif numbers.held and run.first > numbers.last + 1 and not self._explains(run.first - numbers.last, arrivals):
@@ -120,9 +123,10 @@ class SequenceCourse:
             numbers.accept_run(run.first, run.last, run.digest)
         else:
             numbers.accept_ranges(run.first, run.ends, run.digest, run.link)
-        if numbers.restarts + numbers.wraps > before:
+        for _ in range(len(numbers.gaps) - turns):
             # Numbers before it do not stand for the same records any more.
             self._ranges.clear()
+            self.earlier_jumps.append(RangeSet(self.jumps))
             self.jumps, self._first_us = [], None
         self._ranges.append(run)
         if arrivals is not None:
@@ -176,8 +180,10 @@ class SequenceCourse:
         pairs = list(self._pairs(following, LOOK_BACK))
         is_first = run.number in FIRSTS or run.number == numbers.start
         if not pairs:
-            # The tracker decides by the number alone where no record is known under it.
-            return run.number in numbers.held and is_first
+            # The tracker decides by the number alone where no record is known under it. In a gap a record may be late,
+            # but not in one that may not be a gap.
+            is_in_jump = any(first <= run.number <= last for first, last in self.jumps)
+            return is_in_jump or (run.number in numbers.held and is_first)
         same = sum(one == other for _, one, other in pairs)
         may_repeat = self._rules.repeats == "reconnect"
         if 2 * same <= len(pairs):

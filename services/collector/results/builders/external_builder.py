@@ -108,7 +108,11 @@ class _FeedEvidence:
 
 
 def _jumps(evidence: RunEvidence, names: Iterable[str]) -> dict[str, dict[SequenceName, RangeSet]]:
-    """Return by client and sequence the jumps over numbers that no client received."""
+    """Return by client and sequence the jumps over numbers that the clients did not receive either.
+
+    Clients that received the stream in between hold most of these numbers. A few of them may be those of a connection
+    that is numbered from elsewhere.
+    """
     jumps = {
         name: {key: course.jumps for key, course in evidence.logs[name].external.courses().items() if course.jumps}
         for name in names
@@ -118,9 +122,16 @@ def _jumps(evidence: RunEvidence, names: Iterable[str]) -> dict[str, dict[Sequen
         for key, spans in of_client.items():
             sequences = [evidence.logs[other].external.sequences().get(key) for other in names]
             held = [numbers.held for numbers in sequences if numbers is not None]
-            apart = [span for span in spans if not any(numbers.within(*span) for numbers in held)]
+            apart = [span for span in spans if 2 * _union_within(held, span).count < span[1] - span[0] + 1]
             found.setdefault(name, {})[key] = RangeSet(apart)
     return found
+
+
+def _union_within(sets: Iterable[RangeSet], span: Span) -> RangeSet:
+    union = RangeSet()
+    for numbers in sets:
+        union = union | numbers.within(*span)
+    return union
 
 
 def _groups(evidence: RunEvidence, names: Sequence[str], uncertain: Collection[SequenceName]) -> Groups:
@@ -238,11 +249,21 @@ def _number_facts(
         **{name: _sum(sequences, name) for name in counted},
         "rules": log.external.rules,
         "silent_keys": tuple(log.external.silent_keys()) if len(sequences) > 1 else (),
-        "jumps": feed.jumps.get(log.client, {}),
+        "jumps": _all_jumps(log, feed.jumps.get(log.client, {})),
         "uncertain_beginnings": _uncertain_beginnings(feed, log),
         "unkeyed": sequences[None].messages if len(sequences) > 1 and None in sequences else 0,
         "contradictions": contradictions(log, union, gaps, is_divided=bool(feed.groups.divided)),
     }
+
+
+def _all_jumps(log: LogEvidence, jumps: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:
+    """Return the jumps of each sequence together with those before it began again."""
+    found = dict(jumps)
+    for key, course in log.external.courses().items():
+        for earlier in course.earlier_jumps:
+            if earlier:
+                found[key] = found.get(key, RangeSet()) | earlier
+    return found
 
 
 def _uncertain_beginnings(feed: _FeedEvidence, log: LogEvidence) -> dict[SequenceName, RangeSet]:
