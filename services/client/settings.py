@@ -97,7 +97,9 @@ def _refuse_long_lines(sizes: tuple[int, ...], size: int, feed: FeedSettings | N
     if feed is None:
         longest, names = longest_line(max(sizes), size, wire.MAX_RECORD), "BLOCK_SIZES or BLOCK_BYTES"
     else:
-        beside = block_text.BESIDE_RECORD + (block_text.BESIDE_KEY if feed.reading.key else 0)
+        links = [path for path in (feed.reading.first, feed.reading.previous) if path is not None]
+        beside = block_text.BESIDE_RECORD + len(links) * block_text.BESIDE_LINK
+        beside += block_text.BESIDE_KEY if feed.reading.key else 0
         longest = longest_line(max(sizes), size, block_text.longest_record(feed.reach.max_bytes), beside)
         names = "BLOCK_SIZES, BLOCK_BYTES or FEED_MAX_BYTES"
     if longest > MAX_LINE:

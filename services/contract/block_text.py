@@ -11,8 +11,9 @@ import msgspec
 from services.contract.blocklog import Message, OwnMessage
 from services.contract.scalars import digest, digest_text
 
-BESIDE_RECORD, BESIDE_KEY = 220, 730
-"""Most bytes for a message of an external feed in addition to its record and key, and for the key."""
+BESIDE_RECORD, BESIDE_KEY, BESIDE_LINK = 220, 730, 36
+"""Most bytes for a message of an external feed in addition to its record and what follows here, for its key, and for
+the first number of its range or the number before it, each."""
 
 
 def longest_line(count: int, size: int, record: int, beside: int = 212) -> int:

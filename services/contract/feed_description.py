@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from services.contract.scalars import Positive
+from services.contract.sequence_rules import SequenceRules
 
 
 class FeedDescription(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +24,7 @@ class FeedDescription(msgspec.Struct, frozen=True, kw_only=True):
         encoding: the encodings of a frame, in the order in which they are undone, separated by commas.
         split: what delimits the messages in frames, with escapes.
         message_list: ``record`` if a message that is a list is one record.
+        sequence: how its numbers are read.
     """
 
     url: str
@@ -38,3 +40,4 @@ class FeedDescription(msgspec.Struct, frozen=True, kw_only=True):
     encoding: str | msgspec.UnsetType = msgspec.UNSET
     split: str | msgspec.UnsetType = msgspec.UNSET
     message_list: Literal["record"] | msgspec.UnsetType = msgspec.UNSET
+    sequence: SequenceRules | msgspec.UnsetType = msgspec.UNSET

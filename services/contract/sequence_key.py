@@ -21,6 +21,19 @@ def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace(SEPARATOR, "\\" + SEPARATOR)
 
 
+def values_in(key: str) -> list[str | None]:
+    """Return the values that `joined` has made into a key, None for a value that is not there.
+
+    A key that it has not made, which may be one of a single value, is its only value.
+    """
+    values: list[str | None] = []
+    for match in _VALUE.finditer(key):
+        values.append(None if match[1] == NOTHING else re.sub(r"\\(.)", r"\1", match[1], flags=re.DOTALL))
+        if match[0] == match[1]:
+            break
+    return values if joined(values) == key else [key]
+
+
 def unfound_paths(text: str, keys: Collection[str | None]) -> list[str]:
     """Return the paths of a key at which no record has a value.
 

@@ -122,6 +122,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     ``without_key`` and ``without_time``, only of feeds with such a path, count messages that lack it; ``ignored`` and
     ``pings``, only of external feeds, count messages that are no records.
     ``catch_up`` is the number of messages that were due before their client first tried to take part in the run.
+    ``gaps`` is only of feeds whose messages cover ranges of numbers or name the number before: each gap hides at least
+    one message. ``repeated``, only with `FEED_REPEATS`, is the number of messages received again after a reconnect.
     """
 
     expected: int | None = 0
@@ -142,6 +144,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     ignored: int | msgspec.UnsetType = msgspec.UNSET
     pings: int | msgspec.UnsetType = msgspec.UNSET
     catch_up: int | None = None
+    gaps: int | msgspec.UnsetType = msgspec.UNSET
+    repeated: int | msgspec.UnsetType = msgspec.UNSET
     duration_ns: int | None = None
     messages_per_second: float | None = None
     bytes_per_second: float | None = None
@@ -177,6 +181,8 @@ class ClientSummary(msgspec.Struct, frozen=True, kw_only=True):
     ignored: int | msgspec.UnsetType = msgspec.UNSET
     pings: int | msgspec.UnsetType = msgspec.UNSET
     catch_up: int | None = None
+    gaps: int | msgspec.UnsetType = msgspec.UNSET
+    repeated: int | msgspec.UnsetType = msgspec.UNSET
     latency_ns: Quantiles
     # Summaries of collectors that did not know catch-up lack it, and are still shown.
     catch_up_ns: Quantiles = Quantiles()

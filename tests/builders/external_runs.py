@@ -14,6 +14,7 @@ from services.collector.scan import Source
 from services.contract import block_text, blocklog
 from services.contract.feed_description import FeedDescription
 from services.contract.scalars import utc_text
+from services.contract.sequence_rules import SequenceRules
 from tests.builders.runs import RUN, START_US, Writer
 
 STEP_US = 10_000
@@ -21,13 +22,22 @@ UNTIL_US = START_US + 10_000_000
 
 
 def message(
-    seq: int | None, place: int, *, key: str | None = None, late_ns: int | None = 1_000_000, unreadable: bool = False
+    seq: int | None,
+    place: int,
+    *,
+    key: str | None = None,
+    late_ns: int | None = 1_000_000,
+    unreadable: bool = False,
+    first: int | None = None,
+    previous: int | None = None,
+    text: str | None = None,
 ) -> blocklog.ExternalMessage:
     """Return the message at a position, received ten milliseconds after the one before."""
-    record = msgspec.Raw(msgspec.json.encode({"seq": seq, "key": key, "text": f"record {seq}"}))
+    content = f"record {seq}" if text is None else text
+    record = msgspec.Raw(msgspec.json.encode({"seq": seq, "key": key, "text": content}))
     return blocklog.ExternalMessage(
         None if seq is None or unreadable else seq, utc_text(START_US + place * STEP_US),
-        late_ns, None, record, key, "text" if unreadable else None,
+        late_ns, None, record, key, "text" if unreadable else None, first, previous,
     )  # fmt: skip
 
 
@@ -66,6 +76,8 @@ def log(
     session: int = 1,
     course: Sequence[Happened | Iterable[blocklog.ExternalMessage]] | None = None,
     time: str | None = None,
+    key: str | None = None,
+    rules: SequenceRules | None = None,
     feed: Mapping[str, Any] = MappingProxyType({}),
     counts: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[Source, list[bytes]]:
@@ -81,7 +93,8 @@ def log(
             run=RUN, client=client, session=session, segment=1, instance="i", fence=0, block_size=size, fsync="block",
             after=0, boot="b", host="h", software="s", opened_at=utc_text(START_US),
             external=FeedDescription(
-                url="ws://feed", seq=seq, time=time, silence_s=silence_s, clients=clients, **feed
+                url="ws://feed", seq=seq, time=time, silence_s=silence_s, clients=clients,
+                sequence=rules or msgspec.UNSET, **{"key": key, **feed}
             ),
             until=utc_text(until_us) if until_us else None,
         )

@@ -88,7 +88,9 @@ def _named(made: Summary) -> Iterator[str]:
         causes = [name for name in Causes.__struct_fields__ if getattr(client.missing_by_cause, name)]
         spans = ", ".join(f"{first}–{last}" if first != last else f"{first}" for first, last in client.missing_ranges)
         if spans:
-            yield f"{client.client} misses {spans}: {', '.join(f'`{cause}`' for cause in causes)}"
+            # How many messages a gap between ranges or links hides is not known, and so neither are their causes.
+            named = ", ".join(f"`{cause}`" for cause in causes) or "a number of messages that is not known"
+            yield f"{client.client} misses {spans}: {named}"
         for what in ("duplicates", "reordered", "residual"):
             if count := getattr(client, what):
                 yield f"{client.client}: {what} {count}"

@@ -10,113 +10,19 @@ import ssl
 import subprocess
 import time
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from services.contract.blocklog import ExternalMessage
-from services.contract.summary import Summary, decode
-from tests.integration.processes import Process
-from tests.poll import poll_until
-from tests.readers import Volumes
+from tests.integration.judged_feeds import Case, judged, numbered, sends
 from tests.repo.markdown import plain, rows, sections
 from tests.repo.repository import text
-from tests.unit.client.external.fakes import Script, external_server
+from tests.unit.client.external.fakes import Script
 
 DOCUMENT = rows(sections(text("docs/guides/external-feeds.md"))["When a feed is awkward"])
 """Rows of the document: the faulty feed, the one line that the client logs, and verdict and text of the summary."""
-
-
-def sends(*frames: Any, then_goes: bool = False) -> Script:
-    """Return a script that sends these messages, other types as JSON, and then waits or closes the connection."""
-
-    async def script(connection: ServerConnection) -> None:
-        for frame in frames:
-            await connection.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
-        if not then_goes:
-            await connection.wait_closed()
-
-    return script
-
-
-def numbered(*seqs: Any, **more: Any) -> list[dict[str, Any]]:
-    """Return records with these numbers."""
-    return [{"seq": seq, **more} for seq in seqs]
-
-
-class Case(NamedTuple):
-    """A server's script per connection, the number of messages to log, and the expected log lines.
-
-    ``final_line`` is part of a line that every client logs before it is stopped.
-    """
-
-    scripts: tuple[Script, ...]
-    logged: int
-    settings: Mapping[str, object] = MappingProxyType({})
-    final_line: str = '"listening"'
-
-
-class Judged(NamedTuple):
-    """Log lines and blocks of the clients, and the summary."""
-
-    log_lines: list[dict[str, Any]]
-    messages: list[ExternalMessage]
-    summary: Summary
-
-    @property
-    def warnings(self) -> list[str]:
-        """The reason of every warning."""
-        return [line["why"] for line in self.log_lines if line["level"] == "WARNING"]
-
-    def answer(self, name: str) -> tuple[bool | None, str]:
-        """Return the result and the detail of a check."""
-        check = next(check for check in self.summary.checks if check.name == name)
-        return check.ok, check.detail
-
-    @property
-    def summary_text(self) -> str:
-        """Return all sentences of the summary."""
-        return " | ".join([self.summary.headline, *(check.detail for check in self.summary.checks)])
-
-
-async def judged(case: Case, folder: Path, clients: int = 1, **served: Any) -> Judged:
-    """Have a feed judged; with several clients each plays the first script."""
-    async with external_server(*case.scripts, **served) as url:
-        return await asyncio.to_thread(_judged, url, case, folder, clients)
-
-
-def _judged(url: str, case: Case, folder: Path, clients: int) -> Judged:
-    given = {
-        "SERVER_URL": url, "FEED_SEQ": "$.seq", "FEED_SECONDS": 0, "BLOCK_SECONDS": 0.1, "VOLUMES": folder,
-        # A few records are not enough to derive a limit for silence.
-        "FEED_SILENCE": 30,
-    }  # fmt: skip
-    names, volumes = [f"client-{number}" for number in range(1, clients + 1)], Volumes(folder)
-    started = [Process("services.client", CLIENT_ID=name, **{**given, **case.settings}) for name in names]
-    try:
-        for one in started:
-            one.wait_for_line(case.final_line)
-
-        def all_logged() -> bool:
-            return all(sum(block.count for block in volumes.external_blocks(name)) >= case.logged for name in names)
-
-        poll_until(all_logged, f"{case.logged} messages are logged; output: {started[0].text}", 20)
-        codes = [one.stop() for one in started]
-        assert [0] * clients == codes, started[0].text
-    finally:
-        for one in started:
-            one.close()
-    with Process("services.collector", "verify", "--json", str(folder)) as audit:
-        audit.wait()
-        summary = decode(audit.lines[-1].encode())
-    log_lines = [json.loads(line) for one in started for line in one.lines]
-    return Judged(
-        log_lines, [message for block in volumes.external_blocks("client-1") for message in block.messages], summary
-    )
 
 
 def _gzipped(value: object) -> bytes:
@@ -152,6 +58,28 @@ AWKWARD: dict[str, Case] = {
     ),
     "a time that is found in no record": Case((sends(*numbered(1, 2, 3, ts=1)),), 3, {"FEED_TIME": "$.time"}),
     "compressed frames without FEED_ENCODING": Case((sends(*map(_gzipped, numbered(1, 2, 3))),), 3),
+    "numbers that rise by more than one": Case((sends(*numbered(*range(10, 200, 10))),), 19),
+    "two sequences without a key": Case(
+        (sends(*({"seq": seq + of, "of": of} for seq in range(20) for of in (0, 9000))),), 40
+    ),
+    "a key of which a part is nowhere": Case(
+        (sends(*({"seq": seq, "of": key} for seq in range(1, 11) for key in "ab")),), 20, {"FEED_KEY": "$.of,$.off"}
+    ),
+    "records that name the number before": Case(
+        (sends(*({"seq": seq, "of": of} for of, seq in ((-1, 10), (10, 12), (20, 25), (25, 25)))),),
+        4,
+        {"FEED_PREVIOUS": "$.of"},
+    ),
+    "records that cover ranges of numbers": Case(
+        (sends(*({"seq": seq, "from": first} for first, seq in ((10, 12), (13, 20), (18, 25)))),),
+        3,
+        {"FEED_FIRST": "$.from"},
+    ),
+    "records again after a reconnect": Case(
+        (sends(*numbered(*range(100, 150)), then_goes=True), sends(*numbered(*range(130, 170)))),
+        90,
+        {"FEED_REPEATS": "reconnect"},
+    ),
     "silence": Case((sends(),), 0),
     "no numbers at all": Case((sends("tick", "tock"),), 2, {"FEED_SEQ": "", "FEED": "foreign"}),
 }
@@ -326,7 +254,7 @@ async def test_a_frame_that_decompresses_to_too_much_is_one_unreadable_record(tm
     frames = [_gzipped({"seq": 1}), bomb, _gzipped({"seq": 3})]
     found = await judged(Case((sends(*frames),), 3, {"FEED_ENCODING": "gzip", "FEED_MAX_BYTES": 2**20}), tmp_path)
 
-    assert ["longer than FEED_MAX_BYTES=1048576 when it is decompressed"] == found.troubles
+    assert ["longer than FEED_MAX_BYTES=1048576 when it is decompressed"] == found.warnings
     assert ("INVALID", 0, 1) == (found.summary.verdict, found.summary.totals.missing, found.summary.totals.unreadable)
     assert base64.b64encode(bomb) in bytes(found.messages[1].record)
 

@@ -16,8 +16,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from tests.integration.judged_feeds import Case, judged, numbered, sends
 from tests.integration.processes import Process
-from tests.integration.test_awkward_feeds import Case, judged, numbered, sends
 from tests.unit.client.external.fakes import external_server
 
 PATIENCE_SECONDS = 1.0
@@ -74,7 +74,7 @@ async def test_a_client_sends_heartbeats(tmp_path: Path, heartbeat: str, seconds
     found = await judged(Case((plays,), 30, settings), tmp_path)
 
     assert ("PASS", 30, 0) == (found.summary.verdict, found.summary.totals.received, found.summary.totals.missing)
-    assert [] == found.troubles
+    assert [] == found.warnings
     assert len(came) >= 5
 
 
@@ -106,7 +106,7 @@ async def test_a_greeting_waits_for_its_acknowledgement(tmp_path: Path) -> None:
     """A subscription that must follow an acknowledgement is sent after it, with what it said."""
     found = await judged(Case((graphql,), 20, GRAPHQL), tmp_path, subprotocols=["graphql-transport-ws"])
 
-    assert ("PASS", 20, []) == (found.summary.verdict, found.summary.totals.received, found.troubles)
+    assert ("PASS", 20, []) == (found.summary.verdict, found.summary.totals.received, found.warnings)
 
 
 async def test_a_greeting_that_is_never_answered_is_named(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ async def test_a_greeting_that_is_never_answered_is_named(tmp_path: Path) -> Non
     why = "the greeting is unanswered: nothing matched /connection_ack/ within 0.4 s"
     found = await judged(Case((sends(),), 0, hello, said=why), tmp_path)
 
-    assert why in found.troubles
+    assert why in found.warnings
     assert "INVALID" == found.summary.verdict
     assert (
         f"nothing was measured: no client logged a message; client-1: last close 1002 {why}" in found.summary.headline
@@ -142,7 +142,7 @@ async def test_headers_cookie_origin_and_tokens_are_sent(tmp_path: Path) -> None
     case = Case((sends(*numbered(1, 2, 3)),), 3, settings)
     found = await judged(case, tmp_path / "v", process_request=check, subprotocols=["real"])
 
-    assert ("PASS", 3, []) == (found.summary.verdict, found.summary.totals.received, found.troubles)
+    assert ("PASS", 3, []) == (found.summary.verdict, found.summary.totals.received, found.warnings)
 
 
 async def test_a_refusal_that_repeats_secrets_is_shown_without_them(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from msgspec import inspect
 from services.collector.verdict.checks import CHECKS, EXTERNAL_CHECKS, FAILING, INVALIDATING
 from services.contract import blocklog, ledger, summary, timeline, wire
 from services.contract.feed_description import FeedDescription
+from services.contract.sequence_rules import SequenceRules
 from tests.repo.markdown import plain, prose, rows, section_of
 from tests.repo.repository import documents, relative, text
 
@@ -39,6 +40,7 @@ DESCRIBED = [
     *(("docs/formats/wire.md", frame.__struct_config__.tag, frame) for frame in FRAMES),
     *(("docs/formats/block-log.md", kind.__struct_config__.tag, kind) for kind in blocklog.OwnLine.__args__),
     ("docs/formats/block-log-external.md", "external", FeedDescription),
+    ("docs/formats/block-log-external.md", "sequence", SequenceRules),
     ("docs/formats/block-log-external.md", "block", blocklog.ExternalBlock),
     ("docs/formats/block-log-external.md", "messages", blocklog.ExternalMessage),
     ("docs/formats/block-log-external.md", "connection", blocklog.ConnectionLine),

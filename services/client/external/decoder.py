@@ -18,7 +18,7 @@ import msgspec
 from services.client.external import lenient_json
 from services.client.external.frame_encoding import probable_encoding
 from services.client.external.record_key import key_of
-from services.client.external.record_values import epoch_ns, sequence_number, why_no_time
+from services.client.external.record_values import epoch_ns, linked_number, sequence_number, why_no_time
 from services.contract.block_text import longest_record
 from services.contract.blocklog import Form
 from services.contract.json_path import ABSENT, JsonPath
@@ -51,6 +51,8 @@ class DecodedRecord(NamedTuple):
         key: key of its sequence, None without one.
         sent_ns: the sender's time, epoch nanoseconds, None without one.
         remark: why the number cannot be used, or how the record is unusual; None for a usual record.
+        first_seq: the first number that the record covers, None if it covers its own alone.
+        prev_seq: the number that it names as its predecessor's, -1 for a negative one; None without one.
     """
 
     record: bytes
@@ -59,6 +61,8 @@ class DecodedRecord(NamedTuple):
     key: str | None = None
     sent_ns: int | None = None
     remark: str | None = None
+    first_seq: int | None = None
+    prev_seq: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class RecordPaths:
     """Where the values are in a message, which is a record, or a list of records, or contains such a list.
 
     Attributes:
-        seq, time: paths of number and time, None for a feed without such a value.
+        seq, first, previous, time: paths of these values, None for a feed without such a value.
         unit: unit of the time, None to derive it from the size of the number.
         key: paths of the values that together are the key, none for a feed without keys.
         records: path of the list of records in a message, None when the message itself is a record or a list of them.
@@ -75,6 +79,8 @@ class RecordPaths:
     """
 
     seq: JsonPath | None = None
+    first: JsonPath | None = None
+    previous: JsonPath | None = None
     time: JsonPath | None = None
     unit: str | None = None
     key: tuple[JsonPath, ...] = ()
@@ -171,10 +177,20 @@ class RecordPaths:
             if sent_ns is None and remark is None:
                 remark = _nothing_at(path) if found is ABSENT else why_no_time(found, path.text)
         if is_json and not _is_deep(value, text):
-            return DecodedRecord(_on_one_line(text), None, seq, key, sent_ns, remark)
-        record = opaque(text, binary=binary)
-        remark = remark or ("not strict JSON" if self.wants_json else None)
-        return DecodedRecord(record.record, record.form, seq, key, sent_ns, remark)
+            record = DecodedRecord(_on_one_line(text), None, seq, key, sent_ns, remark)
+        else:
+            shown = opaque(text, binary=binary)
+            remark = remark or ("not strict JSON" if self.wants_json else None)
+            record = DecodedRecord(shown.record, shown.form, seq, key, sent_ns, remark)
+        return record if self.first is None and self.previous is None else self._linked(record, value, message)
+
+    def _linked(self, record: DecodedRecord, value: Any, message: Any) -> DecodedRecord:
+        """Return a record with the first number of its range, and the number of the record before."""
+        first, previous = (
+            None if path is None else linked_number(path.find(message if path.is_of_message else value))
+            for path in (self.first, self.previous)
+        )
+        return record._replace(first_seq=first, prev_seq=previous)
 
     def _key(self, value: Any, message: Any) -> tuple[str | None, str | None]:
         """Return the key of a record, and a remark if a part of it is not there."""
@@ -289,8 +305,10 @@ class ExternalBatch:
         seq = b"null" if record.seq is None else _number(record.seq)
         key = b"" if record.key is None else b'"key":%b,' % msgspec.json.encode(record.key)
         form = b"" if record.form is None else b'"form":"%b",' % record.form.encode()
-        return b'{"seq":%b,"received_at":"%b","latency_ns":%b,"transit_ns":null,%b%b"record":%b},' % (
-            seq, received_at, latency, key, form, record.record,
+        first = b"" if record.first_seq is None else b'"first_seq":%b,' % _number(record.first_seq)
+        link = b"" if record.prev_seq is None else b'"prev_seq":%b,' % _number(record.prev_seq)
+        return b'{"seq":%b,"received_at":"%b","latency_ns":%b,"transit_ns":null,%b%b%b%b"record":%b},' % (
+            seq, received_at, latency, key, form, first, link, record.record,
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import math
 import re
 from typing import Any
 
+from services.contract.json_path import ABSENT
 from services.contract.scalars import MAX_INTEGER, utc_us
 
 UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
@@ -124,6 +125,17 @@ def sequence_number(value: Any, where: str) -> tuple[int | None, str | None]:
     if not 0 <= value <= MAX_NUMBER:
         return None, f"{text_of(value)[:_MAX_SHOWN_LENGTH]} at {where} is no number from 0 to 2^64 - 1"
     return value, remark
+
+
+def linked_number(value: Any) -> int | None:
+    """Return a number beside the sequence number, -1 for any negative one; None for a value that is no number."""
+    if value is ABSENT or value is None:
+        return None
+    if isinstance(value, str) and re.fullmatch(r"-[0-9]{1,20}", value):
+        return -1
+    if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
+        return -1
+    return sequence_number(value, "")[0]
 
 
 def text_of(value: Any) -> str:

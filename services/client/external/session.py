@@ -24,6 +24,7 @@ from services.contract import blocklog
 from services.contract.feed_description import FeedDescription
 from services.contract.jsonl import fields
 from services.contract.scalars import Span, utc_text
+from services.contract.sequence_rules import PLAIN, SequenceRules
 from services.contract.sequence_text import seq_text, span_text
 from services.contract.sequence_tracker import SequenceTracker
 from services.runtime.clock import Clock
@@ -108,16 +109,19 @@ class ConnectionLog:
 class Sequences:
     """The sequences of one client, by key, and counts of the faults since the last block."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: SequenceRules = PLAIN) -> None:
         self.by_key: dict[str | None, SequenceTracker] = {}
+        self._rules = rules
         self._counted: Counter[str] = Counter()
 
     def accept(self, record: DecodedRecord) -> None:
         """Add a record to its sequence."""
         if record.seq is not None:
-            sequence = self.by_key.setdefault(record.key, SequenceTracker())
+            sequence = self.by_key.get(record.key)
+            if sequence is None:
+                sequence = self.by_key[record.key] = SequenceTracker(self._rules)
             # The digest tells a repeated record from another record with the same number.
-            sequence.accept(record.seq, zlib.crc32(record.record))
+            sequence.take(record.seq, zlib.crc32(record.record), record.first_seq, record.prev_seq)
 
     def reconnected(self) -> None:
         """Begin with a new connection, on which the numbers may restart."""
@@ -162,7 +166,7 @@ class ExternalSession(SessionLog[ExternalBatch]):
         """
         super().__init__(client, run.run, config, clock)
         tails = [tail for tail in recovery.torn_tails(self.folder) if tail.path != self._claimed.path]
-        self.sequences = Sequences()
+        self.sequences = Sequences(feed.sequence or PLAIN)
         self.connections = ConnectionLog(self._key)
         self.received = 0
         self._feed = feed

@@ -15,15 +15,17 @@ from services.client.external.decoder import RecordPaths
 from services.client.external.feed_end import NEVER, EndConditions
 from services.client.external.frame_encoding import NAMES as ENCODINGS
 from services.client.external.frame_encoding import STREAM
-from services.client.external.frame_reader import PLAIN, FrameReader, Framing
+from services.client.external.frame_reader import PLAIN as ONE_A_FRAME
+from services.client.external.frame_reader import FrameReader, Framing
 from services.client.external.message_framing import ONE_MESSAGE, MessageFraming
 from services.client.external.record_values import UNITS, UTC
 from services.client.external.talk.conversation_settings import ConversationSettings, read_conversation, subprotocols
 from services.client.external.templates import PingPolicy
 from services.contract.feed_description import FeedDescription
 from services.contract.json_path import JsonPath
+from services.contract.sequence_rules import PLAIN, SequenceRules
 from services.runtime.errors import BadSettings
-from services.runtime.settings import EXTERNAL, is_external_feed, read
+from services.runtime.settings import BY_NAME, EXTERNAL, is_external_feed, read
 
 NAMES = tuple(setting.name for setting in EXTERNAL)
 
@@ -79,6 +81,7 @@ class FeedSettings:
         clients: how many clients take part in the run, None if the operator does not say.
         framing: how the messages are contained in the frames.
         precision: the unit to which the sender cuts its time, None if the operator does not say.
+        sequence: how its numbers are read.
         given: the texts of the settings, from environment and profile, by the name of their variable.
     """
 
@@ -90,8 +93,9 @@ class FeedSettings:
     ending: EndConditions = NEVER
     silence_s: float | None = None
     clients: int | None = None
-    framing: Framing = PLAIN
+    framing: Framing = ONE_A_FRAME
     precision: Literal["s", "ms", "us"] | None = None
+    sequence: SequenceRules = PLAIN
     given: Mapping[str, str] = field(default_factory=dict)
 
     def frame_reader(self) -> FrameReader:
@@ -116,6 +120,7 @@ class FeedSettings:
             encoding=",".join(self.framing.encodings) or msgspec.UNSET,
             split=self.framing.messages.text or msgspec.UNSET,
             message_list="record" if reading.list_is_record else msgspec.UNSET,
+            sequence=msgspec.UNSET if self.sequence == PLAIN else self.sequence,
         )
 
 
@@ -154,6 +159,7 @@ def _read_described(environment: Mapping[str, str]) -> FeedSettings:
         clients=values["clients"] or None,
         framing=parsed.framing,
         precision=values["feed_precision"] or None,
+        sequence=_sequence(values, parsed.reading),
         given=environment,
     )
 
@@ -182,6 +188,8 @@ def _parse(values: Mapping[str, Any]) -> tuple[_Parsed, list[str]]:
     time = parsed("FEED_TIME", _time)
     reading = RecordPaths(
         seq=parsed("FEED_SEQ", JsonPath),
+        first=parsed("FEED_FIRST", JsonPath),
+        previous=parsed("FEED_PREVIOUS", JsonPath),
         time=time[0] if time else None,
         unit=time[1] if time else None,
         key=parsed("FEED_KEY", JsonPath.several) or (),
@@ -224,8 +232,41 @@ def _reach(values: Mapping[str, Any]) -> tuple[ConnectSettings, list[str]]:
     return found, problems
 
 
-def _contradictions(values: Mapping[str, Any]) -> list[str]:
+def _sequence(values: Mapping[str, Any], reading: RecordPaths) -> SequenceRules:
+    return SequenceRules(
+        first=reading.first.text if reading.first else None,
+        previous=reading.previous.text if reading.previous else None,
+        scope=values["feed_scope"],
+        wrap=values["feed_wrap"],
+        step=values["feed_step"],
+        repeats=values["feed_repeats"],
+    )
+
+
+_OF_NUMBERS = ("FEED_FIRST", "FEED_PREVIOUS", "FEED_SCOPE", "FEED_WRAP", "FEED_STEP", "FEED_REPEATS")
+"""Settings that say how the numbers at ``FEED_SEQ`` are read."""
+
+
+def _number_contradictions(values: Mapping[str, Any]) -> list[str]:
     problems = []
+    if not values["feed_seq"]:
+        given = [name for name in _OF_NUMBERS if str(values[name.lower()]) != BY_NAME[name].default]
+        problems += [f"{name}: without FEED_SEQ there are no numbers that it describes" for name in given]
+    forms = [name for name in ("FEED_FIRST", "FEED_PREVIOUS") if values[name.lower()]]
+    forms += ["FEED_STEP"] if values["feed_step"] != 1 else []
+    if len(forms) > 1:
+        problems.append(
+            f"{' and '.join(forms)}: each says how one number follows another, so only one of them can hold"
+        )
+    if values["feed_scope"] == "key" and not values["feed_key"]:
+        problems.append("FEED_SCOPE=key: without FEED_KEY there is no key")
+    if values["feed_wrap"] and values["feed_previous"]:
+        problems.append("FEED_WRAP: with FEED_PREVIOUS the numbers need not rise, and each names the one before")
+    return problems
+
+
+def _contradictions(values: Mapping[str, Any]) -> list[str]:
+    problems = _number_contradictions(values)
     if values["feed_pong"] and not values["feed_ping"]:
         problems.append("FEED_PONG: without FEED_PING nothing is answered with it")
     if values["feed_list"] == "record" and values["feed_records"]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice, product
 
-from services.collector.evidence.external_evidence import SequenceName
 from services.collector.evidence.kept_records import ContentFingerprints, Number, RecordSample, conflicts
+from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.evidence.record_likeness import Begin, RecordFact, Relation, TimeMask, differ, relation
 from services.contract.blocklog import ExternalBlock, ExternalMessage
 from services.contract.feed_description import FeedDescription
@@ -33,9 +33,15 @@ Starts = Mapping[str, Mapping[SequenceName, int]]
 Facts = Mapping[str, dict[Number, RecordFact]]
 
 
-def grouped(facts: Facts, starts: Starts) -> tuple[dict[str, int], frozenset[str]]:
-    """Return the group of each client, and the clients whose numbers are of their own connections."""
-    shared = _Grouping(facts, starts, is_own=False)
+def grouped(facts: Facts, starts: Starts, *, is_shared: bool = False) -> tuple[dict[str, int], frozenset[str]]:
+    """Return the group of each client, and the clients whose numbers are of their own connections.
+
+    Args:
+        facts: sampled records of each client.
+        starts: first numbers of the clients to group, in order.
+        is_shared: the operator says that all connections share the numbers: then times decide nothing.
+    """
+    shared = _Grouping(facts, starts, is_own=False, is_shared=is_shared)
     if (groups := shared.groups()) is not None:
         return groups, frozenset()
     # The feed counts per connection. Times cannot separate clients that connected at nearly the same time, so
@@ -47,8 +53,8 @@ def grouped(facts: Facts, starts: Starts) -> tuple[dict[str, int], frozenset[str
 class _Grouping:
     """Puts clients into groups one after the other, by comparing each with leaders: clients grouped before."""
 
-    def __init__(self, facts: Facts, starts: Starts, *, is_own: bool) -> None:
-        self._facts, self._starts, self._is_own = facts, starts, is_own
+    def __init__(self, facts: Facts, starts: Starts, *, is_own: bool, is_shared: bool = False) -> None:
+        self._facts, self._starts, self._is_own, self._is_shared = facts, starts, is_own, is_shared
         # With more clients there are more comparisons, so each of them has fewer numbers.
         self._most = max(FEWEST_PAIRS, PAIRS // len(starts))
         self._group_count = 0
@@ -108,6 +114,8 @@ class _Grouping:
         most = BRIEF_PAIRS if self._is_own and begin == "first" else self._most
         shared = islice(((theirs[number], fact) for number, fact in mine.items() if number in theirs), most)
         by_records = relation(list(shared), begin)
+        if self._is_shared:
+            return "alike" if by_records == "own" else by_records
         # By its times this may be one sequence, if the clients connected at nearly the same time. A count per
         # connection begins at 0 or 1, so only then may other evidence decide against it.
         is_own = by_records == "alike" and begin == "first" and (self._is_own or self._are_greeted(leader, client))
@@ -186,7 +194,7 @@ class GroupComparison:
         self._contents: dict[tuple[str, bool], ContentFingerprints] = {}
         self._sample = RecordSample()
         self._unread: set[tuple[str, int, int, str]] = set()
-        self._question: tuple[int, Starts, Collection[SequenceName]] | None = None
+        self._question: tuple[int, Starts, Collection[SequenceName], bool] | None = None
         self._groups = Groups()
 
     def add_block(
@@ -198,8 +206,8 @@ class GroupComparison:
         moments: Mapping[str, int],
         *,
         is_new: bool,
-    ) -> None:
-        """Add a block.
+    ) -> Sequence[int] | None:
+        """Add a block; return 16 bits of the digest of each record without its time, None if it was not compared.
 
         Args:
             client: the client that logged it.
@@ -217,10 +225,16 @@ class GroupComparison:
             self._unread.discard(place)
             # A record that is not strict JSON is logged as a text, and is compared only with other such texts.
             odd = [message for message in block.messages if message.form is not None]
-            plain = [message for message in block.messages if message.form is None] if odd else block.messages
-            for messages, is_odd in ((plain, False), (odd, True)):
-                if messages:
-                    self._add_messages(client, messages, feed.time, moments, is_odd=is_odd)
+            if not odd:
+                return self._add_messages(client, block.messages, feed.time, moments, is_odd=False)
+            plain = [message for message in block.messages if message.form is None]
+            every = {
+                is_odd: iter(self._add_messages(client, messages, feed.time, moments, is_odd=is_odd))
+                for messages, is_odd in ((plain, False), (odd, True))
+                if messages
+            }
+            return [next(every[message.form is not None]) for message in block.messages]
+        return None
 
     def _add_messages(
         self,
@@ -230,7 +244,7 @@ class GroupComparison:
         moments: Mapping[str, int],
         *,
         is_odd: bool,
-    ) -> None:
+    ) -> list[int]:
         mask = self._masks.get(time) or self._masks.setdefault(time, TimeMask(time))
         texts = mask.texts([message.record for message in messages])
         # The lower halves: an array of 32-bit integers, read as one of 16-bit integers.
@@ -242,30 +256,34 @@ class GroupComparison:
             is_all = len(places) == len(messages)
             contents.add(key, first, digests if is_all else [digests[place] for place in places])
             self._sample.add_messages(client, key, first, places, messages, texts, moments)
+        return digests
 
-    def groups(self, starts: Starts, keys: Collection[SequenceName]) -> Groups:
+    def groups(self, starts: Starts, keys: Collection[SequenceName], *, is_shared: bool = False) -> Groups:
         """Return the groups of clients; the last answer is kept until the sample or the arguments change.
 
         Args:
             starts: first numbers of the clients to group, in order.
             keys: the sequences that can be compared: those that did not begin again.
+            is_shared: the operator says that all connections share the numbers.
         """
-        question = (self._sample.version, {client: dict(firsts) for client, firsts in starts.items()}, set(keys))
+        known = {client: dict(firsts) for client, firsts in starts.items()}
+        question = (self._sample.version, known, set(keys), is_shared)
         if self._question != question:
-            self._question, self._groups = question, self._grouped(starts, set(keys)) if len(starts) > 1 else Groups()
+            made = self._grouped(starts, set(keys), is_shared=is_shared) if len(starts) > 1 else Groups()
+            self._question, self._groups = question, made
         return self._groups
 
-    def _grouped(self, starts: Starts, keys: Collection[SequenceName]) -> Groups:
+    def _grouped(self, starts: Starts, keys: Collection[SequenceName], *, is_shared: bool) -> Groups:
         facts = self._sample.facts(keys)
         if not facts:
             return Groups()
-        together, own = grouped(facts, starts)
+        together, own = grouped(facts, starts, is_shared=is_shared)
         of: dict[SequenceName, Mapping[str, int]] = dict.fromkeys(keys, together)
         if len(keys) > 1:
             for key, of_key in _by_key(facts).items():
                 if max(map(len, of_key.values())) >= OWN_FACTS:
                     having = {client: {key: firsts[key]} for client, firsts in starts.items() if key in firsts}
-                    of[key], counted = grouped(of_key, having)
+                    of[key], counted = grouped(of_key, having, is_shared=is_shared)
                     own |= counted
         return Groups(of, own)
 

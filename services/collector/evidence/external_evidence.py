@@ -9,63 +9,22 @@ accounts for at most one missing number, and only for a number between those rec
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
+from services.collector.evidence.numbers.arrival_times import ArrivalTimesOfBlock
+from services.collector.evidence.numbers.number_ranges import NumberRange, SequenceName, is_unreadable, number_ranges
+from services.collector.evidence.numbers.sequence_course import SequenceCourse
 from services.contract.blocklog import ExternalBlock, ExternalMessage
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
-from services.contract.sequence_tracker import FIRSTS, SequenceTracker
+from services.contract.sequence_rules import PLAIN, SequenceRules
+from services.contract.sequence_tracker import SequenceTracker
 
 DECLARED = ("without_key", "without_time", "ignored", "pings")
 """Counts in a block that cannot follow from its messages alone."""
-SequenceName = str | None
-"""A sequence's key, None for the one of a feed without keys."""
-
-
-class NumberRange(NamedTuple):
-    """Consecutive numbers of one sequence, in the order received.
-
-    Attributes:
-        key: of the sequence.
-        first: the first number, ``last`` the last one.
-        digest: of the first record if its number may begin a sequence, else 0.
-        unreadable: the number of unreadable records in the block before the first and before the last record.
-    """
-
-    key: SequenceName
-    first: int
-    last: int
-    digest: int = 0
-    unreadable: tuple[int, int] = (0, 0)
-
-
-class ArrivalTimesOfBlock(NamedTuple):
-    """When the records of a block were received, epoch microseconds. Records of one time are one arrival.
-
-    Attributes:
-        first_us: the first arrival, ``last_us`` the last one.
-        longest_us: the longest interval between two arrivals.
-        arrival_count: the number of arrivals.
-    """
-
-    first_us: int
-    last_us: int
-    longest_us: int
-    arrival_count: int
-
-    @classmethod
-    def of(cls, times_us: Iterable[int]) -> ArrivalTimesOfBlock | None:
-        """Return the arrivals at these times, given in any order; None without any."""
-        times = sorted(set(times_us))
-        if not times:
-            return None
-        longest_us = max((later - earlier for earlier, later in pairwise(times)), default=0)
-        return cls(times[0], times[-1], longest_us, len(times))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +64,9 @@ class UnreadableRecords:
         self._numbers: dict[SequenceName, RangeSet] = {}
         self._lasts: dict[SequenceName, _LastNumber] = {}
 
-    def follow(self, key: SequenceName, first: int, last: int, before: tuple[int, int]) -> None:
+    def follow(
+        self, key: SequenceName, first: int, last: int, before: tuple[int, int], *, is_range: bool = False
+    ) -> None:
         """Add the next range of consecutive numbers of a sequence.
 
         Args:
@@ -113,11 +74,13 @@ class UnreadableRecords:
             first: the first number.
             last: the last number.
             before: the number of unreadable records in the block before the first and before the last record.
+            is_range: a message of the feed may cover many numbers, so one record may account for a whole gap.
         """
         known = self._lasts.get(key)
         if known is not None and first > known.number + 1:
-            spans = _assigned((known.number + 1, first - 1), known.unreadable, self.count + before[0], self._used)
-            for span in spans:
+            gap = (known.number + 1, first - 1)
+            spans = _assigned(gap, known.unreadable, self.count + before[0], self._used)
+            for span in [gap] if spans and is_range else spans:
                 self._numbers.setdefault(key, RangeSet()).add(*span)
         self._lasts[key] = _LastNumber(last, self.count + before[1])
 
@@ -147,63 +110,114 @@ class ExternalEvidence:
 
     Attributes:
         unsequenced: the number of messages without a number.
+        rules: what the operator says about the numbers.
+        has_time: whether records are compared without the sender's time.
+        numbered: the number of messages with a number.
+        with_first: how many of these name the first number of a range, and ``with_previous`` the number before.
         declared: counts of the client in its blocks, by the name of the field; one that no block has is not known.
     """
 
     def __init__(self) -> None:
-        self.unsequenced = 0
+        self.unsequenced = self.numbered = self.with_first = self.with_previous = 0
+        self.rules, self.has_time = PLAIN, False
         self.declared: Counter[str] = Counter()
+        self._all_rules: set[SequenceRules] = set()
         self._rows: dict[tuple[int, int, str], ExternalIndexRow] = {}
         self._new: list[tuple[int, int, str]] = []
-        self._evaluated: dict[SequenceName, SequenceTracker] = {}
+        self._begin_evaluation()
+
+    def _begin_evaluation(self) -> None:
+        self._courses: dict[SequenceName, SequenceCourse] = {}
         self._unreadable = UnreadableRecords()
         self._connection: tuple[int, int] | None = None
-        self._gaps_before: dict[SequenceName, list[Span]] = {}
+        self._unreadable_before: dict[SequenceName, list[RangeSet]] = {}
         self._through: tuple[int, int, str] = (0, 0, "")
+        self._block = self._first_block = 0
+
+    def add_rules(self, rules: SequenceRules) -> None:
+        """Add what an open line says about the numbers."""
+        self._all_rules.add(rules)
+        # Sessions with different settings contradict each other. The same ones count in any order of reading.
+        rules = max(self._all_rules, key=repr)
+        if rules != self.rules:
+            # Blocks that were evaluated by other rules are evaluated again.
+            self.rules, self._new = rules, list(self._rows)
+            self._begin_evaluation()
 
     def add_block(
-        self, block: ExternalBlock, crc: str, ended_us: int, arrivals: ArrivalTimesOfBlock | None = None
+        self,
+        block: ExternalBlock,
+        crc: str,
+        ended_us: int,
+        arrivals: ArrivalTimesOfBlock | None = None,
+        rules: SequenceRules | None = None,
+        contents: Sequence[int] | None = None,
     ) -> None:
-        """Add a block that was not added before; ``crc`` is the digest of its line."""
+        """Add a block that was not added before.
+
+        Args:
+            block: the block.
+            crc: the digest of its line.
+            ended_us: when its last message was received, epoch microseconds; 0 for not known.
+            arrivals: of its messages, None if they are not known.
+            rules: by which its file was written, None if they are not known.
+            contents: 16 bits of the digest of each record, without the sender's time; None to compute them with it.
+        """
         # The digest orders lines that describe one block with different content, so that the result does not depend on
         # the order of reading.
         place = (block.session, block.block, crc)
         unreadable = sum(is_unreadable(message) for message in block.messages)
         connection = (block.session, block.connection)
-        runs = tuple(_runs(block.messages))
+        runs = tuple(number_ranges(block.messages, self.rules if rules is None else rules, contents))
         self._rows[place] = ExternalIndexRow(block.positions, ended_us, runs, connection, unreadable, arrivals)
         self._new.append(place)
-        self.unsequenced += sum(message.seq is None for message in block.messages)
+        unsequenced = sum(message.seq is None for message in block.messages)
+        self.unsequenced += unsequenced
+        self.numbered += len(block.messages) - unsequenced
+        if not self.rules.is_plain:
+            numbered = [message for message in block.messages if message.seq is not None]
+            self.with_first += sum(message.first_seq is not None for message in numbered)
+            self.with_previous += sum(message.prev_seq is not None for message in numbered)
         for name in DECLARED:
             if (count := getattr(block, name)) is not None:
                 self.declared[name] += count
 
-    def sequences(self) -> dict[SequenceName, SequenceTracker]:
+    def courses(self) -> dict[SequenceName, SequenceCourse]:
         """Return each sequence by its key, evaluated with all blocks so far."""
         if self._new and min(self._new) < self._through:
             # A block was read that belongs before blocks that are evaluated already, so begin again.
-            self._evaluated, self._new = {}, list(self._rows)
-            self._unreadable, self._connection, self._gaps_before = UnreadableRecords(), None, {}
+            self._new = list(self._rows)
+            self._begin_evaluation()
         for place in sorted(self._new):
             self._evaluate(self._rows[place])
         self._through = max([self._through, *self._new])
         self._new = []
-        return self._evaluated
+        return self._courses
+
+    def sequences(self) -> dict[SequenceName, SequenceTracker]:
+        """Return the counts of each sequence by its key."""
+        return {key: course.numbers for key, course in self.courses().items()}
 
     def _evaluate(self, row: ExternalIndexRow) -> None:
+        self._block += 1
         if row.connection != self._connection:
-            self._connection = row.connection
+            self._connection, self._first_block = row.connection, self._block
             # Every sequence may begin again with a new connection, also those without a record in this block.
-            for numbers in self._evaluated.values():
-                numbers.reconnected()
-        for run in row.runs:
-            numbers = self._evaluated.setdefault(run.key, SequenceTracker())
-            restarts, gaps = numbers.restarts, len(numbers.gaps_before)
-            numbers.accept_run(run.first, run.last, run.digest)
-            self._unreadable.follow(run.key, run.first, run.last, run.unreadable)
-            if numbers.restarts > restarts:
-                missing = RangeSet(numbers.gaps_before[gaps:]) - self._unreadable.forget(run.key)
-                self._gaps_before.setdefault(run.key, []).extend(missing.spans())
+            for course in self._courses.values():
+                course.reconnected()
+        for place, run in enumerate(row.runs):
+            if run.key not in self._courses:
+                self._courses[run.key] = SequenceCourse(self.rules, has_time=self.has_time)
+            course = self._courses[run.key]
+            numbers = course.numbers
+            turns = len(numbers.gaps)
+            # The ranges behind it are only looked at after a reconnect; then few blocks have many of them.
+            following = [one for one in row.runs[place:] if one.key == run.key] if numbers.is_reconnected else ()
+            course.add(run, following, row.arrivals)
+            course.note_block(self._block)
+            self._unreadable.follow(run.key, run.first, run.last, run.unreadable, is_range=run.ends is not None)
+            for _ in range(len(numbers.gaps) - turns):
+                self._unreadable_before.setdefault(run.key, []).append(self._unreadable.forget(run.key))
         self._unreadable.count += row.unreadable
 
     def unreadable(self, missing: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:
@@ -213,8 +227,17 @@ class ExternalEvidence:
 
     def gaps_before(self) -> dict[SequenceName, list[Span]]:
         """Return the ranges that were missing each time a sequence began again, by key."""
-        self.sequences()
-        return {key: spans for key, spans in self._gaps_before.items() if spans}
+        found: dict[SequenceName, list[Span]] = {}
+        for key, course in self.courses().items():
+            turns = zip(course.numbers.gaps, self._unreadable_before.get(key, ()), course.earlier_jumps, strict=False)
+            if spans := [span for gaps, unreadable, jumps in turns for span in gaps - unreadable - jumps]:
+                found[key] = spans
+        return found
+
+    def silent_keys(self) -> list[SequenceName]:
+        """Return the sequences that had records in many blocks, and none since the last connection was made."""
+        block, since = self._block, self._first_block
+        return sorted((key for key, course in self.courses().items() if course.is_silent(block, since)), key=str)
 
     def productive(self) -> set[tuple[int, int]]:
         """Return the connections over which records were received, as session and number."""
@@ -253,12 +276,6 @@ class ExternalEvidence:
         return max(below, default=None), min(above, default=None)
 
 
-def is_unreadable(message: ExternalMessage) -> bool:
-    """Return whether a message has no number because no number could be read from its record."""
-    # A record in strict JSON was read, and has no usable number; in another form it may have one that is unreadable.
-    return message.seq is None and message.form is not None
-
-
 def runs_of(messages: Sequence[ExternalMessage]) -> Iterator[tuple[int, int, ExternalMessage, ExternalMessage]]:
     """Yield the ranges of consecutive numbers of a feed without keys: first and last number, first and last message."""
     opened: tuple[int, int, ExternalMessage, ExternalMessage] | None = None
@@ -274,26 +291,6 @@ def runs_of(messages: Sequence[ExternalMessage]) -> Iterator[tuple[int, int, Ext
         opened = (number, number, message, message)
     if opened is not None:
         yield opened
-
-
-def _runs(messages: Iterable[ExternalMessage]) -> Iterator[NumberRange]:
-    opened: dict[SequenceName, NumberRange] = {}
-    unreadable = 0
-    for message in messages:
-        seq, key = message.seq, message.key
-        if seq is None:
-            unreadable += is_unreadable(message)
-            continue
-        run = opened.get(key)
-        # A first number opens a range of its own, since the digest of its record tells a restart from a duplicate.
-        if run is not None and seq == run.last + 1 and seq not in FIRSTS:
-            opened[key] = run._replace(last=seq, unreadable=(run.unreadable[0], unreadable))
-            continue
-        if run is not None:
-            yield run
-        digest = zlib.crc32(message.record) if seq in FIRSTS else 0
-        opened[key] = NumberRange(key, seq, seq, digest, (unreadable, unreadable))
-    yield from opened.values()
 
 
 def _assigned(span: tuple[int, int], after: int, through: int, used: RangeSet) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from operator import itemgetter
 
 from msgspec import Raw
 
-from services.collector.evidence.external_evidence import SequenceName
+from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.evidence.record_likeness import RecordFact, timeless
 from services.contract.blocklog import ExternalMessage
 

@@ -6,12 +6,13 @@ A line counts once, also if it is in several files: it is identified by its cont
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from services.collector.evidence.block_check import BlockContent, OpenIndexRow, examine, number
 from services.collector.evidence.compact_index import CompactIndex, IndexRow
-from services.collector.evidence.external_evidence import ArrivalTimesOfBlock, ExternalEvidence
+from services.collector.evidence.external_evidence import ExternalEvidence
 from services.collector.evidence.line_chain import LineChain
+from services.collector.evidence.numbers.arrival_times import ArrivalTimesOfBlock
 from services.collector.evidence.saturation import SessionSaturation
 from services.collector.evidence.timestamps import TimestampReader, moment
 from services.collector.evidence.timing import ClientTiming, RunTiming
@@ -21,6 +22,7 @@ from services.contract.errors import UnreleasedForm
 from services.contract.feed_description import FeedDescription
 from services.contract.jsonl import Sealed
 from services.contract.rangeset import RangeSet
+from services.contract.sequence_rules import PLAIN
 
 Segment = tuple[int, int]
 """Session and segment of a file of the block log, by its lines; its name may differ."""
@@ -142,6 +144,7 @@ class LogEvidence:
             if place >= self._described:
                 self._described, self.feed = place, entry.external
                 self.until_us = moment(entry.until) if entry.until else None
+            self.external.add_rules(entry.external.sequence or PLAIN)
         for torn in entry.torn:
             # A tail may be known already, from a copy or because it was read before the client cut it off.
             self.torn[torn.file] = max(torn.bytes, self.torn.get(torn.file, 0))
@@ -177,9 +180,9 @@ class LogEvidence:
         timestamps = self._add_new(sealed, block, content, stamps) if is_new else {}
         if isinstance(block, blocklog.ExternalBlock):
             # Also a copy: only its file may have the open line that names where in a record the time of sending is.
-            self._comparison.add_block(self.client, sealed.crc, block, feed, stamps, is_new=is_new)
+            contents = self._comparison.add_block(self.client, sealed.crc, block, feed, stamps, is_new=is_new)
             if is_new:
-                self._add_external(sealed.crc, block, stamps)
+                self._add_external(sealed.crc, block, stamps, feed, contents)
                 self.times.add_external_receipts(block, timestamps)
         elif timestamps:
             self.times.add_receipts(block, content, timestamps)
@@ -201,9 +204,18 @@ class LogEvidence:
         self._add_messages(len(block.messages), content)
         return self.times.add_block(block, content, stamps)
 
-    def _add_external(self, crc: str, block: blocklog.ExternalBlock, stamps: dict[str, int]) -> None:
+    def _add_external(
+        self,
+        crc: str,
+        block: blocklog.ExternalBlock,
+        stamps: dict[str, int],
+        feed: blocklog.FeedDescription | None,
+        contents: Sequence[int] | None,
+    ) -> None:
         arrivals = ArrivalTimesOfBlock.of(stamps.values())
-        self.external.add_block(block, crc, arrivals.last_us if arrivals else 0, arrivals)
+        rules = (feed.sequence or PLAIN) if feed else None
+        self.external.has_time = self.external.has_time or bool(feed and feed.time)
+        self.external.add_block(block, crc, arrivals.last_us if arrivals else 0, arrivals, rules, contents)
         self.is_external = True
 
     def _declare(self, entry: blocklog.AnyBlock | blocklog.EndLine) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from services.collector.evidence.client_groups import Groups
-from services.collector.evidence.external_evidence import SequenceName
+from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.contract.blocklog import AnyBlock, ExternalMessage
 from services.contract.histogram import Histogram
 from services.contract.timeline import MOST_BARS, MOST_BLOCKS, Bar

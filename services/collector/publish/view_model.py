@@ -213,10 +213,16 @@ def _delivery(summary: Summary) -> Iterator[Row]:
         label="logged",
         texts=[formatting.several(totals.blocks, "block"), f"{formatting.size(totals.bytes)} of records"],
     )
-    yield _message_row("missing", totals.missing)
+    if totals.gaps:
+        least = f"at least {formatting.several(totals.gaps, 'message')}, in {formatting.several(totals.gaps, 'gap')}"
+        yield Row(label="missing", texts=[least], inner=False, tone="bad")
+    else:
+        yield _message_row("missing", totals.missing)
     for label, count in _causes(summary):
         yield _message_row(label, count, inner=True)
     yield _message_row("duplicates", totals.duplicates)
+    if totals.repeated:
+        yield _message_row("again after reconnecting", totals.repeated, tone="")
     yield _message_row("out of order", totals.reordered)
     yield _message_row("corrupt in flight", totals.corrupt)
     yield _message_row("logged, not receipted", totals.logged_not_receipted, tone="")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.evidence.silence import LongestSilence
@@ -17,6 +18,7 @@ from services.collector.results.sparse_histogram import EMPTY, SparseHistogram
 from services.contract.feed_description import FeedDescription
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
+from services.contract.sequence_rules import PLAIN, SequenceRules
 from services.contract.summary import Causes, ClientState, Fault
 
 BlockKey = tuple[int, int]
@@ -59,6 +61,25 @@ class ClientConsistency:
     receipt_holes: RangeSet
 
 
+class Contradiction(NamedTuple):
+    """What shows that the numbers of a feed are not what the settings say.
+
+    Attributes:
+        kind: ``mixed``: numbers of several sequences. ``steps``: they do not rise by one, or by `FEED_STEP`. ``links``:
+            most records name another number than the one before, or cover a range that does not join it. ``first``,
+            ``previous``, ``key``: the path of this setting leads to a value in no message. ``scope``: one number stands
+            for several records. ``wrap``: there are numbers above `FEED_WRAP`.
+        key: of the sequence, None for the one of a feed without keys.
+        numbers: examples, in the order received; for ``steps`` also the usual step, or 0, before them.
+        text: the setting that is contradicted; for ``mixed`` "again" if numbers come again with other records.
+    """
+
+    kind: Literal["mixed", "steps", "links", "first", "previous", "key", "scope", "wrap"]
+    key: str | None = None
+    numbers: tuple[int, ...] = ()
+    text: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LogConflicts:
     """Lines of a log that cannot all be right: different lines in the place of one.
@@ -90,6 +111,19 @@ class ExternalClientFacts:
         missing_before_restart: the numbers of each sequence that were missing when it began again.
         unreadable: the missing numbers of each sequence that unreadable records may account for.
         restarts_by_connection: how often a sequence began again with a new connection.
+        rules: how the numbers are read.
+        gaps: the number of gaps between messages that cover ranges or name the number before; None for other feeds.
+        jumps: the numbers of each sequence that were passed over faster than its rate explains, and that the
+            clients did not receive either: not known to exist.
+        uncertain_beginnings: the numbers before the first one of each sequence, of a client that seems to be numbered
+            for itself, if the sequence began with a lower one at another client.
+        restarts_elsewhere: how often a sequence began again in mid-connection at another number than before.
+        unlinked: messages in mid-connection that name no number before, of a feed whose messages name it.
+        doubtful_wraps: recognised wraps that do not show whether the counter has a 0.
+        unkeyed: messages with a number and without a key, of a feed with keys.
+        repeated: messages received again right after a reconnect.
+        silent_keys: sequences that had many records, and none since the client reconnected.
+        contradictions: why the numbers are not what the settings say.
         connection: when the client was connected.
         rhythm: of the records, None if it is not known until when records were expected.
     """
@@ -104,8 +138,24 @@ class ExternalClientFacts:
     missing_before_restart: Mapping[str | None, Sequence[Span]] = field(default_factory=dict)
     unreadable: Mapping[str | None, RangeSet] = field(default_factory=dict)
     restarts_by_connection: int = 0
+    rules: SequenceRules = PLAIN
+    gaps: int | None = None
+    jumps: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    uncertain_beginnings: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    restarts_elsewhere: int = 0
+    unlinked: int = 0
+    doubtful_wraps: int = 0
+    unkeyed: int = 0
+    repeated: int = 0
+    silent_keys: tuple[str | None, ...] = ()
+    contradictions: tuple[Contradiction, ...] = ()
     connection: ConnectionHistory = NO_CONNECTIONS
     rhythm: FeedRhythm | None = None
+
+    @property
+    def allowed_repeats(self) -> int | None:
+        """How many messages were received again after a reconnect, None for a feed that may not repeat any."""
+        return self.repeated if self.rules.repeats == "reconnect" else None
 
 
 NO_EXTERNAL_FACTS = ExternalClientFacts()

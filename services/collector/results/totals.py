@@ -17,11 +17,13 @@ def totals(clients: Sequence[ClientResult]) -> Totals:
     lasts = [client.last_us for client in clients if client.last_us is not None]
     duration_ns = (max(lasts) - min(firsts)) * 1000 if firsts and lasts else None
     received = sum(client.received for client in clients)
+    # What one client lacks is not known, so the sum of the others would be too small.
+    is_open = any(client.external.gaps or client.external.contradictions for client in clients)
     total_bytes = sum(client.bytes for client in clients)
     return Totals(
-        expected=_sum(client.expected for client in clients),
+        expected=None if is_open else _sum(client.expected for client in clients),
         received=received,
-        missing=_sum(client.missing for client in clients),
+        missing=None if is_open else _sum(client.missing for client in clients),
         duplicates=_sum(client.duplicates for client in clients),
         reordered=_sum(client.reordered for client in clients),
         corrupt=_sum(client.corrupt for client in clients),
@@ -38,6 +40,8 @@ def totals(clients: Sequence[ClientResult]) -> Totals:
         ignored=_only(client.ignored for client in clients),
         pings=_only(client.pings for client in clients),
         catch_up=_caught_up(clients),
+        gaps=_only(client.external.gaps for client in clients),
+        repeated=_only(client.external.allowed_repeats for client in clients),
         duration_ns=duration_ns,
         messages_per_second=received * 1e9 / duration_ns if duration_ns else None,
         bytes_per_second=total_bytes * 1e9 / duration_ns if duration_ns else None,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from services.collector import formatting
 from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.results.client_result import ClientResult
-from services.collector.verdict import checks_connection, checks_external, consistency
+from services.collector.verdict import checks_connection, checks_external, checks_sequence, consistency
 from services.collector.verdict.check_types import DAMAGE, CheckAnswer, CheckInput
 from services.contract.summary import Books, Check
 
@@ -106,8 +106,10 @@ def _once(case: CheckInput) -> CheckAnswer:
         if client.duplicates:
             repeated = client.repeated_seqs
             where = f", {formatting.ranges(repeated)} in more than one block" if repeated else ""
+            where += checks_sequence.repeats_hint(client)
             reasons.append(f"{client.client}: {formatting.several(client.duplicates, 'duplicate')}{where}")
-    return CheckAnswer(not reasons, f"{case.totals.duplicates:,} duplicates", tuple(reasons))
+    detail = f"{case.totals.duplicates:,} duplicates{checks_sequence.allowed_repeats(case)}"
+    return CheckAnswer(not reasons, detail, tuple(reasons))
 
 
 def _intact(case: CheckInput) -> CheckAnswer:

@@ -183,6 +183,7 @@ def away(case: CheckInput) -> tuple[str, ...]:
         " again with each connection: whether records were sent meanwhile is not known"
         for client in case.clients
         if client.external.restarts_by_connection
+        or (client.external.rules.scope == "connection" and client.external.connection.absences)
     )
 
 

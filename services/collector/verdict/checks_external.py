@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from services.collector import formatting
-from services.collector.evidence.external_evidence import SequenceName
+from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.results.client_result import EXTERNAL_CAUSES, ClientResult
 from services.collector.results.run_result import FeedComparison, RunResult
-from services.collector.verdict import checks_connection, checks_reading
+from services.collector.verdict import checks_connection, checks_reading, checks_sequence
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.contract.rangeset import RangeSet
 from services.contract.summary import Quantiles, Totals
@@ -25,12 +25,17 @@ def unfound_numbers(case: CheckInput) -> list[str]:
         f"{client.client}: none of its {formatting.several(client.messages, 'message')} has a number at"
         f" {client.external.number_path} that can be used{checks_reading.number_hint(client)}"
         for client in case.clients
-        if client.external.number_path and client.messages and client.expected is None
+        if client.external.number_path
+        and client.messages
+        and client.duplicates is None
+        and not client.external.contradictions
     ]
 
 
 def why_unnumbered(case: CheckInput) -> str:
     """Return why no check can use sequence numbers."""
+    if any(client.external.contradictions for client in case.clients):
+        return "the numbers are not what the settings say"
     return "no number was found" if unfound_numbers(case) else NO_NUMBERS
 
 
@@ -53,26 +58,40 @@ def present(case: CheckInput) -> CheckAnswer:
 
 def complete(case: CheckInput) -> CheckAnswer:
     """Answer whether every client received every number; unknown if records without a number may have been sent."""
-    missing = case.totals.missing
-    if missing is None:
+    missing, gaps = case.totals.missing, sum(client.external.gaps or 0 for client in case.clients)
+    if missing is None and not gaps:
         return CheckAnswer(None, f"not claimed: {why_unnumbered(case)}")
-    detail = f"{case.totals.received:,} of {case.totals.expected:,} delivered, by the feed's own numbers"
-    odd = case.totals.unsequenced
+    detail = _delivered(case)
+    odd, unkeyed = case.totals.unsequenced, sum(client.external.unkeyed for client in case.clients)
     detail += f"; {formatting.several(odd, 'message')} without a number" if odd else ""
+    detail += f"; {formatting.several(unkeyed, 'message')} with a number and without a key" if unkeyed else ""
     apart = not_compared(case.result.comparison)
     detail += f"; {apart}" if apart else ""
     worst = sorted(case.clients, key=lambda client: -(client.missing or 0))
-    reasons = tuple(missing_sentence(client) for client in worst if client.missing)
+    reasons = tuple(missing_sentence(client) for client in worst if client.missing or client.external.gaps)
     unreadable = tuple(unreadable_sentence(client) for client in case.clients if client.unreadable)
-    away = checks_connection.away(case)
+    open_questions = checks_connection.away(case) + checks_sequence.unproved(case) + unreadable
     # A proved loss comes before all that is left open.
-    if missing:
-        return CheckAnswer(False, f"{missing:,} missing; {detail}", reasons + unreadable + away)
-    # Neither is proved to be lost: records that were sent during an absence, and numbers of records that cannot be
-    # read.
-    if away or unreadable:
-        return CheckAnswer(None, f"not claimed: {(away or unreadable)[0]}; {detail}", away + unreadable)
+    if missing or gaps:
+        lost = f"{missing:,} missing" if missing is not None else f"{formatting.several(gaps, 'gap')}"
+        return CheckAnswer(False, f"{lost}; {detail}", reasons + open_questions)
+    # None of them is proved to be lost: records that were sent during an absence or between two numbers that nothing
+    # links, and numbers of records that cannot be read.
+    if open_questions:
+        return CheckAnswer(None, f"not claimed: {open_questions[0]}; {detail}", open_questions)
     return CheckAnswer(True, detail)
+
+
+def _delivered(case: CheckInput) -> str:
+    """Return in words how many records were delivered, and what shows it."""
+    totals, rules = case.totals, [client.external.rules for client in case.clients]
+    expected = "" if totals.expected is None else f" of {totals.expected:,}"
+    shown_by = "the feed's own numbers"
+    if any(rule.first is not None for rule in rules):
+        shown_by = "the ranges of numbers that they cover"
+    if any(rule.previous is not None for rule in rules):
+        shown_by = "the number that each names as the one before"
+    return f"{totals.received:,}{expected} delivered, by {shown_by}"
 
 
 def missing_sentence(client: ClientResult) -> str:
@@ -84,10 +103,16 @@ def missing_sentence(client: ClientResult) -> str:
     before = [span for spans in restarts for span in spans]
     again = f"{formatting.ranges(before)} before the numbers began again" if before else ""
     shown = "; ".join(filter(None, (shown, again)))
+    if client.missing is None:
+        gaps = client.external.gaps or 0
+        return (
+            f"{client.client}: {formatting.several(gaps, 'gap')}, {shown}: at least"
+            f" {formatting.several(gaps, 'message')} missing, how many is not known"
+        )
     counts = {cause: getattr(client.missing_by_cause, cause) for cause in EXTERNAL_CAUSES}
     causes = ", ".join(f"{count:,} {formatting.CAUSE_WORDS[cause]}" for cause, count in counts.items() if count)
     beside = checks_reading.passed_over(client)
-    return f"{client.client}: {formatting.several(client.missing or 0, 'message')} missing, {shown} ({causes}){beside}"
+    return f"{client.client}: {formatting.several(client.missing, 'message')} missing, {shown} ({causes}){beside}"
 
 
 def unreadable_sentence(client: ClientResult) -> str:
@@ -105,14 +130,20 @@ def on_time(_case: CheckInput) -> CheckAnswer:
 
 def clocks(case: CheckInput) -> CheckAnswer:
     """Answer whether the clocks of sender and clients agree: no record is received before it was sent."""
+    ahead = clock_ahead(case.latency)
     if case.latency.min is None:
         return CheckAnswer(None, f"no sender's time{checks_reading.unfound_time(case.clients)}")
     # A clock that is behind, or ahead by less than the transit time, gives no negative latency: nothing is proved.
-    if case.latency.min >= 0:
-        return CheckAnswer(None, f"not known how far the sender's clock is off{checks_reading.precision(case.clients)}")
-    ahead = formatting.duration(-case.latency.min)
-    why = f"the sender's clock is ahead: records came up to {ahead} before they were sent"
-    return CheckAnswer(False, f"the sender's is ahead by {ahead} at least", (why,))
+    if ahead:
+        return CheckAnswer(None, f"latency {ahead}")
+    return CheckAnswer(None, f"not known how far the sender's clock is off{checks_reading.precision(case.clients)}")
+
+
+def clock_ahead(latency: Quantiles) -> str:
+    """Return in words that no latency is claimed because the sender's clock is ahead; empty if that is not proved."""
+    if latency.min is None or latency.min >= 0:
+        return ""
+    return f"not claimed: the sender's clock is ahead by at least {formatting.duration(-latency.min)}"
 
 
 def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantiles]) -> str:
@@ -121,8 +152,9 @@ def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantile
     is_numbered = totals.expected is not None
     received = f"{totals.received:,} of {totals.expected:,}" if is_numbered else f"{totals.received:,} messages"
     parts = [formatting.several(clients, "client"), formatting.duration(totals.duration_ns), f"{received} received"]
-    cut = checks_reading.cut_to(result.clients)
-    parts += [f"p99 {formatting.duration(p99_ns)} from the sender's time{cut}"] if p99_ns is not None else []
+    ahead = clock_ahead(durations["latency"])
+    measured = f"p99 {formatting.duration(p99_ns)} from the sender's time{checks_reading.cut_to(result.clients)}"
+    parts += [f"latency {ahead}" if ahead else measured] if p99_ns is not None else []
     parts += checks_reading.timeless(result.clients)
     parts += [f"sequences begun again: {totals.restarts:,}"] if totals.restarts else []
     parts.append("external feed" + ("" if is_numbered else ": without numbers, missing records are not detected"))

@@ -6,26 +6,17 @@ from collections.abc import Sequence
 
 from services.collector import formatting
 from services.collector.results.client_result import ClientResult
-from services.collector.verdict.check_types import CheckInput
-from services.contract.sequence_key import unfound_paths
 
 _UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000}
 _UNIT_WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
 
 
-def unfound_keys(case: CheckInput) -> list[str]:
-    """Return in words which clients found nothing at a path of the key: their sequences would be taken for one."""
-    reasons = []
-    for client in case.clients:
-        feed, keys = client.external.feed, set(client.external.missing)
-        if feed is None or feed.key is None or not keys:
-            continue
-        reasons += [
-            f"{client.client}: none of its {formatting.several(client.messages, 'message')} has a key at {path}, so its"
-            f" sequences are not told apart{path_hint(client, path)}"
-            for path in unfound_paths(feed.key, keys)
-        ]
-    return reasons
+def unfound_key(client: ClientResult, path: str) -> str:
+    """Return in words that a client found nothing at a path of the key: its sequences would be taken for one."""
+    return (
+        f"none of its {formatting.several(client.messages, 'message')} has a key at {path}, so its sequences are not"
+        f" told apart{path_hint(client, path)}"
+    )
 
 
 def path_hint(client: ClientResult, path: str | None) -> str:

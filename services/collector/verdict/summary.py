@@ -12,7 +12,7 @@ from services.collector.results import totals as sums
 from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientResult
 from services.collector.results.run_result import NO_LEDGER, RunResult
-from services.collector.verdict import checks, checks_connection, checks_external, checks_reading, consistency
+from services.collector.verdict import checks, checks_connection, checks_external, checks_sequence, consistency
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.collector.verdict.thresholds import ThresholdLimit, judge, measure_client, measure_run
 from services.contract.scalars import utc_text
@@ -47,6 +47,8 @@ def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_
         {client.client: measure_client(client) for client in result.clients if limits},
         final=result.is_final,
     )
+    if result.is_external and (ahead := checks_external.clock_ahead(durations["latency"])):
+        thresholds = [_unclaimed(threshold, limit, ahead) for threshold, limit in zip(thresholds, limits, strict=True)]
     verdict, reasons = _judge(case, answers, thresholds) if case else (None, [])
     headline = reasons[0] if reasons else HEADLINES[result.books](result, totals, durations)
     return Summary(
@@ -104,6 +106,8 @@ def _client_summary(client: ClientResult) -> ClientSummary:
         ignored=_if_known(client.ignored),
         pings=_if_known(client.pings),
         catch_up=client.catch_up.count if client.catch_up is not None else None,
+        gaps=msgspec.UNSET if client.external.gaps is None else client.external.gaps,
+        repeated=msgspec.UNSET if (repeated := client.external.allowed_repeats) is None else repeated,
         latency_ns=Quantiles.of(client.latency),
         catch_up_ns=Quantiles.of(client.catch_up) if client.catch_up is not None else Quantiles(),
         transit_ns=Quantiles.of(client.transit),
@@ -123,8 +127,9 @@ def _judge(
     worst = _untrustworthy(case)
     failed = checks.failures(answers)
     # After the checks: a threshold is the headline only if no check failed.
-    failed += [_broken(threshold) for threshold in thresholds if not threshold.ok]
+    failed += [_broken(threshold) for threshold in thresholds if threshold.ok is False]
     doubts = checks.doubts(answers)
+    doubts += [f"threshold {one.expression} is not judged: {one.detail}" for one in thresholds if one.ok is None]
     # Numbers that cannot be trusted prove nothing. Proved facts come before doubts, or else a slow machine would hide a
     # loss (ADR 9).
     verdict: Verdict = "INVALID" if worst else "FAIL" if failed else "INVALID" if doubts else "PASS"
@@ -144,12 +149,19 @@ def _untrustworthy(case: CheckInput) -> list[str]:
         reasons.append(f"nothing was measured: no client logged a message{checks_connection.last_reasons(case)}")
     # A path in FEED_SEQ that leads nowhere must not pass for a feed without numbers.
     reasons += checks_external.unfound_numbers(case)
-    reasons += checks_reading.unfound_keys(case)
+    reasons += checks_sequence.contradictions(case)
     reasons += consistency.without_end(result)
     # Even if all that was sent has arrived: the rest of the run was never played.
     if result.ledger_facts.is_abandoned:
         reasons.append("the run was abandoned: it was interrupted and not continued")
     return reasons
+
+
+def _unclaimed(threshold: Threshold, limit: ThresholdLimit, ahead: str) -> Threshold:
+    """Return a threshold without an answer if it limits a latency that cannot be claimed."""
+    if limit.metric != "latency" or threshold.ok is None:
+        return threshold
+    return msgspec.structs.replace(threshold, ok=None, detail=f"latency {ahead}")
 
 
 def _broken(threshold: Threshold) -> str:

@@ -6,11 +6,13 @@ Each is an environment variable and, where it describes the feed, a key of a pro
 
 from __future__ import annotations
 
+from services.contract.sequence_rules import REPEATS, SCOPES
 from services.runtime.setting_tables.parsers import (
     Setting,
     any_path,
     any_text,
     choice,
+    counter_wrap,
     integer,
     number,
     optional,
@@ -48,12 +50,54 @@ SETTINGS = (
         key="time.precision",
     ),
     Setting(
+        "FEED_FIRST",
+        "",
+        "client",
+        any_text,
+        "path of the first number that a record covers, if it covers a range that ends with its number",
+        key="sequence.first",
+    ),
+    Setting(
+        "FEED_PREVIOUS",
+        "",
+        "client",
+        any_text,
+        "path of the number of the record before, if a record names it",
+        key="sequence.previous",
+    ),
+    Setting(
         "FEED_KEY",
         "",
         "client",
         any_text,
         "path of the key that separates several sequences; several paths: $.feed,$.id",
         key="sequence.key",
+    ),
+    Setting(
+        "FEED_SCOPE",
+        "auto",
+        "client",
+        choice(*SCOPES),
+        "one number is one record on every connection (stream), on each of them (connection), or for each key on every"
+        " connection (key); auto = derived from the records",
+        key="sequence.scope",
+    ),
+    Setting("FEED_STEP", "1", "client", integer(1, 10**9), "by how much the number rises", key="sequence.step"),
+    Setting(
+        "FEED_WRAP",
+        "",
+        "client",
+        counter_wrap,
+        "highest number before the numbers begin again with 0: 65535; with 1: 1-65535",
+        key="sequence.wrap",
+    ),
+    Setting(
+        "FEED_REPEATS",
+        "none",
+        "client",
+        choice(*REPEATS),
+        "which records may come again: none, or after a reconnect (reconnect)",
+        key="sequence.repeats",
     ),
     Setting(
         "FEED_ENCODING",

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from services.contract.blocklog import MAX_BLOCK
 from services.contract.scalars import is_name
+from services.contract.sequence_rules import wrap_span
 
 VARIABLE = "[a-z][a-z0-9_]*"
 """Pattern of the name of a variable of a feed profile."""
@@ -163,6 +164,12 @@ def any_text(text: str) -> str:
 
 def any_path(text: str) -> str:
     """Return the path, which may be empty and may consist of any bytes."""
+    return text
+
+
+def counter_wrap(text: str) -> str:
+    """Return the highest number of a counter that wraps around, which may be empty; see `wrap_span`."""
+    wrap_span(text)
     return text
 
 

@@ -63,10 +63,14 @@ def test_digest_in_order_of_seq() -> None:
 
 
 @pytest.mark.parametrize(("key", "beside"), [(None, 0), ("\x00" * 120, block_text.BESIDE_KEY)])
-def test_the_bound_on_a_line_holds(key: str | None, beside: int) -> None:
+@pytest.mark.parametrize("links", [0, 1, 2])
+def test_the_bound_on_a_line_holds(links: int, key: str | None, beside: int) -> None:
     """A message takes at most the bytes beside its record that the contract states, with a gap before each message."""
     count, at = 1_000, "2026-11-22T07:30:00.000000Z"
-    message = blocklog.ExternalMessage(int("1" + "9" * 19), at, -(2**63), None, msgspec.Raw(b""), key, "binary")
+    number = int("1" + "9" * 19)
+    first, before = [number] * links + [None] * (2 - links)
+    message = blocklog.ExternalMessage(number, at, -(2**63), None, msgspec.Raw(b""), key, "binary", first, before)
+    beside += links * block_text.BESIDE_LINK
     gap = "1" + "9" * 19, "1" + "9" * 19
     message_size = len(msgspec.json.encode(message.with_numbers(seq_text))) + 1
     gap_size = len(msgspec.json.encode(gap)) + 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contract.sequence_key import joined, unfound_paths
+from services.contract.sequence_key import joined, unfound_paths, values_in
 
 VALUES = st.lists(st.text(max_size=6) | st.sampled_from(["|", "\\", r"\N", "a|", "|a"]) | st.none(), min_size=2)
 
@@ -15,6 +15,17 @@ VALUES = st.lists(st.text(max_size=6) | st.sampled_from(["|", "\\", r"\N", "a|",
 def test_different_values_give_different_keys(one: list[str | None], other: list[str | None]) -> None:
     """Two lists of values have the same key only if they are the same."""
     assert (one == other) == (joined(one) == joined(other))
+
+
+@given(VALUES)
+def test_the_values_of_a_key_are_known(values: list[str | None]) -> None:
+    """The values are read from a key again, an absent one as None."""
+    assert values == values_in(joined(values))
+
+
+def test_a_key_of_a_single_value_is_that_value() -> None:
+    """A text that several values cannot have is one value."""
+    assert ["C:\\"] == values_in("C:\\")
 
 
 @pytest.mark.parametrize(

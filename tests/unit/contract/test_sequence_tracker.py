@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.contract.sequence_rules import PLAIN, SequenceRules
 from services.contract.sequence_tracker import SPARE, SequenceTracker
+
+LINKS = SequenceRules(previous="$.previous")
 
 
 def tracker_of(seqs: Iterable[int], content: int = 0) -> SequenceTracker:
@@ -127,3 +130,211 @@ def test_a_run_is_its_numbers(runs: list[tuple[int, int]]) -> None:
             apart.accept(seq, first if seq == first else 0)
 
     assert vars(apart) == vars(together)
+
+
+def linked(pairs: Iterable[tuple[int | None, int]], rules: SequenceRules = LINKS) -> SequenceTracker:
+    """Return the tracker after messages with these previous numbers and numbers."""
+    sequence = SequenceTracker(rules)
+    for previous, seq in pairs:
+        sequence.take(seq, seq, None, previous)
+    return sequence
+
+
+def chain(steps: Iterable[int], start: int = 100) -> list[tuple[int, int]]:
+    """Return the links of a feed whose numbers rise by these steps, after a snapshot that names no number."""
+    pairs, last = [(-1, start)], start
+    for step in steps:
+        pairs.append((last, last + step))
+        last += step
+    return pairs
+
+
+steps = st.lists(st.integers(1, 50), min_size=3, max_size=60)
+
+
+@given(steps, st.data())
+def test_every_broken_link_is_a_gap(made: list[int], data: st.DataObject) -> None:
+    """Of messages that name the number before, k removed ones with others between them leave exactly k gaps."""
+    pairs = chain(made)
+    removed = data.draw(st.sets(st.sampled_from(range(2, len(pairs) - 1)))) if len(pairs) > 4 else set()
+    removed -= {place + 1 for place in removed}
+    kept = linked(pair for place, pair in enumerate(pairs) if place not in removed)
+
+    assert len(removed) == len(kept.missing().spans())
+    assert len(pairs) - len(removed) == kept.messages
+    assert (0, 0, 0) == (kept.duplicates, kept.reordered, kept.restarts)
+
+
+@given(steps, st.data())
+def test_every_passed_over_range_is_a_gap(made: list[int], data: st.DataObject) -> None:
+    """Of messages that cover ranges, the numbers of the removed ones are missing; overlapping ones lack nothing."""
+    pairs = chain(made)[1:]
+    overlap = data.draw(st.integers(0, 3))
+    removed = data.draw(st.sets(st.sampled_from(range(1, len(pairs) - 1)))) if len(pairs) > 3 and not overlap else set()
+    sequence = SequenceTracker(SequenceRules(first="$.U"))
+    for place, (previous, seq) in enumerate(pairs):
+        if place not in removed:
+            sequence.take(seq, seq, min(seq, previous + 1 - (overlap if place else 0)))
+
+    assert sum(pairs[place][1] - pairs[place][0] for place in removed) == sequence.missing().count
+    assert (0, 0) == (sequence.restarts, sequence.reordered)
+
+
+@given(st.integers(2, 50), st.integers(0, 1000), st.integers(5, 60), st.data())
+def test_records_between_steps_are_counted(step: int, start: int, count: int, data: st.DataObject) -> None:
+    """Of numbers that rise by a step, each removed one leaves one step."""
+    whole = [start + step * place for place in range(count)]
+    removed = data.draw(st.sets(st.sampled_from(whole[1:-1])))
+    sequence = SequenceTracker(SequenceRules(step=step))
+    for seq in whole:
+        if seq not in removed:
+            sequence.take(seq, seq)
+
+    assert step * len(removed) == sequence.missing().count
+
+
+def test_a_sign_of_life_is_no_message() -> None:
+    """A message that repeats the last number, as its own and as the one before, is no duplicate."""
+    sequence = linked([(-1, 10), (10, 10), (10, 15), (15, 15)])
+
+    assert (2, 0, []) == (sequence.messages, sequence.duplicates, sequence.missing().spans())
+
+
+def test_a_sign_of_life_shows_that_a_message_is_missing() -> None:
+    """A message that repeats a number that was not received shows that this number was sent."""
+    assert [(11, 20)] == linked([(-1, 10), (20, 20)]).missing().spans()
+
+
+def test_a_late_link_closes_its_gap() -> None:
+    """A message that comes after its successor is out of order, and nothing is missing."""
+    sequence = linked([(-1, 10), (15, 20), (10, 15), (20, 22)])
+
+    assert (1, []) == (sequence.reordered, sequence.missing().spans())
+
+
+def test_a_linked_fall_loses_nothing() -> None:
+    """A counter that is set back by a message that names the last number goes on without a gap."""
+    sequence = linked([(-1, 10), (10, 15), (15, 3), (3, 5)])
+
+    assert (0, 1, []) == (sequence.restarts, sequence.wraps, sequence.gaps_before)
+    assert [(3, 5)] == sequence.held.spans()
+
+
+def test_a_message_that_names_no_number_begins_anew() -> None:
+    """In mid-connection it leaves open what was sent before; over a new connection it counts as a restart there."""
+    sequence = linked([(-1, 10), (10, 15), (None, 40), (40, 42)])
+    assert (1, 0, 1) == (sequence.restarts, sequence.restarts_by_connection, sequence.unlinked)
+    sequence.reconnected()
+    sequence.take(90, 90, None, -1)
+
+    assert (2, 1, 1) == (sequence.restarts, sequence.restarts_by_connection, sequence.unlinked)
+
+
+def test_a_snapshot_with_the_last_number_lacks_nothing() -> None:
+    """After a reconnect a snapshot with the number received last shows that nothing was sent in between."""
+    sequence = linked([(-1, 10), (10, 15)])
+    sequence.reconnected()
+    sequence.take(15, 15, None, -1)
+    sequence.take(18, 18, None, 15)
+
+    assert (0, [], 3) == (sequence.restarts, sequence.missing().spans(), sequence.messages)
+
+
+@given(st.integers(0, 400), st.sets(st.integers(1, 698)), st.sampled_from([2**16 - 1, 2**32 - 1, 999_999]))
+def test_a_counter_that_wraps_around_is_followed(before: int, removed: set[int], high: int) -> None:
+    """By its setting, and recognised by itself, a wrapped counter lacks exactly the removed numbers."""
+    for rules in (SequenceRules(wrap=str(high)), PLAIN):
+        sequence, lost = SequenceTracker(rules), 0
+        for place in range(700):
+            seq = (high - 350 + place) % (high + 1)
+            # Around the wrap itself few are removed: with many, the fall might be another beginning.
+            if place in removed and not (rules == PLAIN and abs(place - 350) <= 1):
+                lost += 1
+            else:
+                sequence.take(seq, before + place)
+
+        assert (lost, 1, 0) == (
+            sequence.missing().count + sum(gaps.count for gaps in sequence.gaps),
+            sequence.wraps,
+            sequence.restarts + sequence.duplicates + sequence.reordered,
+        )
+
+
+def test_losses_around_a_wrap_are_counted() -> None:
+    """The numbers before the end of the counter and after its beginning are missing."""
+    sequence = tracker_of([*range(65_300, 65_534), 2, 3])
+
+    assert ([(65_534, 65_535)], [(0, 1)], 1) == (
+        sequence.gaps_before,
+        sequence.missing().spans(),
+        sequence.wraps,
+    )
+
+
+def test_a_record_late_by_a_turn_is_out_of_order() -> None:
+    """The last number of the counter, received after the first one, closes its gap."""
+    for high in (255, 65_535):
+        sequence = tracker_of([*range(high - 100, high), 0, high, 1, 2])
+
+        assert (1, 0, 0) == (sequence.reordered, sequence.missing().count, len(sequence.gaps_before))
+
+
+def test_a_counter_may_have_no_zero() -> None:
+    """If 1 follows the highest number, the setting says whether 0 is missing; without it that is left open."""
+    seqs = [*range(65_500, 65_536), 1, 2]
+    by_rule = {}
+    for text in ("65535", "1-65535", ""):
+        sequence = SequenceTracker(SequenceRules(wrap=text))
+        for place, seq in enumerate(seqs):
+            sequence.take(seq, place)
+        by_rule[text] = (sequence.missing().spans(), sequence.doubtful_wraps)
+
+    assert {"65535": ([(0, 0)], 0), "1-65535": ([], 0), "": ([], 1)} == by_rule
+
+
+def test_a_fall_below_the_first_number_over_a_new_connection_is_a_restart() -> None:
+    """Over a new connection a sequence may begin again anywhere below; a higher number continues it."""
+    for first, restarts in ((600_000, 1), (27_000_003, 0), (27_000_001, 0)):
+        sequence = tracker_of(range(27_000_000, 27_000_003))
+        sequence.reconnected()
+        sequence.accept(first, 1)
+
+        assert restarts == sequence.restarts_by_connection
+
+
+def test_numbers_of_a_connection_begin_anew_with_each() -> None:
+    """With the scope of a connection, every new connection begins again, also with a higher number."""
+    sequence = SequenceTracker(SequenceRules(scope="connection"))
+    for seq in (1, 2):
+        sequence.take(seq, seq)
+    sequence.reconnected()
+    sequence.accept_run(5, 9, 5)
+
+    assert (1, 1, [1], 5) == (sequence.restarts, sequence.restarts_by_connection, sequence.starts, sequence.start)
+    assert (7, []) == (sequence.messages, sequence.gaps_before)
+
+
+def test_repeats_after_a_reconnect_are_counted_apart() -> None:
+    """Records that come again before the first new one over a new connection are counted as repeated, too."""
+    sequence = tracker_of(range(10, 31))
+    sequence.reconnected()
+    for seq in (*range(25, 33), 32):
+        sequence.accept(seq, seq)
+
+    assert (7, 6, 0) == (sequence.duplicates, sequence.repeated, sequence.restarts)
+
+
+def test_a_restart_in_mid_connection_at_another_number_is_told() -> None:
+    """A fall far below the first number, to neither 0 nor 1, begins again elsewhere."""
+    assert (1, 1) == ((far := tracker_of([5_000_000, 5_000_001, 70, 71])).restarts, far.restarts_elsewhere)
+    assert (1, 0) == ((first := tracker_of([5_000_000, 5_000_001, 1, 2])).restarts, first.restarts_elsewhere)
+
+
+def test_repeats_may_come_between_new_records() -> None:
+    """Records from before a reconnect are repeated also after the first new one, but not much later."""
+    sequence = tracker_of(range(10, 31))
+    sequence.reconnected()
+    for seq in (31, 25, 32, 26, 33, 33, *range(34, 31 + SPARE), 27, 31 + SPARE, 28):
+        sequence.accept(seq, seq)
+
+    assert (5, 3) == (sequence.duplicates, sequence.repeated)

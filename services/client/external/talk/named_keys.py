@@ -11,12 +11,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from services.client.external.templates import MessageTemplate, Value
+from services.contract.sequence_key import joined, values_in
 
 PARTS = tuple(f"key{number}" for number in range(1, 10))
 NAMES = frozenset({"key", *PARTS})
 """Names of a key, or of one of its values, in templates."""
-_SEPARATOR = "|"
-_VALUE = re.compile(r"((?:[^\\|]|\\.)*)(?:\||$)", re.DOTALL)
 # Characters for private use, which are in no message.
 _MARK = re.compile("\ue000([a-z0-9]+)\ue001")
 _ANY_NUMBER = 8_070_605_040_302_010
@@ -24,10 +23,8 @@ _Found = list[dict[str, str]] | None
 
 
 def values_of(key: str) -> dict[str, Value]:
-    """Return the values of ``{key}``, ``{key1}``, ``{key2}`` … for a key."""
-    # The expression matches the empty end of a text once more.
-    parts = [re.sub(r"\\(.)", r"\1", part) for part in _VALUE.findall(key)[:-1]] or [key]
-    return {"key": key, **dict(zip(PARTS, parts, strict=False))}
+    """Return the values of ``{key}``, ``{key1}``, ``{key2}`` … for a key; one that is not there is empty."""
+    return {"key": key, **{name: value or "" for name, value in zip(PARTS, values_in(key), strict=False)}}
 
 
 def _key_of(values: dict[str, str]) -> str | None:
@@ -37,7 +34,7 @@ def _key_of(values: dict[str, str]) -> str | None:
     parts = [values[name] for name in PARTS if name in values]
     if not parts or PARTS[: len(parts)] != tuple(name for name in PARTS if name in values):
         return None
-    return _SEPARATOR.join(re.sub(r"([\\|])", r"\\\1", part) for part in parts) if len(parts) > 1 else parts[0]
+    return joined(parts) if len(parts) > 1 else parts[0]
 
 
 def keys_named(said: MessageTemplate, template: MessageTemplate, client: str, *, is_exact: bool = True) -> set[str]:

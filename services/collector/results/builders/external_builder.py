@@ -5,15 +5,18 @@ The clients are judged by each other: a record that any client of a group receiv
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from services.collector.evidence.client_groups import Groups
-from services.collector.evidence.external_evidence import DECLARED, SequenceName
+from services.collector.evidence.external_evidence import DECLARED
 from services.collector.evidence.ledger_evidence import ClientLedger
 from services.collector.evidence.log_evidence import LogEvidence
+from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.silence import LongestSilence, longest
+from services.collector.results.builders.client_comparison import groups_of, jumps_of, union_of
 from services.collector.results.builders.common_facts import (
     block_size,
     by_first_cause,
@@ -25,6 +28,8 @@ from services.collector.results.builders.common_facts import (
 )
 from services.collector.results.builders.connection_builder import connection_history
 from services.collector.results.builders.file_faults import ledger_faults, log_faults
+from services.collector.results.builders.sequence_contradictions import contradictions
+from services.collector.results.builders.sequence_counts import counts_of, lost_beginnings, lowest_starts
 from services.collector.results.client_result import (
     EXTERNAL_CAUSES,
     IN_FLIGHT_US,
@@ -37,7 +42,7 @@ from services.collector.results.run_result import FeedComparison, RunResult
 from services.collector.results.silence_limit import FeedRhythm, rhythm
 from services.collector.results.sparse_histogram import SparseHistogram
 from services.contract.rangeset import RangeSet
-from services.contract.scalars import MAX_INTEGER, Span
+from services.contract.scalars import Span
 from services.contract.sequence_tracker import SequenceTracker
 from services.contract.summary import Causes, ClientState
 
@@ -47,8 +52,12 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     # A client that only claimed a file took part: its disk may have refused its lines, or lost them.
     taking_part = (name for name, log in evidence.logs.items() if log.claimed or not log.is_empty)
     names = sorted(taking_part, key=client_order)
-    groups = _groups(evidence, names)
-    feed = _FeedEvidence(evidence, groups, _union(evidence, names, groups), final=final)
+    jumps = jumps_of(evidence, names)
+    uncertain = {key for of_client in jumps.values() for key, numbers in of_client.items() if numbers}
+    groups = groups_of(evidence, names, uncertain)
+    union = union_of(evidence, names, groups, uncertain)
+    lowest = lowest_starts(evidence.logs[name].external.sequences() for name in names)
+    feed = _FeedEvidence(evidence, groups, union, jumps, lowest, final=final)
     clients = []
     for name in names:
         evidence.yield_cpu()
@@ -89,44 +98,22 @@ class _FeedEvidence:
         evidence: of the run.
         groups: which clients are compared.
         union: the numbers that any client of a group received, by sequence and group.
+        jumps: by client and sequence, the numbers that were passed over and that no client received.
+        lowest: the number with which a sequence began anywhere, if that is 0 or 1.
         final: nothing more will be logged.
     """
 
     evidence: RunEvidence
     groups: Groups
     union: Mapping[tuple[SequenceName, int], RangeSet]
+    jumps: Mapping[str, Mapping[SequenceName, RangeSet]]
+    lowest: Mapping[SequenceName, int]
     final: bool
 
     def received_by_any(self, client: str, keys: Iterable[SequenceName]) -> dict[SequenceName, RangeSet]:
         """Return the numbers that any client of this client's groups received, of the sequences that are compared."""
         known = {key: self.union.get((key, self.groups.group(key, client))) for key in keys}
         return {key: numbers for key, numbers in known.items() if numbers is not None}
-
-
-def _groups(evidence: RunEvidence, names: Iterable[str]) -> Groups:
-    """Return which clients are compared with each other, in the sequences that did not begin again."""
-    sequences = {name: evidence.logs[name].external.sequences() for name in names}
-    # Once a sequence has begun again, one number stands for several records, and no comparison by number is possible.
-    restarted = {key for known in sequences.values() for key, numbers in known.items() if numbers.restarts}
-    keys = {key for known in sequences.values() for key in known} - restarted
-    starts = {
-        name: {key: numbers.start for key, numbers in known.items() if numbers.start is not None}
-        for name, known in sequences.items()
-    }
-    return evidence.times.comparison.groups(starts, keys)
-
-
-def _union(evidence: RunEvidence, names: Iterable[str], groups: Groups) -> dict[tuple[SequenceName, int], RangeSet]:
-    """Return what any client of a group received of each sequence; one that began again is not compared."""
-    union: dict[tuple[SequenceName, int], RangeSet] = {}
-    restarted: set[SequenceName] = set()
-    for name in names:
-        for key, numbers in evidence.logs[name].external.sequences().items():
-            if numbers.restarts:
-                restarted.add(key)
-            for first, last in numbers.held:
-                union.setdefault((key, groups.group(key, name)), RangeSet()).add(first, last)
-    return {place: numbers for place, numbers in union.items() if place[0] not in restarted}
 
 
 def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
@@ -179,62 +166,110 @@ def _declared(log: LogEvidence) -> dict[str, int | None]:
 
 def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, until_us: int | None) -> ClientResult:
     """Return the result of a client whose messages have numbers, completed by what follows from these."""
-    sequences = log.external.sequences()
+    sequences, rules = log.external.sequences(), log.external.rules
     union = feed.received_by_any(log.client, sequences)
-    absent = {
-        key: _missing(numbers, _end(feed, log, key, numbers, until_us if key in union else None))
-        for key, numbers in sequences.items()
-    }
+    absent, before = _absent(feed, log, union, until_us)
     unreadable = log.external.unreadable(absent)
     missing = {key: numbers - unreadable[key] for key, numbers in absent.items()}
     lost = {key: _lost(log, key, numbers, union.get(key, RangeSet())) for key, numbers in missing.items()}
-    before = log.external.gaps_before()
-    counts = _counts(lost.values(), before.values())
     # Ranges and causes in detail are published of a feed with one sequence.
     only = missing.get(None, RangeSet()) if set(missing) <= {None} else RangeSet()
-    received = sum(numbers.past + numbers.held.count for numbers in sequences.values())
     unreadable_count = sum(numbers.count for numbers in unreadable.values())
-    total = sum(counts.values())
+    counts = counts_of(sequences.values(), rules, list(lost.values()), before.values(), unreadable_count)
+    repeated, duplicates = _sum(sequences, "repeated"), _sum(sequences, "duplicates")
+    gaps = {key: sum(1 for _ in numbers) + len(before.get(key, ())) for key, numbers in missing.items()}
+    number_facts = _number_facts(feed, log, union, gaps)
+    if number_facts["contradictions"]:
+        # Counts of numbers that are not what the settings say would be untrue.
+        return replace(facts, received=log.messages, external=replace(facts.external, **number_facts))
     return replace(
         facts,
-        # Numbers of an external feed may have 64 bits, so their gaps may exceed what readers of JSON keep exact.
-        expected=min(received + total + unreadable_count, MAX_INTEGER),
-        received=received,
-        missing=min(total, MAX_INTEGER),
-        duplicates=sum(numbers.duplicates for numbers in sequences.values()),
-        reordered=sum(numbers.reordered for numbers in sequences.values()),
-        restarts=sum(numbers.restarts for numbers in sequences.values()),
+        expected=counts.expected,
+        received=counts.received,
+        missing=counts.missing,
+        duplicates=duplicates - repeated if rules.repeats == "reconnect" else duplicates,
+        reordered=_sum(sequences, "reordered"),
+        restarts=_sum(sequences, "restarts"),
         unreadable=unreadable_count,
         missing_seqs=only,
         lost=lost[None] if only else facts.lost,
-        missing_by_cause=_causes(counts),
+        missing_by_cause=_causes(counts.causes),
         gap_times=gap_times(log.times, only),
         external=replace(
             facts.external,
             missing=missing,
             missing_before_restart=before,
             unreadable=unreadable,
-            restarts_by_connection=sum(numbers.restarts_by_connection for numbers in sequences.values()),
+            gaps=counts.gaps,
+            **number_facts,
         ),
     )
 
 
+def _number_facts(
+    feed: _FeedEvidence, log: LogEvidence, union: Mapping[SequenceName, RangeSet], gaps: Mapping[SequenceName, int]
+) -> dict[str, Any]:
+    """Return what the numbers of a client leave open, and what contradicts them, as fields of its facts."""
+    sequences = log.external.sequences()
+    counted = ("restarts_by_connection", "restarts_elsewhere", "unlinked", "doubtful_wraps", "repeated")
+    return {
+        **{name: _sum(sequences, name) for name in counted},
+        "rules": log.external.rules,
+        "silent_keys": tuple(log.external.silent_keys()) if len(sequences) > 1 else (),
+        "jumps": _all_jumps(log, feed.jumps.get(log.client, {})),
+        "uncertain_beginnings": _uncertain_beginnings(feed, log),
+        "unkeyed": sequences[None].messages if len(sequences) > 1 and None in sequences else 0,
+        "contradictions": contradictions(log, union, gaps, is_divided=bool(feed.groups.divided)),
+    }
+
+
+def _all_jumps(log: LogEvidence, jumps: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:
+    """Return the jumps of each sequence together with those before it began again."""
+    found = dict(jumps)
+    for key, course in log.external.courses().items():
+        for earlier in course.earlier_jumps:
+            if earlier:
+                found[key] = found.get(key, RangeSet()) | earlier
+    return found
+
+
+def _uncertain_beginnings(feed: _FeedEvidence, log: LogEvidence) -> dict[SequenceName, RangeSet]:
+    """Return the numbers before the first ones of a client that seems to have been numbered for itself."""
+    rules = log.external.rules
+    if rules.scope != "auto" or log.client not in feed.groups.own:
+        return {}
+    found = {}
+    for key, numbers in log.external.sequences().items():
+        if not numbers.restarts:
+            _, begin = lost_beginnings(numbers, feed.lowest.get(key), rules, is_own=True)
+            found[key] = RangeSet(begin)
+    return found
+
+
+def _sum(sequences: Mapping[SequenceName, SequenceTracker], name: str) -> int:
+    return sum(getattr(numbers, name) for numbers in sequences.values())
+
+
+def _absent(
+    feed: _FeedEvidence, log: LogEvidence, union: Collection[SequenceName], until_us: int | None
+) -> tuple[dict[SequenceName, RangeSet], dict[SequenceName, list[Span]]]:
+    """Return the absent numbers of each sequence: since it began for the last time, and whenever it began again."""
+    rules, jumps, before = log.external.rules, feed.jumps.get(log.client, {}), log.external.gaps_before()
+    absent = {}
+    for key, numbers in log.external.sequences().items():
+        is_own = rules.scope == "connection"
+        earlier, begin = lost_beginnings(numbers, feed.lowest.get(key), rules, is_own=is_own)
+        if earlier:
+            before[key] = [*before.get(key, ()), *earlier]
+        end = _end(feed, log, key, numbers, until_us if key in union else None)
+        absent[key] = (_missing(numbers, end) | RangeSet(begin)) - jumps.get(key, RangeSet())
+    return absent, before
+
+
 def _causes(counts: Mapping[str, int] | None) -> Causes:
-    """Return the missing records by cause; None where nothing has a number. Other causes need a ledger."""
-    known: dict[str, int | None] = dict.fromkeys(EXTERNAL_CAUSES) if counts is None else _bounded(counts)
+    """Return the missing records by cause; None where they are not known. Other causes need a ledger."""
+    known: Mapping[str, int | None] = dict.fromkeys(EXTERNAL_CAUSES) if counts is None else counts
     return Causes(never_sent=None, corrupt_in_flight=None, receipted_not_logged=None, foreign=None, **known)
-
-
-def _bounded(counts: Mapping[str, int]) -> dict[str, int | None]:
-    return {cause: min(counts[cause], MAX_INTEGER) for cause in EXTERNAL_CAUSES}
-
-
-def _counts(lost: Iterable[Mapping[str, RangeSet]], before: Iterable[Sequence[Span]]) -> dict[str, int]:
-    """Return how many numbers are missing by each cause; nothing is known of those before a restart."""
-    sequences = list(lost)
-    counts = {cause: min(sum(numbers[cause].count for numbers in sequences), MAX_INTEGER) for cause in EXTERNAL_CAUSES}
-    counts["not_seen"] += sum(last - first + 1 for spans in before for first, last in spans)
-    return counts
 
 
 def _client_state(log: LogEvidence, *, final: bool) -> ClientState:

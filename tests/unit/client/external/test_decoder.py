@@ -157,7 +157,7 @@ def test_a_record_that_is_no_strict_json_has_its_facts(text: str, binary: bool, 
     """A record that is not strict JSON is logged as a text, with its number, key and time."""
     [heard] = read(text, binary=binary)
 
-    assert (form, 5, "a", 1_795_332_600 * 10**9, "not strict JSON") == heard[1:]
+    assert (form, 5, "a", 1_795_332_600 * 10**9, "not strict JSON") == heard[1:6]
     shown = json.loads(heard.record)
     assert text.encode() == (base64.b64decode(shown) if binary else shown.encode())
     check_strict(heard.record)
@@ -352,3 +352,17 @@ def test_compressed_records_have_a_proposal() -> None:
     [found] = read(zlib.compress(b'{"seq":5}'), binary=True)
 
     assert "not JSON, but probably deflate: set FEED_ENCODING=deflate" == found.remark
+
+
+def test_ranges_and_links_are_read_and_logged() -> None:
+    """The first number of a range and the number before are in the message; an absent one is not."""
+    paths = RecordPaths(seq=JsonPath("$.u"), first=JsonPath("$.U"), previous=JsonPath("$.pu"))
+    texts = (b'{"U":5,"u":9,"pu":4}', b'{"u":12,"pu":-1}', b'{"u":18446744073709551615,"pu":"18446744073709551614"}')
+    records = [paths.read(text, binary=False)[0] for text in texts]
+    batch = ExternalBatch(1, records, 0)
+    messages = msgspec.json.decode(b"[" + batch.text()[:-1] + b"]")
+
+    assert [(5, 4), (None, -1), (None, 2**64 - 2)] == [(record.first_seq, record.prev_seq) for record in records]
+    assert [(5, 4), (None, -1), (None, str(2**64 - 2))] == [
+        (message.get("first_seq"), message.get("prev_seq")) for message in messages
+    ]

@@ -8,11 +8,9 @@ from typing import NamedTuple
 import pytest
 
 from services.client.external.decoder import DecodedRecord
-from services.client.external.profile import PRESETS, Profile, load, preset_names
-from services.client.external.record_values import sequence_number
+from services.client.external.profile import PRESETS, load, preset_names
 from services.client.external.settings import FeedSettings, read_feed
 from services.contract.scalars import utc_text
-from services.runtime.errors import BadSettings
 from tests.repo.markdown import fences, sections
 from tests.repo.repository import text
 
@@ -33,29 +31,12 @@ VALUES = {
     "home-assistant": {"FEED_VARIABLES": "token=secret"},
 }
 """What an operator gives beside the name of the preset and the address."""
-LATER = {
-    "sequence.first", "sequence.previous", "sequence.scope", "decode.split", "decode.list",
-    "heartbeat.send", "heartbeat.seconds",
-}  # fmt: skip
-"""Keys that the settings may not have yet."""
 
 every_preset = pytest.mark.parametrize("name", preset_names())
 
 
-def preset(name: str) -> Profile:
-    """Return a preset; expect the test to fail if the preset needs a setting that does not exist yet."""
-    try:
-        return load(name)
-    except BadSettings as error:
-        keys = {problem.split(": ")[1] for problem in error.problems if "no such key" in problem}
-        if keys and len(keys) == len(error.problems) and keys <= LATER:
-            pytest.xfail(f"needs {', '.join(sorted(keys))}")
-        raise
-
-
 def settings(name: str) -> FeedSettings:
     """Return the settings of a preset with the documented values."""
-    preset(name)
     found = read_feed({"SERVER_URL": "ws://feed", "FEED": name, **VALUES.get(name, {})})
     assert found is not None
     return found
@@ -63,10 +44,7 @@ def settings(name: str) -> FeedSettings:
 
 def records(found: FeedSettings, frame: bytes) -> list[DecodedRecord]:
     """Return the records of a frame; a frame with other bytes than ASCII is binary."""
-    make = getattr(found, "frame_reader", None)
-    if make is not None:
-        return list(make().read(frame if max(frame) > 127 else frame.decode()).records)
-    return found.reading.read(frame, binary=False)
+    return found.frame_reader().read(frame if max(frame) > 127 else frame.decode()).records
 
 
 class Documented(NamedTuple):
@@ -90,7 +68,7 @@ def documented(name: str) -> Documented:
 @every_preset
 def test_a_preset_says_what_it_is(name: str) -> None:
     """A preset names its source in a comment, and describes itself and its variables in one line each."""
-    found = preset(name)
+    found = load(name)
 
     assert (PRESETS / f"{name}.toml").read_text(encoding="utf-8").startswith("# https://")
     assert 20 < len(found.about) < 120
@@ -107,8 +85,6 @@ def test_a_preset_is_complete(name: str) -> None:
 def test_a_preset_reads_the_documented_message(name: str) -> None:
     """A preset reads number, key and time of the documented message as its page says."""
     expected, found = documented(name), settings(name)
-    if name == "jsonrpc" and sequence_number("0x1", "$")[0] is None:
-        pytest.xfail("needs hexadecimal numbers")
     record = records(found, expected.frame)[0]
     sent = None if record.sent_ns is None else utc_text(record.sent_ns // 1000)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.external.record_values import MAX_NUMBER, sequence_number, text_of
+from services.client.external.record_values import MAX_NUMBER, linked_number, sequence_number, text_of
 
 
 @pytest.mark.parametrize(
@@ -64,3 +66,12 @@ def test_a_number_of_too_many_digits_is_shown_by_its_kind() -> None:
     assert (None, "something too long (int) at $.seq is no number from 0 to 2^64 - 1") == sequence_number(
         10**5000, "$.seq"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [(17, 17), ("17", 17), (0, 0), (-1, -1), (-5, -1), ("-1", -1), (-1.0, -1), (None, None), ("", None), (True, None)],
+)
+def test_a_number_beside_the_sequence_number_may_name_none(value: Any, number: int | None) -> None:
+    """A negative number names no record before and is -1; a value that is no number is none."""
+    assert number == linked_number(value)

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from services.client.external.settings import read_feed
+from services.contract.sequence_rules import SequenceRules
 from services.runtime.errors import BadSettings
 
 
@@ -64,6 +65,13 @@ def test_time_may_name_its_unit(text: str, unit: str | None) -> None:
         ({"FEED_END": "stop"}, "FEED_END='stop': expected one condition a line, each like close 1000"),
         ({"FEED_END": "last 9"}, "FEED_END: without FEED_SEQ"),
         ({"FEED_END": "last 9", "FEED_SEQ": "$.s", "FEED_KEY": "$.k"}, "FEED_END: with FEED_KEY"),
+        ({"FEED_FIRST": "$.U"}, "FEED_FIRST: without FEED_SEQ there are no numbers that it describes"),
+        ({"FEED_STEP": "0", "FEED_SEQ": "$.s"}, "FEED_STEP='0': expected a whole number from 1"),
+        ({"FEED_SCOPE": "both", "FEED_SEQ": "$.s"}, "FEED_SCOPE='both': expected one of auto, stream, connection, key"),
+        ({"FEED_SCOPE": "key", "FEED_SEQ": "$.s"}, "FEED_SCOPE=key: without FEED_KEY there is no key"),
+        ({"FEED_WRAP": "7", "FEED_SEQ": "$.s"}, "FEED_WRAP='7': expected the highest number before"),
+        ({"FEED_WRAP": "99", "FEED_SEQ": "$.s", "FEED_PREVIOUS": "$.p"}, "FEED_WRAP: with FEED_PREVIOUS"),
+        ({"FEED_FIRST": "$.U", "FEED_SEQ": "$.s", "FEED_STEP": "5"}, "FEED_FIRST and FEED_STEP: each says how"),
         ({"FEED_SILENCE": "0"}, "FEED_SILENCE='0': expected a number from 0.01"),
         ({"FEED_SILENCE": "long"}, "FEED_SILENCE='long': expected a number"),
     ],
@@ -112,3 +120,16 @@ def test_the_reading_of_frames_is_in_the_log() -> None:
     )  # fmt: skip
     unset = plain.feed.precision, plain.feed.encoding, plain.feed.split, plain.feed.message_list
     assert {msgspec.UNSET} == {*unset}
+
+
+def test_how_numbers_are_read_is_in_the_log() -> None:
+    """The settings of the numbers are described in the log; without any of them there is nothing to describe."""
+    given = {"FEED_SCOPE": "connection", "FEED_WRAP": "1-65535", "FEED_REPEATS": "reconnect"}
+    settings = read_feed({"FEED_SEQ": "$.u", "FEED_FIRST": "$.U", **given})
+    plain = read_feed({"FEED_SEQ": "$.u"})
+
+    assert settings is not None
+    assert plain is not None
+    rules = SequenceRules(first="$.U", scope="connection", wrap="1-65535", repeats="reconnect")
+    assert (rules, msgspec.UNSET) == (settings.feed.sequence, plain.feed.sequence)
+    assert "$.U" == (settings.reading.first and settings.reading.first.text)

@@ -11,11 +11,9 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.typing import Subprotocol
 
-from services.client.external.profile import load, preset_names
+from services.client.external.profile import preset_names
 from services.client.external.settings import read_feed
 from services.client.feeds.look import look
-from services.runtime.errors import BadSettings
-from services.runtime.settings import BY_NAME
 from tests.unit.client.external.fakes import external_server
 
 COUNT = 6
@@ -345,9 +343,6 @@ PRESETS = {
     "home-assistant": Spoken(home_assistant, SECRET, numbers=(None,) * COUNT),
 }
 """How each preset's server speaks."""
-LATER = {"decode.split", "decode.list", "heartbeat.send", "heartbeat.seconds"}
-LATER |= {f"sequence.{key}" for key in ("first", "previous", "scope")}
-"""Keys that the settings may not have yet."""
 
 
 def test_every_preset_has_a_server() -> None:
@@ -358,15 +353,6 @@ def test_every_preset_has_a_server() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 async def test_a_preset_speaks_with_its_server(name: str) -> None:
     """A client greets the server as it demands, answers it, and reads exactly its records, by their numbers."""
-    try:
-        load(name)
-    except BadSettings as error:
-        keys = {problem.split(": ")[1] for problem in error.problems}
-        if keys <= LATER:
-            pytest.xfail(f"needs {', '.join(sorted(keys))}")
-        raise
-    if "FEED_HELLO_FILE" not in BY_NAME:
-        pytest.xfail("needs a greeting that waits")
     spoken, problems = PRESETS[name], list[Exception]()
 
     async def script(connection: ServerConnection) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.external_evidence import ExternalEvidence, NumberRange, _runs
+from services.collector.evidence.external_evidence import ExternalEvidence
+from services.collector.evidence.numbers.arrival_times import ArrivalTimesOfBlock
 from services.contract.blocklog import ExternalBlock, ExternalMessage
+from services.contract.sequence_rules import PLAIN, SequenceRules
 
 AT = "2026-11-22T07:30:00.000000Z"
 SIZE = 5
@@ -54,12 +58,48 @@ def test_the_order_of_reading_does_not_matter(seqs: list[int], dice: object, ask
     assert vars(evidence_of(seqs).sequences()[None]) == vars(book.sequences()[None])
 
 
-def test_runs_are_short_while_all_is_well() -> None:
-    """Each of several interleaved sequences is one range; a gap or a first number begins another range."""
-    interleaved = [message(seq, key) for seq in (7, 8, 10) for key in "ab"]
+RULES = [
+    PLAIN,
+    SequenceRules(first="$.U"),
+    SequenceRules(previous="$.p"),
+    SequenceRules(step=3),
+    SequenceRules(scope="connection"),
+    SequenceRules(wrap="99", repeats="reconnect"),
+]
+number = st.one_of(st.integers(0, 40), st.sampled_from([97, 98, 99, 5000, 5001, 2_000_000]))
+received = st.lists(
+    st.tuples(number, st.sampled_from([None, None, None, "a"]), st.integers(0, 3), st.integers(-2, 3)),
+    min_size=1,
+    max_size=60,
+)
 
-    assert {NumberRange(key, *ends) for key in "ab" for ends in ((7, 8), (10, 10))} == set(_runs(interleaved))
-    assert [(0, 0), (1, 1), (1, 2)] == [(one.first, one.last) for one in _runs(map(message, (0, 1, 1, 2)))]
+
+def link(seq: int, key: str | None, text: int, back: int) -> ExternalMessage:
+    """Return a message that covers some numbers and names one before; ``text`` is a part of its record."""
+    record = msgspec.Raw(b'{"n":%d,"text":%d}' % (seq, text % 2))
+    return ExternalMessage(seq, AT, None, None, record, key, None, max(0, seq - max(back, 0)), seq - 1 - back)
+
+
+@given(received, st.sampled_from(RULES), st.integers(1, 5), st.randoms(use_true_random=False))
+def test_over_several_connections_the_order_of_reading_does_not_matter(
+    every: list[tuple[int, str | None, int, int]], rules: SequenceRules, connected: int, dice: random.Random
+) -> None:
+    """By any rules and over any connections, the blocks in any order give the same counts and the same findings."""
+    messages = [link(*one) for one in every]
+    parts = [messages[at : at + SIZE] for at in range(0, len(messages), SIZE)]
+    made = []
+    for order in (list(range(len(parts))), dice.sample(range(len(parts)), len(parts))):
+        evidence = ExternalEvidence()
+        evidence.add_rules(rules)
+        for place in order:
+            one = msgspec.structs.replace(block(place + 1, parts[place]), connection=1 + place // connected)
+            at_us = (place + 1) * 1_000_000
+            evidence.add_block(one, f"x{place:08x}", at_us, ArrivalTimesOfBlock.of([at_us, at_us + 900_000]), rules)
+            if dice.random() < 0.2:
+                evidence.courses()
+        made.append({key: (vars(one.numbers), one.facts, one.jumps) for key, one in evidence.courses().items()})
+
+    assert made[0] == made[1]
 
 
 def test_messages_without_a_number_are_counted() -> None:

@@ -8,7 +8,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.external_evidence import ArrivalTimesOfBlock, ExternalIndexRow
+from services.collector.evidence.external_evidence import ExternalIndexRow
+from services.collector.evidence.numbers.arrival_times import ArrivalTimesOfBlock
 from services.collector.results.silence_limit import FACTOR, FLOOR_US, FeedRhythm, rhythm
 from tests.builders.external_runs import evidence_of, log, message
 

@@ -14,9 +14,12 @@ from services.collector.verdict.snapshot import snapshot
 from services.collector.verdict.summary import reconcile
 from services.contract import summary
 from services.contract.scalars import MAX_INTEGER
+from services.contract.sequence_rules import SequenceRules
 from services.contract.summary import Summary
 from tests.builders.external_runs import evidence_of, log, numbered_messages
 from tests.builders.runs import RUN, fold
+
+STREAM = SequenceRules(scope="stream")
 
 
 def summary_of(*logs: Any) -> Summary:
@@ -75,7 +78,9 @@ def test_a_sequence_that_began_again_is_in_the_headline() -> None:
 
 def test_numbers_from_2_53_on_are_texts_and_counts_stay_below() -> None:
     """Numbers from 2^53 on are texts in every file, since JSON readers may round larger integers."""
-    logs = [log(f"client-{number}", numbered_messages([2**53 - 2, 2**53 + 3, 2**64 - 1])) for number in (1, 2)]
+    logs = [
+        log(f"client-{number}", numbered_messages([2**53 - 2, 2**53 + 3, 2**64 - 1]), rules=STREAM) for number in (1, 2)
+    ]
     shown = snapshot(evidence_of(*logs), final=True)
     result = shown.summary
     ranges = [(2**53 - 1, f"{2**53 + 2}"), (f"{2**53 + 4}", f"{2**64 - 2}")]

@@ -49,6 +49,16 @@ def test_a_count_of_some_feeds_has_a_column_where_it_is_known() -> None:
     assert "ignored" not in columns(MADE.clients)
 
 
+def test_a_field_of_some_feeds_has_a_column_where_it_is_set() -> None:
+    """Gaps are of few feeds: only then there is a column, empty for a client without them."""
+    clients = [msgspec.structs.replace(MADE.clients[0], gaps=2), MADE.clients[0]]
+    made = msgspec.structs.replace(MADE, clients=clients)
+    head, first, *rest = csv.reader(io.StringIO(clients_csv(made).decode()))
+
+    assert ("2", [""]) == (first[head.index("gaps")], [row[head.index("gaps")] for row in rest])
+    assert "gaps" not in columns(MADE.clients)
+
+
 def test_pandas_reads_numbers() -> None:
     """pandas reads the file without options and recognises numbers."""
     import pandas as pd  # noqa: PLC0415 - takes half a second, in every worker if it were imported above

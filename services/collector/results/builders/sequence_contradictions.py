@@ -1,0 +1,100 @@
+"""Finds what shows that the numbers of an external feed are not what the settings say they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import islice, pairwise
+
+from services.collector.evidence.log_evidence import LogEvidence
+from services.collector.evidence.numbers.number_ranges import SequenceName
+from services.collector.evidence.numbers.sequence_course import SequenceCourse
+from services.collector.results.client_result import Contradiction
+from services.contract.rangeset import RangeSet
+from services.contract.sequence_key import unfound_paths
+from services.contract.sequence_rules import SequenceRules, wrap_span
+from services.contract.sequence_tracker import SequenceTracker
+
+FEWEST_GAPS = 3
+"""With fewer gaps, records were lost: that the numbers do not rise by one shows only in several."""
+_LOOK = 2000
+"""Most gaps that are searched for a usual step."""
+
+
+def contradictions(
+    log: LogEvidence,
+    together: Mapping[SequenceName, RangeSet],
+    gaps: Mapping[SequenceName, int],
+    *,
+    is_divided: bool,
+) -> tuple[Contradiction, ...]:
+    """Return what contradicts the settings in the log of one client.
+
+    Args:
+        log: of the client.
+        together: what it and the clients that are compared with it received of each sequence, where that is known.
+        gaps: how many ranges of numbers are missing of each sequence.
+        is_divided: whether clients received different records under the same numbers.
+    """
+    evidence, rules = log.external, log.external.rules
+    found = list(_paths(log))
+    found += [Contradiction("scope", text=f"FEED_SCOPE={rules.scope}")] * (rules.is_shared and is_divided)
+    counter = wrap_span(rules.wrap)
+    for key, course in sorted(evidence.courses().items(), key=lambda item: item[0] or ""):
+        if counter is not None and course.numbers.last > counter[1]:
+            found.append(Contradiction("wrap", key, (course.numbers.last,), f"FEED_WRAP={rules.wrap}"))
+        is_broken = _is_broken(course.numbers, gaps.get(key, 0))
+        found += _of_sequence(key, course, rules, together.get(key), is_broken=is_broken)
+    return tuple(found)
+
+
+def _paths(log: LogEvidence) -> Iterator[Contradiction]:
+    """Yield the paths that lead to a value in no message."""
+    evidence, rules = log.external, log.external.rules
+    if not evidence.numbered:
+        return
+    if rules.first is not None and not evidence.with_first:
+        yield Contradiction("first", text=rules.first)
+    # The first message may name no number before, and some feeds then name a negative one.
+    if rules.previous is not None and not evidence.with_previous:
+        yield Contradiction("previous", text=rules.previous)
+    if log.feed is not None and log.feed.key:
+        for path in unfound_paths(log.feed.key, set(evidence.courses())):
+            yield Contradiction("key", text=path)
+
+
+def _of_sequence(
+    key: SequenceName, course: SequenceCourse, rules: SequenceRules, together: RangeSet | None, *, is_broken: bool
+) -> Iterator[Contradiction]:
+    numbers, facts = course.numbers, course.facts
+    if rules.is_shared and numbers.restarts_by_connection:
+        yield Contradiction("scope", key, (numbers.start or 0,), f"FEED_SCOPE={rules.scope}")
+    if facts.are_mixed(numbers.messages + numbers.duplicates):
+        yield Contradiction("mixed", key, facts.example, "again" if facts.come_again else "")
+    elif is_broken:
+        if rules.first is not None or rules.previous is not None:
+            text = f"FEED_FIRST={rules.first}" if rules.first is not None else f"FEED_PREVIOUS={rules.previous}"
+            yield Contradiction("links", key, text=text)
+        elif together is None or rules.step > 1 or not _rises_by_one(together):
+            yield Contradiction("steps", key, _steps(numbers), f"FEED_STEP={rules.step}" if rules.step > 1 else "")
+
+
+def _is_broken(numbers: SequenceTracker, gaps: int) -> bool:
+    """Return whether most numbers do not follow the one before."""
+    return gaps >= FEWEST_GAPS and 2 * gaps > numbers.messages - 1
+
+
+def _rises_by_one(together: RangeSet) -> bool:
+    gaps = sum(1 for _ in together) - 1
+    return 2 * gaps <= together.count - 1
+
+
+def _steps(numbers: SequenceTracker) -> tuple[int, ...]:
+    """Return the usual step, 0 without one, and the first numbers around a gap."""
+    spans = list(islice(numbers.held, _LOOK))
+    if len(spans) < 2:
+        spans = list(islice(numbers.gaps_before, _LOOK))
+        return (0, spans[0][0] - 1, spans[0][1] + 1) if spans else (0,)
+    steps = Counter(after[0] - before[1] for before, after in pairwise(spans))
+    step, count = steps.most_common(1)[0]
+    return (step if 2 * count > len(spans) - 1 else 0, spans[0][1], spans[1][0])

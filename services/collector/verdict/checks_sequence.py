@@ -1,0 +1,135 @@
+"""Sentences about the numbers of an external feed: where they contradict the settings, and what they cannot prove."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from services.collector import formatting
+from services.collector.results.client_result import ClientResult, Contradiction
+from services.collector.verdict import checks_reading
+from services.collector.verdict.check_types import CheckInput
+
+SHOWN = 3
+"""Most contradictions of one client that are shown."""
+
+
+def contradictions(case: CheckInput) -> list[str]:
+    """Return in words why the numbers are not what the settings say; then no count of them proves anything."""
+    return [
+        f"{client.client}: {_contradiction(client, found)}"
+        for client in case.clients
+        for found in client.external.contradictions[:SHOWN]
+    ]
+
+
+def _contradiction(client: ClientResult, found: Contradiction) -> str:
+    of = "" if found.key is None else f" of {formatting.sequence(found.key)}"
+    if found.kind == "key":
+        return checks_reading.unfound_key(client, found.text)
+    if found.kind in ("first", "previous"):
+        return f"FEED_{found.kind.upper()}={found.text}: no record with a number has a value there"
+    if found.kind == "mixed":
+        return _mixed(found, of)
+    if found.kind == "steps":
+        return _steps(found, of)
+    why = {
+        "links": f"most records{of} do not join the one before; is the path that of the number before?",
+        "scope": f"but one number{of} stands for different records on different connections: set"
+        " FEED_SCOPE=connection, or auto",
+        "wrap": f"but it has the number {formatting.ranges([(number, number) for number in found.numbers])}{of}",
+    }
+    return f"{found.text}: {why[found.kind]}"
+
+
+def _mixed(found: Contradiction, of: str) -> str:
+    example = f" ({', '.join(map(formatting.number, found.numbers))})" if found.numbers else ""
+    if found.text:
+        return (
+            f"its numbers{of} come again with other records{example}: set FEED_KEY if they are of several sequences,"
+            f" {_NO_RECORDS}"
+        )
+    return f"its numbers{of} are of several sequences{example}: set FEED_KEY to what tells these apart"
+
+
+_NO_RECORDS = "FEED_IGNORE if some of the messages are no records"
+
+
+def _steps(found: Contradiction, of: str) -> str:
+    step, *numbers = found.numbers
+    example = f" (after {numbers[0]:,} comes {numbers[1]:,})" if numbers else ""
+    if found.text:
+        return f"{found.text}: but the numbers{of} do not rise by that{example}"
+    proposal = f"most rise by {step:,}: set FEED_STEP={step}" if step > 1 else _PROPOSALS
+    return f"the numbers{of} do not rise by one{example}: {proposal}"
+
+
+_PROPOSALS = (
+    "set FEED_FIRST if each record covers a range of numbers, FEED_PREVIOUS if it names the number before, or FEED_KEY"
+    " if there are several sequences; without FEED_SEQ completeness is not checked"
+)
+
+
+def unproved(case: CheckInput) -> tuple[str, ...]:
+    """Return in words what the numbers of each client leave open."""
+    return tuple(f"{client.client}: {sentence}" for client in case.clients for sentence in _unproved(client))
+
+
+def _unproved(client: ClientResult) -> Iterator[str]:
+    facts = client.external
+    for key, jumps in facts.jumps.items():
+        if jumps:
+            of = "" if key is None else f" of {formatting.sequence(key)}"
+            shown = formatting.ranges(jumps)
+            yield (
+                f"{shown}{of} were passed over faster than the feed's rate explains, and the clients did not receive"
+                " most of them: whether they were sent is not known; FEED_SCOPE=stream counts them as missing"
+            )
+    for key, numbers in facts.uncertain_beginnings.items():
+        if numbers:
+            of = "" if key is None else f" of {formatting.sequence(key)}"
+            yield (
+                f"its connection seems to be numbered for itself, and {formatting.ranges(numbers)}{of} did not come:"
+                " whether they were sent is not known; FEED_SCOPE=connection counts them as missing"
+            )
+    if facts.silent_keys:
+        keys = formatting.names(formatting.sequence(key or "") for key in facts.silent_keys)
+        yield (
+            f"no record of {keys} came since it reconnected: whether the feed still has any, or was not asked for them,"
+            " is not known"
+        )
+    if facts.unlinked:
+        yield (
+            f"{formatting.several(facts.unlinked, 'record')} in mid-connection named no number before: whether records"
+            " were sent before is not known"
+        )
+    elif facts.restarts_elsewhere:
+        yield (
+            f"its numbers began again in mid-connection {_times(facts.restarts_elsewhere)}, at another number than"
+            " before: whether records were lost there is not known"
+        )
+    if facts.doubtful_wraps:
+        yield (
+            f"its numbers went on with 1 after their highest, {_times(facts.doubtful_wraps)}: whether 0 is missing is"
+            " not known; set FEED_WRAP"
+        )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
+
+
+def repeats_hint(client: ClientResult) -> str:
+    """Return in words that duplicates came right after a reconnect, empty if none did."""
+    repeated = client.external.repeated
+    if not repeated or client.external.rules.repeats == "reconnect":
+        return ""
+    which = "all" if repeated == client.duplicates else f"{repeated:,}"
+    return f", {which} right after reconnecting: FEED_REPEATS=reconnect allows these"
+
+
+def allowed_repeats(case: CheckInput) -> str:
+    """Return in words how many messages came again after a reconnect, as `FEED_REPEATS` allows; empty for none."""
+    repeated = sum(client.external.allowed_repeats or 0 for client in case.clients)
+    if not repeated:
+        return ""
+    return f"; {formatting.several(repeated, 'message')} again after reconnecting, as FEED_REPEATS allows"
