@@ -113,7 +113,7 @@ async def test_a_greeting_that_is_never_answered_is_named(tmp_path: Path) -> Non
     """If the awaited message never comes, log, summary and headline name what was waited for, and how long."""
     hello: dict[str, object] = {"FEED_HELLO": "hi\nwait 0.4s:connection_ack"}
     why = "the greeting is unanswered: nothing matched /connection_ack/ within 0.4 s"
-    found = await judged(Case((sends(),), 0, hello, said=why), tmp_path)
+    found = await judged(Case((sends(),), 0, hello, final_line=why), tmp_path)
 
     assert why in found.warnings
     assert "INVALID" == found.summary.verdict
@@ -152,11 +152,11 @@ async def test_a_refusal_that_repeats_secrets_is_shown_without_them(tmp_path: Pa
     def refuse(connection: ServerConnection, request: Request) -> Response | None:
         return connection.respond(HTTPStatus.FORBIDDEN, f"no such key: {request.headers['X-API-Key']}\nsecond\n")
 
-    case = Case((sends(),), 0, {"FEED_HEADERS_FILE": tmp_path / "headers"}, said="HTTP 403: no such key")
+    case = Case((sends(),), 0, {"FEED_HEADERS_FILE": tmp_path / "headers"}, final_line="HTTP 403: no such key")
     found = await judged(case, tmp_path / "v", process_request=refuse)
 
     assert "the server answered HTTP 403: no such key: ***" in found.summary.headline
-    assert not [line for line in found.said if "secret" in json.dumps(line)]
+    assert not [line for line in found.log_lines if "secret" in json.dumps(line)]
     assert not [path for path in (tmp_path / "v").rglob("*.jsonl") if b"secret" in path.read_bytes()]
 
 
@@ -192,13 +192,13 @@ async def test_a_server_that_refuses_in_a_message_is_not_hammered(tmp_path: Path
         await connection.send(json.dumps({"type": "error", "message": "token expired"}))
         await connection.close(4401, "token expired")
 
-    case = Case((refuses,), 1, said="received 4401")
+    case = Case((refuses,), 1, final_line="received 4401")
     async with external_server(refuses) as url:
         with Process(
             "services.client", CLIENT_ID="client-1", SERVER_URL=url, VOLUMES=tmp_path, FEED_SECONDS=4, FEED_SEQ="$.seq"
         ) as client:
-            line = await asyncio.to_thread(client.says, case.said)
-            await asyncio.to_thread(client.says, "run is over")
+            line = await asyncio.to_thread(client.wait_for_line, case.final_line)
+            await asyncio.to_thread(client.wait_for_line, "run is over")
 
     assert json.loads(line)["retry_s"] >= 10
     assert 1 == len(came)
@@ -220,8 +220,8 @@ async def test_a_server_that_asks_for_time_is_given_it(tmp_path: Path, is_date: 
             "services.client", CLIENT_ID="client-1", SERVER_URL=url, VOLUMES=tmp_path, FEED_SECONDS=3, FEED_SEQ="$.seq",
             CONNECTIONS=2,
         ) as client:  # fmt: skip
-            line = await asyncio.to_thread(client.says, "the server answered HTTP 503: later")
-            await asyncio.to_thread(client.says, "run is over")
+            line = await asyncio.to_thread(client.wait_for_line, "the server answered HTTP 503: later")
+            await asyncio.to_thread(client.wait_for_line, "run is over")
 
     assert json.loads(line)["retry_s"] >= 19
     assert 1 == len(came)

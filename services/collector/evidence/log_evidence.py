@@ -209,7 +209,7 @@ class LogEvidence:
         crc: str,
         block: blocklog.ExternalBlock,
         stamps: dict[str, int],
-        feed: blocklog.FeedDescription | None,
+        feed: FeedDescription | None,
         contents: Sequence[int] | None,
     ) -> None:
         arrivals = ArrivalTimesOfBlock.of(stamps.values())

@@ -144,7 +144,7 @@ def test_a_greeting_that_fails_ends_the_connection() -> None:
     """The reason of a failed greeting has no secrets and is not firm: the server may be slow."""
     found = of_greeting("nothing matched /t0ken/", ["t0ken"])
 
-    assert (1002, "nothing matched /***/", False) == (found.code, found.reason, found.firm)
+    assert (1002, "nothing matched /***/", False) == (found.code, found.reason, found.is_firm)
 
 
 def test_a_reason_is_one_short_line() -> None:

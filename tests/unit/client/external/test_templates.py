@@ -99,7 +99,7 @@ def test_escapes_outside_of_json_strings_are_characters(line: str, expected: str
 
 def test_half_a_surrogate_pair_in_a_key_can_be_sent() -> None:
     """A key that cannot be encoded in UTF-8 is sent by its escape sequence, as it is logged."""
-    [found] = RecordPaths(seq=JsonPath("$.s"), key=JsonPath("$.k")).read(b'{"s":4,"k":"x\\ud83d"}', binary=False)
+    [found] = RecordPaths(seq=JsonPath("$.s"), key=(JsonPath("$.k"),)).read(b'{"s":4,"k":"x\\ud83d"}', binary=False)
 
     assert (r"x\ud83d", rb"x\ud83d") == (said("{key}", key=found.key), said("binary:{key}", key=found.key))
 
