@@ -15,7 +15,7 @@ from services.collector.publish.clients_table import clients_table, latency_from
 from services.collector.publish.table import Column, Table, Tone, block_duration_cell, duration_cell, text_cell
 from services.collector.verdict.check_types import DAMAGE
 from services.collector.verdict.snapshot import Snapshot
-from services.contract.summary import RunState, Summary, Verdict
+from services.contract.summary import RunState, Summary, Totals, Verdict
 
 # INVALID is a doubt about the measurement, and no fact against the run.
 TONES: dict[str | None, Tone] = {"PASS": "good", "FAIL": "bad", "INVALID": "doubt"}
@@ -234,18 +234,23 @@ def _delivery(summary: Summary) -> Iterator[Row]:
         texts = [formatting.several(totals.catch_up, "message"), "due before their client first tried to connect"]
         yield Row(label="caught up", texts=texts)
     if summary.books == "one-sided":
-        yield _message_row("without a number", totals.unsequenced, tone="")
-        if totals.unreadable:
-            yield _message_row(formatting.UNREADABLE, totals.unreadable, tone="doubt")
-        beside = {
-            "without a key": totals.without_key,
-            "without a time": totals.without_time,
-            "ignored": totals.ignored,
-            "feed's own pings": totals.pings,
-        }
-        for label, number in beside.items():
-            if number:
-                yield _message_row(label, number, tone="")
+        yield from _beside_the_numbers(totals)
+
+
+def _beside_the_numbers(totals: Totals) -> Iterator[Row]:
+    """Yield the rows of an external feed for messages of which something is not known, or that are not logged."""
+    yield _message_row("without a number", totals.unsequenced, tone="")
+    if totals.unreadable:
+        yield _message_row(formatting.UNREADABLE, totals.unreadable, tone="doubt")
+    beside = {
+        "without a key": totals.without_key,
+        "without a time": totals.without_time,
+        "ignored": totals.ignored,
+        "feed's own pings": totals.pings,
+    }
+    for label, number in beside.items():
+        if number:
+            yield _message_row(label, number, tone="")
 
 
 def _message_row(label: str, count: int | None, *, inner: bool = False, tone: Tone = "bad") -> Row:

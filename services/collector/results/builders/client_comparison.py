@@ -11,7 +11,7 @@ from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
 
 
-def jumps_of(evidence: RunEvidence, names: Iterable[str]) -> dict[str, dict[SequenceName, RangeSet]]:
+def jumps_of(evidence: RunEvidence, names: Sequence[str]) -> dict[str, dict[SequenceName, RangeSet]]:
     """Return by client and sequence the jumps over numbers that the clients did not receive either.
 
     Clients that received the stream in between hold most of these numbers. A few of them may be those of a connection
