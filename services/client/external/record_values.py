@@ -92,7 +92,7 @@ def _iso_text(text: str) -> str:
 
 
 def why_no_time(value: Any, where: str) -> str:
-    """Return in words why a value at the path ``where`` is no time."""
+    """Return the reason why a value at the path ``where`` is no time."""
     shown = f"{text_of(value)[:_MAX_SHOWN_LENGTH]} at {where} is no time"
     match = _DATE_TEXT.fullmatch(value.strip()) if isinstance(value, str) else None
     is_zoneless = match is not None and match[4] is None

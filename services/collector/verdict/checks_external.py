@@ -83,7 +83,7 @@ def complete(case: CheckInput) -> CheckAnswer:
 
 
 def _delivered(case: CheckInput) -> str:
-    """Return in words how many records were delivered, and what shows it."""
+    """Return the clause about the number of delivered records, and what proves it."""
     totals, rules = case.totals, [client.external.rules for client in case.clients]
     expected = "" if totals.expected is None else f" of {totals.expected:,}"
     shown_by = "the feed's own numbers"
@@ -140,7 +140,7 @@ def clocks(case: CheckInput) -> CheckAnswer:
 
 
 def clock_ahead(latency: Quantiles) -> str:
-    """Return in words that no latency is claimed because the sender's clock is ahead; empty if that is not proved."""
+    """Return the clause about a sender's clock that is ahead, so that no latency is claimed; empty if not proved."""
     if latency.min is None or latency.min >= 0:
         return ""
     return f"not claimed: the sender's clock is ahead by at least {formatting.duration(-latency.min)}"

@@ -1,4 +1,4 @@
-"""What clients of an external feed did not find at the operator's paths, and what they passed over, in words."""
+"""Sentences about what clients did not find at the operator's paths, and about what they passed over."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNIT_WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
 
 
 def unfound_key(client: ClientResult, path: str) -> str:
-    """Return in words that a client found nothing at a path of the key: its sequences would be taken for one."""
+    """Return the sentence about a path of the key that finds nothing: the sequences would be taken for one."""
     return (
         f"none of its {formatting.several(client.messages, 'message')} has a key at {path}, so its sequences are not"
         f" told apart{path_hint(client, path)}"
@@ -37,7 +37,7 @@ def number_hint(client: ClientResult) -> str:
 
 
 def unfound_time(clients: Sequence[ClientResult]) -> str:
-    """Return in words that nothing was found at the path of the time, empty if there is no such path."""
+    """Return the clause about a path of the time at which nothing was found, empty if there is no such path."""
     paths = {client.external.feed.time for client in clients if client.external.feed and client.messages}
     found = sorted(path for path in paths if path is not None)
     count = sum(client.messages for client in clients)
@@ -51,13 +51,13 @@ def timeless(clients: Sequence[ClientResult]) -> list[str]:
 
 
 def cut_to(clients: Sequence[ClientResult]) -> str:
-    """Return in words to which unit the sender cuts its time, for the headline; empty if nothing says so."""
+    """Return the clause about the unit to which the sender cuts its time, for the headline; empty if not known."""
     units = _units(clients)
     return f", which is cut to {_UNIT_WORDS[units[0]]}" if units else ""
 
 
 def precision(clients: Sequence[ClientResult]) -> str:
-    """Return in words by how much the cut of the sender's time makes latencies too long, and which lack a time."""
+    """Return the clauses about the error that the unit of the time causes, and about messages without a time."""
     parts = [
         f"; its time is cut to {_UNIT_WORDS[unit]}: latencies are up to {formatting.duration(_UNIT_NS[unit])} too long"
         for unit in _units(clients)[:1]
@@ -73,7 +73,7 @@ def _units(clients: Sequence[ClientResult]) -> list[str]:
 
 
 def passed_over(client: ClientResult) -> str:
-    """Return in words how many messages were passed over, to be named beside a gap: a pattern may match too much."""
+    """Return the clause about the messages that were passed over, for beside a gap: a pattern may match too much."""
     parts = [
         f"{formatting.several(count, 'message')} that {setting} matches"
         for count, setting in ((client.ignored, "FEED_IGNORE"), (client.pings, "FEED_PING"))

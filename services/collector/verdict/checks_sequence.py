@@ -14,7 +14,7 @@ SHOWN = 3
 
 
 def contradictions(case: CheckInput) -> list[str]:
-    """Return in words why the numbers are not what the settings say; then no count of them proves anything."""
+    """Return a sentence for each contradiction of numbers and settings; then no count proves anything."""
     return [
         f"{client.client}: {_contradiction(client, found)}"
         for client in case.clients
@@ -70,7 +70,7 @@ _PROPOSALS = (
 
 
 def unproved(case: CheckInput) -> tuple[str, ...]:
-    """Return in words what the numbers of each client leave open."""
+    """Return a sentence for each question that the numbers of a client leave open."""
     return tuple(f"{client.client}: {sentence}" for client in case.clients for sentence in _unproved(client))
 
 
@@ -119,7 +119,7 @@ def _times(count: int) -> str:
 
 
 def repeats_hint(client: ClientResult) -> str:
-    """Return in words that duplicates came right after a reconnect, empty if none did."""
+    """Return the clause about duplicates that came right after a reconnect, empty if none did."""
     repeated = client.external.repeated
     if not repeated or client.external.rules.repeats == "reconnect":
         return ""
@@ -128,7 +128,7 @@ def repeats_hint(client: ClientResult) -> str:
 
 
 def allowed_repeats(case: CheckInput) -> str:
-    """Return in words how many messages came again after a reconnect, as `FEED_REPEATS` allows; empty for none."""
+    """Return the clause about messages that came again after a reconnect, as `FEED_REPEATS` allows; empty for none."""
     repeated = sum(client.external.allowed_repeats or 0 for client in case.clients)
     if not repeated:
         return ""
