@@ -23,13 +23,19 @@ def unfound_numbers(case: CheckInput) -> list[str]:
     """Return a sentence for each client that found no number at the path that the operator gave."""
     return [
         f"{client.client}: none of its {formatting.several(client.messages, 'message')} has a number at"
-        f" {client.external.number_path} that can be used{checks_reading.number_hint(client)}"
+        f" {client.external.number_path} that can be used{checks_reading.number_hint(client)}{_why_away(client)}"
         for client in case.clients
         if client.external.number_path
         and client.messages
         and client.duplicates is None
         and not client.external.contradictions
     ]
+
+
+def _why_away(client: ClientResult) -> str:
+    """Return the clause about the last close if the client was away at its end, since it may explain its messages."""
+    connection = client.external.connection
+    return f"; {connection.last_failure}" if connection.is_connected is False and connection.last_failure else ""
 
 
 def why_unnumbered(case: CheckInput) -> str:

@@ -137,6 +137,16 @@ def test_clients_with_the_same_failure_are_named_together() -> None:
     ] == [alike.headline, more.headline]
 
 
+def test_messages_without_numbers_are_explained_by_the_close() -> None:
+    """A server that sends an error message and closes has its reason beside the path that found nothing."""
+    error = [msgspec.structs.replace(at(0.1, 1), seq=None)]
+    made = summary_of(client("client-1", OPENED, error, ("closed", 0.2, 4401, "token expired"), SEALED, seq="$.seq"))
+    sentence = "client-1: none of its 1 message has a number at $.seq that can be used"
+
+    assert f"{sentence}; last close 4401 token expired" == made.headline
+    assert sentence == summary_of(client("client-1", OPENED, error, SEALED, seq="$.seq")).headline
+
+
 def test_a_connected_client_without_records_makes_the_run_invalid() -> None:
     """A silence beyond the feed's rhythm makes the run INVALID; the reason has seconds, limit and its source."""
     made = summary_of(client("client-1", OPENED, each(0, 2), SEALED))
