@@ -106,18 +106,25 @@ class Pause(Fault):
         poll_until(self._frozen, f"{self.targets[0]} is frozen", 10, 0.3)
 
     def _frozen(self) -> bool:
-        self._docker("pause", check=False)
-        return all(self.containers.state(target)["Paused"] for target in self.targets)
+        self._docker("pause")
+        return all(self._paused())
 
     def heal(self) -> float:
-        """Unfreeze the containers."""
-        self._docker("unpause", check=True)
+        """Unfreeze the containers; the engine may have done so already, when it hung in a freeze."""
+        poll_until(self._thawed, f"{self.targets[0]} runs again", 30, 0.3)
         return time.time()
 
-    def _docker(self, verb: str, *, check: bool) -> None:
+    def _thawed(self) -> bool:
+        self._docker("unpause")
+        return not any(self._paused())
+
+    def _paused(self) -> list[bool]:
+        return [self.containers.state(target)["Paused"] for target in self.targets]
+
+    def _docker(self, verb: str) -> None:
         ids = list(map(self.containers.id, self.targets))
         try:
-            docker(verb, *ids, check=check, timeout=15.0)
+            docker(verb, *ids, check=False, timeout=15.0)
         except subprocess.TimeoutExpired:
             # With cgroup v1 the engine can hang if it freezes a container in which it is starting a health probe.
             for freezers in (_FREEZERS / one / "freezer.state" for one in ids):
