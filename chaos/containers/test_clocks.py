@@ -78,7 +78,7 @@ def clock_steps_us(stack: Stack, name: str) -> list[int]:
     return [block.clock_error_us for block in stack.volumes.blocks(name) if block.clock_error_us > HOUR * 900_000]
 
 
-def test_a_clients_clock_that_is_set_is_told(
+def test_a_clients_clock_that_is_set_is_reported(
     folder: Path, engine: None, tally: Tally, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A client's clock jumps by an hour ten times: every record is logged once; only its latencies are uncertain."""

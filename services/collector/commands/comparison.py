@@ -106,16 +106,16 @@ def relative_range(values: Sequence[float]) -> float | None:
     return max(abs(value - center) for value in values) / center if len(values) > 1 and center else None
 
 
-def p_value(ours: Sequence[float], theirs: Sequence[float]) -> float:
+def p_value(left: Sequence[float], right: Sequence[float]) -> float:
     """Return the two-sided p-value: how likely two samples of the same distribution differ at least this much.
 
     It is the fraction of all assignments of the ranks to the two samples in which the rank sum of the first is at least
     as far from its mean as it is here. No assumption is made about the distribution. 1 if a sample is empty.
     """
-    if not ours or not theirs:
+    if not left or not right:
         return 1.0
-    doubled = _doubled_ranks([*ours, *theirs])
-    count, rank_sum = len(ours), sum(doubled)
+    doubled = _doubled_ranks([*left, *right])
+    count, rank_sum = len(left), sum(doubled)
     # ways[k][s]: the number of ways to choose k of the ranks so far with the sum s.
     ways: list[dict[int, int]] = [{0: 1}, *({} for _ in range(count))]
     for rank in doubled:
@@ -129,10 +129,10 @@ def p_value(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return extreme / sum(ways[count].values())
 
 
-def can_be_significant(ours: int, theirs: int) -> bool:
+def can_be_significant(left: int, right: int) -> bool:
     """Return whether samples of these sizes are large enough for any difference to be significant."""
     # The two most extreme assignments of the ranks are the least probable result that there can be.
-    return 2 / comb(ours + theirs, ours) < ALPHA
+    return 2 / comb(left + right, left) < ALPHA
 
 
 def _count_change(metric: Metric, a: list[float], b: list[float]) -> Change:

@@ -54,7 +54,7 @@ def present(case: CheckInput) -> CheckAnswer:
     fewer = f"{formatting.several(len(case.clients), 'client')} took part, {wanted:,} expected"
     absent = [fewer] if len(case.clients) < wanted else []
     if lost or absent:
-        reasons = [*absent, *([f"lost without a word: {formatting.names(lost)}"] if lost else [])]
+        reasons = [*absent, *([f"lost, log not closed: {formatting.names(lost)}"] if lost else [])]
         detail = ", ".join(
             [stayed, *([f"{len(lost):,} lost"] if lost else []), *([f"{wanted:,} expected"] * len(absent))]
         )

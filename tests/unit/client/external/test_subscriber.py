@@ -215,7 +215,7 @@ async def test_a_message_that_is_too_long_is_reported(tmp_path: Path, caplog: py
             await until(lambda: made.received == 1)
 
     assert [1] == logged(folder(tmp_path))
-    result = [record.why for record in caplog.records if record.message == "not connected"]  # type: ignore[attr-defined]
+    result = [vars(record)["why"] for record in caplog.records if record.message == "not connected"]
     assert ["a message is longer than FEED_MAX_BYTES=128"] == result
 
 

@@ -71,7 +71,7 @@ def test_a_row_of_misfiled_lines_is_one_fault() -> None:
     chain = LineChain(ledger_source(), ledger.codec)
     for line in lines(3):
         chain.read(line)
-        chain.add_misfiled("not ours")
+        chain.add_misfiled("of another client")
 
     assert [(1, "foreign", 2)] == [(damage.line, damage.kind, damage.more) for damage in chain.damages]
 
@@ -84,7 +84,7 @@ def test_a_misfiled_line_excuses_the_next_one() -> None:
         sealed, _ = chain.read(line) or (None, None)
         assert sealed is not None
         if line == two:
-            chain.add_misfiled("not ours")
+            chain.add_misfiled("of another client")
         else:
             chain.link(sealed)
 
@@ -102,7 +102,7 @@ def test_a_fault_without_a_good_line_or_its_bytes_has_no_mark() -> None:
             assert sealed is not None
             chain.link(sealed)
         chain.read(two)
-        chain.add_misfiled("not ours")
+        chain.add_misfiled("of another client")
         marks.append(bool(chain.damages[0].mark))
 
     assert [False, True] == marks

@@ -346,7 +346,7 @@ def test_a_lost_client_stays_lost() -> None:
     """A log that is not sealed fails the check `present`, and no other."""
     made = summary_of(client("client-1", OPENED, each(0, 2), GONE, reason=None))
 
-    assert ("FAIL", "lost without a word: client-1") == (made.verdict, made.headline)
+    assert ("FAIL", "lost, log not closed: client-1") == (made.verdict, made.headline)
     assert (None, "no client closed its log") == ((found := check("connected", made)).ok, found.detail)
 
 

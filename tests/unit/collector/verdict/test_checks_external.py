@@ -84,7 +84,7 @@ def test_what_only_the_server_knows_is_null() -> None:
 
 def test_a_lost_client_fails_the_run() -> None:
     """A client whose log was never sealed is lost."""
-    assert ("FAIL", "lost without a word: client-1") == verdict(
+    assert ("FAIL", "lost, log not closed: client-1") == verdict(
         log("client-1", GOOD, reason=None), log("client-2", GOOD)
     )
 

@@ -129,7 +129,7 @@ def test_a_fault_is_reported_with_its_place(line: int, missing: tuple[int, int] 
     assert text == fault_sentence(fault)
 
 
-def test_an_end_before_the_last_record_is_told() -> None:
+def test_an_end_before_the_last_record_is_reported() -> None:
     """A run that ended before all records that it was opened for is no PASS, although all sent ones arrived."""
     files, writer = good_run(), Writer(ledger.codec)
     writer.put(opening(6000, 2))

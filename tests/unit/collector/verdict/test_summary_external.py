@@ -122,8 +122,8 @@ def test_a_client_that_left_no_line_is_lost() -> None:
 
     assert "PASS" == with_files(good, last).verdict
     for logs in ((good, claimed("client-2")), (good, last, claimed("client-2", 2))):
-        told = with_files(*logs)
-        assert ("FAIL", "lost without a word: client-2") == (told.verdict, told.headline)
+        result = with_files(*logs)
+        assert ("FAIL", "lost, log not closed: client-2") == (result.verdict, result.headline)
 
 
 def test_an_empty_file_of_an_earlier_session_is_harmless() -> None:
@@ -137,9 +137,9 @@ def test_the_file_of_an_earlier_session_that_is_gone_is_noticed() -> None:
     """Sessions are numbered one after the other, so a missing number is a missing file."""
     first = log("client-1", numbered_messages([None] * 5), reason="shutdown")
     third = log("client-1", numbered_messages([None] * 5), session=3)
-    told = with_files(first, third)
+    result = with_files(first, third)
 
-    assert ("INVALID", "client-1: its log has no file of session 2") == (told.verdict, told.headline)
+    assert ("INVALID", "client-1: its log has no file of session 2") == (result.verdict, result.headline)
     assert "PASS" == with_files(first, claimed("client-1", 2), third).verdict
 
 
@@ -147,13 +147,13 @@ def test_two_logs_of_one_session_contradict_each_other() -> None:
     """Different lines in the place of one cannot both be right, also where no number shows it."""
     one, other = (log("client-1", numbered_messages([None] * count), seq=None) for count in (5, 4))
     (lines,) = other.values()
-    told = with_files(one, {Source(RUN, "client-1", "copy.jsonl"): lines})
+    result = with_files(one, {Source(RUN, "client-1", "copy.jsonl"): lines})
 
-    assert "INVALID" == told.verdict
+    assert "INVALID" == result.verdict
     assert [
         "client-1: session 1 block 1 is in the log with 2 different contents",
         "client-1: session 1, segment 1 has 2 different end lines",
-    ] == told.reasons
+    ] == result.reasons
 
 
 def test_a_summary_survives_its_json() -> None:

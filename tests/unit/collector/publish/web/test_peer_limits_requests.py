@@ -29,7 +29,7 @@ async def served(limits: RequestLimits) -> AsyncIterator[int]:
     try:
         yield int(page.address.rsplit(":", 1)[1].rstrip("/"))
     finally:
-        # Also after a failure: sockets that nobody closes would fail whatever test runs when they are collected.
+        # Also after a failure: an open socket would fail the test that is running when it is garbage-collected.
         await page.stop()
         await asyncio.wait_for(serving, PATIENCE_SECONDS)
 

@@ -32,7 +32,7 @@ def test_a_copy_of_a_damaged_file_is_reported_once() -> None:
 
 
 def test_each_file_that_cannot_be_read_is_named() -> None:
-    """Neither a file nor its copy can be told from another by its lines, so each is reported under its own name."""
+    """The lines of two files do not show which one is the copy, so each is reported under its own name."""
     files = log_files(Session("a", 1, 1, 0, BLOCKS))
     names = ["0001-0001 (copy).jsonl", "0001-0002.jsonl"]
     evidence = fold(files)

@@ -79,10 +79,10 @@ def test_observers_are_not_marked() -> None:
 def test_drops_and_the_end_are_marked() -> None:
     """A drop has its client and the end its reason; other requests have no event of their own."""
     drop = ledger.ControlEntry(at=at(1), request="drop", client="client-1", peer="127.0.0.1")
-    wish = ledger.ControlEntry(at=at(1), request="pause", peer="127.0.0.1")
+    request = ledger.ControlEntry(at=at(1), request="pause", peer="127.0.0.1")
     end = ledger.EndEntry(at=at(2), last=20, count=20, reason="grace")
 
-    assert [(1, "drop", "client-1", ""), (2, "end", None, "grace")] == marks_of(drop, wish, end)
+    assert [(1, "drop", "client-1", ""), (2, "end", None, "grace")] == marks_of(drop, request, end)
 
 
 def test_a_line_without_a_time_is_not_marked() -> None:
