@@ -42,6 +42,7 @@ DESCRIBED = [
     ("docs/formats/block-log-external.md", "connection", blocklog.ConnectionLine),
     ("docs/formats/block-log.md", "messages", blocklog.OwnMessage),
     ("docs/formats/block-log.md", "torn", blocklog.Torn),
+    ("docs/formats/block-log.md", "stalls", blocklog.Stall),
     *(("docs/formats/ledger.md", kind.__struct_config__.tag, kind) for kind in ledger.Entry.__args__),
     *(("docs/formats/summary.md", part, struct) for part, struct in SUMMARY_PARTS.items()),
 ]

@@ -12,7 +12,7 @@ from services.collector.evidence.block_check import BlockContent, OpenIndexRow, 
 from services.collector.evidence.compact_index import CompactIndex, IndexRow
 from services.collector.evidence.external_evidence import ArrivalTimesOfBlock, ExternalEvidence
 from services.collector.evidence.line_chain import LineChain
-from services.collector.evidence.saturation import SessionSaturation
+from services.collector.evidence.saturation import SessionSaturation, StallEvidence
 from services.collector.evidence.timestamps import TimestampReader, moment
 from services.collector.evidence.timing import ClientTiming, RunTiming
 from services.collector.scan import Source
@@ -37,6 +37,7 @@ class LogEvidence:
         messages: the number of messages, and ``bytes`` of their records.
         duplicates: as the client counted them, and so ``reordered``.
         saturation: what its processes measured of their own saturation.
+        stalls: when they did not read, because too much waited for the disk.
         clock_error_us: the largest error of the clock offset in any block, None for not measured.
         torn: bytes of the torn last line by file name.
         external: the numbers of an external feed.
@@ -58,6 +59,7 @@ class LogEvidence:
         self.messages = self.bytes = 0
         self.duplicates = self.reordered = 0
         self.saturation = SessionSaturation()
+        self.stalls = StallEvidence()
         self.times = ClientTiming(client, times)
         self._comparison = times.comparison
         self.clock_error_us: int | None = None
@@ -206,6 +208,7 @@ class LogEvidence:
         self.is_external = True
 
     def _declare(self, entry: blocklog.AnyBlock | blocklog.EndLine) -> None:
+        self.stalls.add(entry.stalls)
         self.duplicates += entry.duplicates
         self.reordered += entry.reordered
         for first, last in entry.corrupt:
