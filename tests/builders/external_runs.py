@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -63,11 +64,13 @@ def log(
     session: int = 1,
     course: Sequence[Happened | Iterable[blocklog.ExternalMessage]] | None = None,
     time: str | None = None,
+    ends: Mapping[str, Any] | None = None,
 ) -> dict[Source, list[bytes]]:
     """Return the file of one client that received these messages.
 
     In place of ``messages`` a ``course`` may say what happened to its connections, and which messages came in between.
-    Unless ``silence_s`` is None, the feed may be silent for as long as these small logs are.
+    Unless ``silence_s`` is None, the feed may be silent for as long as these small logs are. ``ends`` are further
+    fields of the end line.
     """
     writer = Writer(blocklog.codec)
     writer.put(
@@ -101,7 +104,7 @@ def log(
         writer.put(
             blocklog.EndLine(
                 reason=reason, block_count=blocks, message_count=received, byte_count=len(text),
-                sha256=hashlib.sha256(text).hexdigest(),
+                sha256=hashlib.sha256(text).hexdigest(), **(ends or {}),
             )
         )  # fmt: skip
     return {Source(RUN, client, blocklog.file_name(session, 1)): writer.lines}

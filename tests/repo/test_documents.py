@@ -21,6 +21,7 @@ SUMMARY_PARTS = {
     "thresholds": summary.Threshold,
     "totals": summary.Totals,
     "latency_ns": summary.Quantiles,
+    "instrument_ns": summary.InstrumentShare,
     "silence": summary.Silence,
     "clients": summary.ClientSummary,
     "missing_by_cause": summary.Causes,

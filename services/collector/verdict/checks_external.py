@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from services.collector import formatting
 from services.collector.evidence.external_evidence import SequenceName
 from services.collector.results.client_result import EXTERNAL_CAUSES, ClientResult
+from services.collector.results.instrument_share import run_share
 from services.collector.results.run_result import FeedComparison, RunResult
-from services.collector.verdict import checks_connection
+from services.collector.verdict import checks_connection, instrument
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.contract.rangeset import RangeSet
 from services.contract.summary import Quantiles, Totals
@@ -120,7 +121,8 @@ def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantile
     is_numbered = totals.expected is not None
     received = f"{totals.received:,} of {totals.expected:,}" if is_numbered else f"{totals.received:,} messages"
     parts = [formatting.several(clients, "client"), formatting.duration(totals.duration_ns), f"{received} received"]
-    parts += [f"p99 {formatting.duration(p99_ns)} from the sender's time"] if p99_ns is not None else []
+    own = instrument.share_clause(run_share(result.clients), p99_ns)
+    parts += [f"p99 {formatting.duration(p99_ns)} from the sender's time{own}"] if p99_ns is not None else []
     parts += [f"sequences begun again: {totals.restarts:,}"] if totals.restarts else []
     parts.append("external feed" + ("" if is_numbered else ": without numbers, missing records are not detected"))
     return " · ".join(parts)

@@ -9,8 +9,9 @@ from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results import totals as sums
 from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientResult
+from services.collector.results.instrument_share import client_share, run_share
 from services.collector.results.run_result import NO_LEDGER, RunResult
-from services.collector.verdict import checks, checks_connection, checks_external, consistency
+from services.collector.verdict import checks, checks_connection, checks_external, consistency, instrument
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.collector.verdict.thresholds import ThresholdLimit, judge, measure_client, measure_run
 from services.contract.scalars import utc_text
@@ -45,7 +46,7 @@ def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_
         {client.client: measure_client(client) for client in result.clients if limits},
         final=result.is_final,
     )
-    verdict, reasons = _judge(case, answers, thresholds) if case else (None, [])
+    verdict, reasons = _judge(case, answers, list(zip(limits, thresholds, strict=True))) if case else (None, [])
     headline = reasons[0] if reasons else HEADLINES[result.books](result, totals, durations)
     return Summary(
         run=result.run,
@@ -63,6 +64,7 @@ def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_
         transit_ns=durations["transit"],
         block_duration_ns=durations["block"],
         spread_ns=durations["spread"],
+        instrument_ns=run_share(result.clients),
         silence=sums.silence(result.clients),
         clients=[_client_summary(client) for client in result.clients],
         missing_by_cause=sums.causes(result.clients),
@@ -104,17 +106,22 @@ def _client_summary(client: ClientResult) -> ClientSummary:
         block_duration_ns=Quantiles.of(client.block_duration),
         silence_ns=client.silence.ns if client.silence else None,
         silence_at=utc_text(client.silence.at_us) if client.silence else None,
+        instrument_ns=client_share(client),
     )
 
 
 def _judge(
-    case: CheckInput, answers: dict[str, CheckAnswer], thresholds: Sequence[Threshold]
+    case: CheckInput, answers: dict[str, CheckAnswer], thresholds: Sequence[tuple[ThresholdLimit, Threshold]]
 ) -> tuple[Verdict, list[str]]:
     worst = _untrustworthy(case)
     failed = checks.failures(answers)
     # After the checks: a threshold is the headline only if no check failed.
-    failed += [_broken(threshold) for threshold in thresholds if not threshold.ok]
-    doubts = checks.doubts(answers)
+    broken = [(limit, threshold) for limit, threshold in thresholds if not threshold.ok]
+    own = [threshold for limit, threshold in broken if instrument.explained(limit, threshold, case.clients)]
+    failed += [_broken(threshold) for _, threshold in broken if threshold not in own]
+    # A latency that the client itself may have caused accuses nobody (ADR 58).
+    doubts = [f"{_broken(threshold)}; {instrument.stall_clause(case.clients)}" for threshold in own]
+    doubts += checks.doubts(answers)
     # Numbers that cannot be trusted prove nothing. Proved facts come before doubts, or else a slow machine would hide a
     # loss (ADR 9).
     verdict: Verdict = "INVALID" if worst else "FAIL" if failed else "INVALID" if doubts else "PASS"

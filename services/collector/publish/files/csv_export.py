@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from services.contract.summary import Causes, ClientSummary, Quantiles, Summary
+from services.contract.summary import Causes, ClientSummary, InstrumentShare, Quantiles, Summary
 
 CsvValue: TypeAlias = str | int | float | None
 
@@ -29,6 +29,7 @@ def columns() -> list[str]:
     nested: dict[object, tuple[str, ...]] = {
         Quantiles: Quantiles.__struct_fields__,
         Causes: Causes.__struct_fields__,
+        InstrumentShare: InstrumentShare.__struct_fields__,
     }
     return [
         "_".join(filter(None, (field.name, nested_name)))
