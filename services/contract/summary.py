@@ -72,6 +72,35 @@ class InstrumentShare(msgspec.Struct, frozen=True, kw_only=True):
     clock_error: int | None = None
 
 
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """One connection of a client to an external feed.
+
+    ``ended_at`` is null if the log does not say it, ``code`` also if the client ended the connection itself.
+    """
+
+    session: int
+    connection: int
+    opened_at: str
+    ended_at: str | None = None
+    code: int | None = None
+    reason: str = ""
+
+
+class Connections(msgspec.Struct, frozen=True, kw_only=True):
+    """When a client was connected to an external feed. All is null for the own feed, and in logs that do not say it.
+
+    ``connected_ns`` of ``asked_ns`` is the time with a connection; ``refused`` are attempts that failed. ``last`` lists
+    the last connections, and ``others`` is the number of those before.
+    """
+
+    connected_ns: int | None = None
+    asked_ns: int | None = None
+    count: int | None = None
+    refused: int | None = None
+    others: int | None = None
+    last: list[Connection] = msgspec.field(default_factory=list)
+
+
 class Causes(msgspec.Struct, frozen=True, kw_only=True):
     """Number of missing records by cause. Each record has one cause; null where the evidence cannot show a cause.
 
@@ -191,6 +220,7 @@ class ClientSummary(msgspec.Struct, frozen=True, kw_only=True):
     silence_ns: int | None = None
     silence_at: str | None = None
     instrument_ns: InstrumentShare = InstrumentShare()
+    connections: Connections = Connections()
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,8 @@ SUMMARY_PARTS = {
     "instrument_ns": summary.InstrumentShare,
     "silence": summary.Silence,
     "clients": summary.ClientSummary,
+    "connections": summary.Connections,
+    "last": summary.Connection,
     "missing_by_cause": summary.Causes,
     "faults": summary.Fault,
     "timeline.json": timeline.Timeline,

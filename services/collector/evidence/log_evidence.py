@@ -45,6 +45,7 @@ class LogEvidence:
         feed: how the external feed was read, by the last segment; None for not known.
         until_us: when the run of an external feed is to end, by the same line; epoch microseconds.
         connections: the connection lines, by digest.
+        opened_us: when the first session of an external feed began, epoch microseconds; None for not known.
     """
 
     def __init__(self, client: str, times: RunTiming) -> None:
@@ -69,6 +70,7 @@ class LogEvidence:
         self.feed: blocklog.FeedDescription | None = None
         self.until_us: int | None = None
         self.connections: dict[str, blocklog.ConnectionLine] = {}
+        self.opened_us: int | None = None
         self._described = (0, 0, "")
         self._offset: tuple[int, int, str, int] | None = None
         self._files: dict[Source, LogFileReader] = {}
@@ -138,6 +140,8 @@ class LogEvidence:
         self.times.catch_up.add_session(entry.fence, entry.session, attempted_us)
         if entry.external is not None:
             self.is_external = True
+            if (opened_us := moment(entry.opened_at)) is not None:
+                self.opened_us = opened_us if self.opened_us is None else min(opened_us, self.opened_us)
             place = (entry.session, entry.segment, sealed.crc)
             # As in the last segment and not as in the last line read, so that the order of reading does not matter.
             if place >= self._described:

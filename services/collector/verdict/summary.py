@@ -9,6 +9,7 @@ from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results import totals as sums
 from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientResult
+from services.collector.results.connections import connections
 from services.collector.results.instrument_share import client_share, run_share
 from services.collector.results.run_result import NO_LEDGER, RunResult
 from services.collector.verdict import checks, checks_connection, checks_external, consistency, instrument
@@ -107,6 +108,7 @@ def _client_summary(client: ClientResult) -> ClientSummary:
         silence_ns=client.silence.ns if client.silence else None,
         silence_at=utc_text(client.silence.at_us) if client.silence else None,
         instrument_ns=client_share(client),
+        connections=connections(client),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from services.contract.summary import Causes, ClientSummary, InstrumentShare, Quantiles, Summary
+from services.contract.summary import Causes, ClientSummary, Connections, InstrumentShare, Quantiles, Summary
 
 CsvValue: TypeAlias = str | int | float | None
 
@@ -30,6 +30,7 @@ def columns() -> list[str]:
         Quantiles: Quantiles.__struct_fields__,
         Causes: Causes.__struct_fields__,
         InstrumentShare: InstrumentShare.__struct_fields__,
+        Connections: tuple(name for name in Connections.__struct_fields__ if name != "last"),
     }
     return [
         "_".join(filter(None, (field.name, nested_name)))
@@ -41,7 +42,9 @@ def columns() -> list[str]:
 def _flat(client: ClientSummary) -> Iterator[tuple[str, CsvValue]]:
     for name, value in msgspec.structs.asdict(client).items():
         if isinstance(value, msgspec.Struct):
-            yield from ((f"{name}_{part}", part_value) for part, part_value in msgspec.structs.asdict(value).items())
+            # Without the list of connections: a cell has one value.
+            parts = msgspec.structs.asdict(value).items()
+            yield from ((f"{name}_{part}", one) for part, one in parts if not isinstance(one, list))
         elif isinstance(value, list):
             yield name, " ".join(f"{first}-{last}" for first, last in value)
         else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.timestamps import moment
 from services.collector.formatting import displayable
+from services.collector.results.builders.connection_spans import connection_spans
 from services.collector.results.connection_history import EVENT_ORDER, ConnectionHistory, Disconnection
 from services.contract.blocklog import ConnectionLine
 from services.contract.summary import ClientState
@@ -34,12 +35,14 @@ def connection_history(
     last = max((session for session, _ in (*log.opens, *log.ends)), default=lines[-1].session)
     final = next((line for line in reversed(lines) if line.session == last and line.event in ("ended", "sealed")), None)
     ended = next((line for line in lines if line.session == last and line.event == "ended"), None)
-    course = _Course(productive, {session: until for session, (_, until) in log.times.silences.sessions.items()})
+    last_records = {session: until for session, (_, until) in log.times.silences.sessions.items()}
+    course = _Course(productive, last_records)
     for line in lines:
         course.add(line)
     closing = ended or final
     end_us = moment(closing.at) if closing else None
-    is_connected = closing.connected if closing and _is_whole(lines, productive) else None
+    is_whole = _is_whole(lines, productive)
+    is_connected = closing.connected if closing and is_whole else None
     away_us = None
     if is_connected is False and end_us is not None:
         began = course.away_us if course.away_us is not None else moment(lines[0].at)
@@ -55,6 +58,10 @@ def connection_history(
         refusal=course.refusal,
         attempts=max(course.attempts, final.attempts if final and not final.connected else 0),
         absences=tuple(course.absences),
+        began_us=log.opened_us if log.opened_us is not None else moment(lines[0].at),
+        spans=connection_spans(lines, last_records),
+        is_whole=is_whole,
+        refusals=sum(line.event == "refused" for line in lines),
     )
 
 
