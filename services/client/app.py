@@ -14,6 +14,7 @@ from services.client.external.subscriber import external_subscribers
 from services.client.identity import ReverseLookup, base_name, identities
 from services.client.settings import ClientConfig, ClientSettings
 from services.client.subscriber import Subscriber
+from services.client.write_budget import WriteBudget
 from services.runtime import heartbeat
 from services.runtime.clock import Clock, boot_id
 from services.runtime.jsonlogs import RateLimitedLog
@@ -61,6 +62,7 @@ async def subscribers(
     hostname = socket.gethostname()
     base, source = base_name(settings.client_id, hostname, reverse_name)
     clock, boot, instance, retry_log = Clock(), boot_id(), uuid.uuid4().hex[:12], RateLimitedLog()
+    budget = WriteBudget()
     clients: list[tuple[str, ClientConfig]] = []
     for identity in identities(base, source, settings.connections, settings.block_sizes):
         config = ClientConfig(
@@ -73,6 +75,7 @@ async def subscribers(
             boot=boot,
             host=hostname,
             saturation=saturation,
+            budget=budget,
         )
         log.info("client", extra={"client": identity.name, "from": source, "block_size": identity.block_size})
         clients.append((identity.name, config))

@@ -19,6 +19,9 @@ from services.contract import block_text, blocklog, wire
 from services.contract.scalars import Span, digest, digest_text, utc_text
 from services.contract.wire import due_us
 
+_LINE_BYTES = 2048
+"""Memory of a line without its messages: a dict of about twenty fields, and their values."""
+
 
 class SessionKey(NamedTuple):
     """Identifies a session: one process's log of one client in one run."""
@@ -41,6 +44,11 @@ class PendingLine:
     fields: dict[str, Any]
     message_count: int = 0
     first: int | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """The memory that the line needs, in bytes."""
+        return _LINE_BYTES + len(self.fields.get("messages", b""))
 
     @property
     def is_block(self) -> bool:

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import logging
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -192,7 +193,14 @@ class BlockLog:
             raise
         return self._release_unsynced()
 
-    def end(self, reason: blocklog.FileEndReason, duplicates: int, reordered: int, corrupt: list[Span]) -> None:
+    def end(
+        self,
+        reason: blocklog.FileEndReason,
+        duplicates: int,
+        reordered: int,
+        corrupt: list[Span],
+        stalls: Sequence[blocklog.Stall] = (),
+    ) -> None:
         """Write the last line of the current file and close it.
 
         Raises:
@@ -214,6 +222,7 @@ class BlockLog:
             corrupt=corrupt,
             sha256=self._handler.sha256.hexdigest(),
             **self._window.reading()._asdict(),
+            stalls=list(stalls),
         )
         # A line that cannot be written must leave no trace in chain and digest, or a later attempt would be wrong.
         before = file.size, self._formatter.prev, self._handler.sha256.copy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Generic
 
 from services.client import recovery
@@ -13,9 +14,37 @@ from services.client.block_log import BlockLog
 from services.client.settings import ClientConfig
 from services.client.write_queue import WriteQueue
 from services.contract import blocklog
-from services.contract.scalars import Span
+from services.contract.scalars import Span, utc_text
 from services.runtime.clock import Clock
 from services.runtime.durable_file import make_folder
+
+
+class StallTimes:
+    """Times in which a client did not read because too much waited for the disk."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began_us: int | None = None
+        self._stalls: list[blocklog.Stall] = []
+
+    def begin(self) -> None:
+        """Begin a stall now."""
+        self._began_us = self._clock.now_us()
+
+    def finish(self) -> None:
+        """End the stall now."""
+        if self._began_us is not None:
+            self._stalls.append(blocklog.Stall(utc_text(self._began_us), utc_text(self._clock.now_us())))
+            self._began_us = None
+
+    def take(self) -> list[blocklog.Stall]:
+        """Return the stalls since the last call. One that lasts is divided here, so that no part of it is lost."""
+        is_stalled = self._began_us is not None
+        self.finish()
+        stalls, self._stalls = self._stalls, []
+        if is_stalled:
+            self.begin()
+        return stalls
 
 
 class SessionLog(ABC, Generic[Arrived]):
@@ -43,7 +72,7 @@ class SessionLog(ABC, Generic[Arrived]):
         self._key = SessionKey(run, client, self.session)
         self._window = config.saturation.window()
         self._queue = WriteQueue(client, config)
-        self._builder = self._new_builder(0)
+        self._builder, self._stalls = self._new_builder(0), StallTimes(clock)
         self.is_sealed, self._closed = False, asyncio.Event()
 
     def _new_builder(self, before: int) -> BlockBuilder[Arrived]:
@@ -72,22 +101,33 @@ class SessionLog(ABC, Generic[Arrived]):
         return self._queue.is_full
 
     async def room(self) -> None:
-        """Wait while the disk is behind."""
-        await self._queue.room()
+        """Wait while the disk is behind. The log states for how long the client waited."""
+        if self.is_full:
+            self._stalls.begin()
+            try:
+                await self._queue.room()
+            finally:
+                self._stalls.finish()
 
     def _add(self, batch: Arrived) -> None:
-        for cut in self._builder.add(batch):
-            self._queue.put(self._line_of(cut))
+        self._put_blocks(self._builder.add(batch))
+
+    def _put_blocks(self, cuts: Iterable[BlockCut[Arrived]]) -> None:
+        for cut in cuts:
+            line = self._line_of(cut)
+            if stalls := self._stalls.take():
+                # Before the messages, as in the struct.
+                messages = line.fields.pop("messages")
+                line.fields.update(stalls=stalls, messages=messages)
+            self._queue.put(line)
 
     def close_old_block(self, now_ns: int) -> None:
         """Close the open block if its time is over."""
-        for cut in self._builder.close_old(now_ns):
-            self._queue.put(self._line_of(cut))
+        self._put_blocks(self._builder.close_old(now_ns))
 
     def close_block(self, closed_by: ClosedBy) -> None:
         """Close the open block, if there is one."""
-        for cut in self._builder.close(closed_by):
-            self._queue.put(self._line_of(cut))
+        self._put_blocks(self._builder.close(closed_by))
 
     async def seal(self, reason: blocklog.FileEndReason) -> None:
         """Wait until all lines are durable, then write the last line and close. Later calls wait for the first."""
@@ -99,7 +139,7 @@ class SessionLog(ABC, Generic[Arrived]):
             # After a takeover nothing more may be written: the other process logs what still waits here.
             if reason != "superseded":
                 await self._queue.drain()
-            await self._queue.end(reason, self._take_counts())
+            await self._queue.end(reason, self._take_counts(), self._stalls.take())
             if not self.has_begun:
                 self._claimed.close()
         finally:

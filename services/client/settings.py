@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from services.client.external.settings import FeedSettings, read_feed
+from services.client.write_budget import WriteBudget
 from services.contract import block_text, wire
 from services.contract.block_text import longest_line
 from services.contract.blocklog import MAX_LINE
@@ -70,7 +71,7 @@ class ClientConfig:
         saturation: measures event loop lag and CPU throttling of the process.
         retry_seconds: pause between two attempts to write to a disk that refuses.
         sync_seconds: time between two syncs with ``fsync="interval"``.
-        shared_sync_messages: messages that may wait for the disk although they are more than two blocks.
+        budget: memory for lines that wait for the disk; all clients of a process share it.
     """
 
     logs: Path
@@ -84,8 +85,7 @@ class ClientConfig:
     saturation: SaturationMonitor = field(default_factory=SaturationMonitor)
     retry_seconds: float = 0.5
     sync_seconds: float = 0.2
-    # Small blocks that wait together share one sync, so a few thousand messages may queue with any block size.
-    shared_sync_messages: int = 4096
+    budget: WriteBudget = field(default_factory=WriteBudget)
 
 
 def _refuse_long_lines(sizes: tuple[int, ...], size: int, feed: FeedSettings | None) -> None:

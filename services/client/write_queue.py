@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from services.client.block_encoder import PendingLine
 from services.client.block_log import BlockLog
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class WriteQueue:
-    """Lines that wait for the disk, in bounded memory.
+    """Lines that wait for the disk. All queues of a process share one budget of memory.
 
     `durable` is the loop that writes: one task must iterate it for as long as the queue is used.
     """
@@ -25,14 +25,13 @@ class WriteQueue:
     def __init__(self, client: str, config: ClientConfig) -> None:
         self._client, self._config = client, config
         self._has_interval = config.fsync == "interval"
-        # Two blocks, so that one can be filled while the other is written; or enough small blocks to share a sync.
-        self._most_waiting = max(2 * config.block_size, config.shared_sync_messages)
+        self._budget = config.budget
         self._log: BlockLog | None = None
-        self._waiting, self._is_refused, self._has_ended = 0, False, False
+        self._waiting_lines = self._waiting_bytes = 0
+        self._is_refused = self._has_ended = False
         # At most one thread may be in the log.
         self._disk = asyncio.Lock()
-        self._room, self._work = asyncio.Event(), asyncio.Event()
-        self._room.set()
+        self._emptier, self._work = asyncio.Event(), asyncio.Event()
 
     @property
     def has_begun(self) -> bool:
@@ -49,28 +48,30 @@ class WriteQueue:
         if self._log is None:
             raise RuntimeError("records before a subscription")
         self._log.put(line)
-        self._waiting += _weight(line)
+        self._waiting_lines += 1
+        self._waiting_bytes += line.size_bytes
+        self._budget.take(line.size_bytes)
         self._work.set()
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits for the disk that the client must stop receiving."""
-        return self._waiting > self._most_waiting
+        """Whether so much waits for the disk in this process that its clients must stop receiving."""
+        return self._budget.is_full
 
     async def room(self) -> None:
-        """Wait until the queue is not full."""
-        while self.is_full:
-            await self._wait_for_room()
+        """Wait until the client may receive."""
+        await self._budget.room()
 
     async def drain(self) -> None:
         """Wait until every line is durable and the iterator of `durable` has received it."""
-        while self._waiting:
-            await self._wait_for_room()
+        while self._waiting_lines:
+            self._emptier.clear()
+            await self._emptier.wait()
 
     async def durable(self) -> AsyncIterator[PendingLine]:
         """Write the queued lines, and yield each once it is durable by the ``FSYNC`` policy, until `end` or `close`."""
         while True:
-            if not self._has_interval or not self._waiting:
+            if not self._has_interval or not self._waiting_lines:
                 await self._work.wait()
             if self._has_ended:
                 return
@@ -82,22 +83,29 @@ class WriteQueue:
             for line in lines:
                 yield line
                 # Only after the caller has received the line: when `drain` returns, its receipt has been sent.
-                self._waiting -= _weight(line)
-            self._room.set()
+                self._waiting_lines -= 1
+                self._forget(line.size_bytes)
+            self._emptier.set()
 
-    async def end(self, reason: blocklog.FileEndReason, counts: tuple[int, int, list[Span]]) -> None:
+    async def end(
+        self,
+        reason: blocklog.FileEndReason,
+        counts: tuple[int, int, list[Span]],
+        stalls: Sequence[blocklog.Stall] = (),
+    ) -> None:
         """Write the last line and close the log, trying again for as long as the disk refuses.
 
         Args:
             reason: why the log ends.
             counts: duplicates, reordered records and corrupt ranges since the last block.
+            stalls: times without reading since the last block.
         """
         async with self._disk:
             # The lock is held, so no thread is in the log; the loop of `durable` ends before its next write.
             self._stop_writing()
             while self._log is not None:
                 try:
-                    await asyncio.to_thread(self._log.end, reason, *counts)
+                    await asyncio.to_thread(self._log.end, reason, *counts, stalls)
                 except OSError as problem:
                     self._report_refusal(problem)
                     await asyncio.sleep(self._config.retry_seconds)
@@ -113,10 +121,14 @@ class WriteQueue:
     def _stop_writing(self) -> None:
         self._has_ended = True
         self._work.set()
+        # After a takeover the rest will not be written, and must not keep the other clients of the process waiting.
+        self._forget(self._waiting_bytes)
 
-    async def _wait_for_room(self) -> None:
-        self._room.clear()
-        await self._room.wait()
+    def _forget(self, size_bytes: int) -> None:
+        # Lines that became durable while the queue was stopped were subtracted already.
+        freed = min(size_bytes, self._waiting_bytes)
+        self._waiting_bytes -= freed
+        self._budget.free(freed)
 
     async def _write_until_accepted(self, *, sync: bool) -> list[PendingLine]:
         """Write or sync, again and again while the disk refuses; return the lines that are durable now."""
@@ -147,12 +159,7 @@ class WriteQueue:
     def _report_refusal(self, problem: OSError) -> None:
         """Log the first refusal of a series."""
         if not self._is_refused:
-            event = "superseded, writing stops" if isinstance(problem, Superseded) else "disk refuses, reading stops"
+            event = "superseded, writing stops" if isinstance(problem, Superseded) else "disk refuses"
             folder = str(self._log.folder) if self._log is not None else None
             log.warning(event, extra={"client": self._client, "folder": folder, "why": str(problem)})
             self._is_refused = True
-
-
-def _weight(line: PendingLine) -> int:
-    # A line without messages must be waited for as well.
-    return max(1, line.message_count)

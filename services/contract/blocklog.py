@@ -46,6 +46,13 @@ class Torn(msgspec.Struct, frozen=True):
     bytes: Count
 
 
+class Stall(msgspec.Struct, frozen=True):
+    """A time in which the client did not read because too much waited for the disk, by the client's clock."""
+
+    started_at: str
+    ended_at: str
+
+
 class Message(msgspec.Struct, frozen=True, gc=False):
     """One record as one client received it; unknown facts are None.
 
@@ -168,6 +175,7 @@ class BlockHeader(LineStruct, tag="block", frozen=True, kw_only=True):
     clock_offset_us: Integer
     clock_error_us: Count
     digest: Digest
+    stalls: list[Stall] = msgspec.field(default_factory=list)
 
     @property
     def positions(self) -> Span:
@@ -205,8 +213,7 @@ class ExternalBlockHeader(_ExternalStruct, tag="block", frozen=True, kw_only=Tru
     """The fields of a block of an external feed that come before its messages. A block never spans two connections.
 
     Attributes:
-        positions: of its messages, counted from 1 in the order received by the session: ``(21, 30)`` are the 21st to
-            30th message.
+        positions: of its messages, counted from 1 in the order received by the session.
         first: the lowest seq, ``last`` the highest; None if no message has a seq, or if the feed has keys.
         digest: of the records in the order received.
         without_key: the number of messages without a key, ``without_time`` without a usable time, of a feed with such a
@@ -243,6 +250,7 @@ class ExternalBlockHeader(_ExternalStruct, tag="block", frozen=True, kw_only=Tru
     clock_offset_us: None = None
     clock_error_us: None = None
     digest: Digest
+    stalls: list[Stall] = msgspec.field(default_factory=list)
 
     def line_fields(self) -> dict[str, Any]:
         """Return the fields of the line. Numbers that JSON readers may not keep exact are texts."""
@@ -322,10 +330,7 @@ class ConnectionLine(_ExternalStruct, tag="connection", frozen=True, kw_only=Tru
 
 
 class EndLine(LineStruct, tag="end", frozen=True, kw_only=True):
-    """Last line of a file that was closed properly. Counts are of this file; ``sha256`` covers all lines before.
-
-    The last four fields measure the saturation of the client process since the first record of the session.
-    """
+    """Last line of a file that was closed properly. Counts are of this file; ``sha256`` covers all lines before."""
 
     reason: FileEndReason
     block_count: Count
@@ -339,6 +344,7 @@ class EndLine(LineStruct, tag="end", frozen=True, kw_only=True):
     loop_lag_max_ns: Count | None = None
     cpu_ns: Count | None = None
     throttled_ns: Count | None = None
+    stalls: list[Stall] = msgspec.field(default_factory=list)
 
 
 class ExternalEndLine(_ExternalStruct, EndLine, tag="end", frozen=True, kw_only=True):

@@ -23,6 +23,8 @@ from services.contract.scalars import digest, digest_text
 FIRST = "x00000000"
 """``prev`` of the first line of a chain."""
 
+_ABSENT_IF_EMPTY = frozenset({"stalls"})
+"""Fields that are in a line only if they say something. Lines without them have the bytes of earlier versions."""
 _HEAD = b'{"crc":"x'
 _COVERED = len(b'{"crc":"x00000000",')
 _PREV = re.compile(rb'"prev":"(x[0-9a-f]{8})",')
@@ -57,7 +59,8 @@ class LineStruct(msgspec.Struct, tag_field="kind", frozen=True, kw_only=True):
 
     def line_fields(self) -> dict[str, Any]:
         """Return the fields as they are written, in their order."""
-        return {name: getattr(self, name) for name in self.__struct_fields__}
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: value for name, value in values.items() if value or name not in _ABSENT_IF_EMPTY}
 
 
 def fields(entry: LineStruct) -> dict[str, Any]:

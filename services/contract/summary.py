@@ -56,6 +56,51 @@ class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
         return cls(min=histogram.min, p50=p50, p90=p90, p95=p95, p99=p99, p99_9=p99_9, max=histogram.max)
 
 
+class InstrumentShare(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of the latencies is the instrument's own, in nanoseconds; null where it is not known.
+
+    ``p99`` and ``max`` are its part of latency p99 and of the highest latency, made of the other values: event loop
+    lag, the time without reading (``stalled`` in all, ``stall_max`` at once) and the error of the clock offset.
+    """
+
+    p99: int | None = None
+    max: int | None = None
+    loop_lag_p99: int | None = None
+    loop_lag_max: int | None = None
+    stalled: int | None = None
+    stall_max: int | None = None
+    clock_error: int | None = None
+
+
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """One connection of a client to an external feed.
+
+    ``ended_at`` is null if the log does not say it, ``code`` also if the client ended the connection itself.
+    """
+
+    session: int
+    connection: int
+    opened_at: str
+    ended_at: str | None = None
+    code: int | None = None
+    reason: str = ""
+
+
+class Connections(msgspec.Struct, frozen=True, kw_only=True):
+    """When a client was connected to an external feed. All is null for the own feed, and in logs that do not say it.
+
+    ``connected_ns`` of ``asked_ns`` is the time with a connection; ``refused`` are attempts that failed. ``last`` lists
+    the last connections, and ``others`` is the number of those before.
+    """
+
+    connected_ns: int | None = None
+    asked_ns: int | None = None
+    count: int | None = None
+    refused: int | None = None
+    others: int | None = None
+    last: list[Connection] = msgspec.field(default_factory=list)
+
+
 class Causes(msgspec.Struct, frozen=True, kw_only=True):
     """Number of missing records by cause. Each record has one cause; null where the evidence cannot show a cause.
 
@@ -190,6 +235,8 @@ class ClientSummary(msgspec.Struct, frozen=True, kw_only=True):
     block_duration_ns: Quantiles
     silence_ns: int | None = None
     silence_at: str | None = None
+    instrument_ns: InstrumentShare = InstrumentShare()
+    connections: Connections = Connections()
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,6 +258,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     transit_ns: Quantiles
     block_duration_ns: Quantiles
     spread_ns: Quantiles
+    instrument_ns: InstrumentShare = InstrumentShare()
     silence: Silence | None = None
     clients: list[ClientSummary]
     missing_by_cause: Causes

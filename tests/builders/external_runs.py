@@ -80,12 +80,13 @@ def log(
     rules: SequenceRules | None = None,
     feed: Mapping[str, Any] = MappingProxyType({}),
     counts: Mapping[str, int] = MappingProxyType({}),
+    ends: Mapping[str, Any] | None = None,
 ) -> dict[Source, list[bytes]]:
     """Return the file of one client that received these messages.
 
     In place of ``messages`` a ``course`` may say what happened to its connections, and which messages came in between.
     Unless ``silence_s`` is None, the feed may be silent for as long as these small logs are. ``feed`` has more fields
-    of the feed's description, ``counts`` more fields of every block.
+    of the feed's description, ``counts`` more fields of every block, ``ends`` more fields of the end line.
     """
     writer = Writer(blocklog.codec)
     writer.put(
@@ -121,7 +122,7 @@ def log(
         writer.put(
             blocklog.EndLine(
                 reason=reason, block_count=blocks, message_count=received, byte_count=len(text),
-                sha256=hashlib.sha256(text).hexdigest(),
+                sha256=hashlib.sha256(text).hexdigest(), **(ends or {}),
             )
         )  # fmt: skip
     return {Source(RUN, client, blocklog.file_name(session, 1)): writer.lines}

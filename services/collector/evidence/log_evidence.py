@@ -13,7 +13,7 @@ from services.collector.evidence.compact_index import CompactIndex, IndexRow
 from services.collector.evidence.external_evidence import ExternalEvidence
 from services.collector.evidence.line_chain import LineChain
 from services.collector.evidence.numbers.arrival_times import ArrivalTimesOfBlock
-from services.collector.evidence.saturation import SessionSaturation
+from services.collector.evidence.saturation import SessionSaturation, StallEvidence
 from services.collector.evidence.timestamps import TimestampReader, moment
 from services.collector.evidence.timing import ClientTiming, RunTiming
 from services.collector.scan import Source
@@ -40,6 +40,7 @@ class LogEvidence:
         messages: the number of messages, and ``bytes`` of their records.
         duplicates: as the client counted them, and so ``reordered``.
         saturation: what its processes measured of their own saturation.
+        stalls: when they did not read, because too much waited for the disk.
         clock_error_us: the largest error of the clock offset in any block, None for not measured.
         torn: bytes of the torn last line by file name.
         external: the numbers of an external feed.
@@ -47,6 +48,7 @@ class LogEvidence:
         feed: how the external feed was read, by the last segment; None for not known.
         until_us: when the run of an external feed is to end, by the same line; epoch microseconds.
         connections: the connection lines, by digest.
+        opened_us: when the first session of an external feed began, epoch microseconds; None for not known.
     """
 
     def __init__(self, client: str, times: RunTiming) -> None:
@@ -61,6 +63,7 @@ class LogEvidence:
         self.messages = self.bytes = 0
         self.duplicates = self.reordered = 0
         self.saturation = SessionSaturation()
+        self.stalls = StallEvidence()
         self.times = ClientTiming(client, times)
         self._comparison = times.comparison
         self.clock_error_us: int | None = None
@@ -70,6 +73,7 @@ class LogEvidence:
         self.feed: FeedDescription | None = None
         self.until_us: int | None = None
         self.connections: dict[str, blocklog.ConnectionLine] = {}
+        self.opened_us: int | None = None
         self._described = (0, 0, "")
         self._offset: tuple[int, int, str, int] | None = None
         self._files: dict[Source, LogFileReader] = {}
@@ -139,6 +143,8 @@ class LogEvidence:
         self.times.catch_up.add_session(entry.fence, entry.session, attempted_us)
         if entry.external is not None:
             self.is_external = True
+            if (opened_us := moment(entry.opened_at)) is not None:
+                self.opened_us = opened_us if self.opened_us is None else min(opened_us, self.opened_us)
             place = (entry.session, entry.segment, sealed.crc)
             # As in the last segment and not as in the last line read, so that the order of reading does not matter.
             if place >= self._described:
@@ -219,6 +225,7 @@ class LogEvidence:
         self.is_external = True
 
     def _declare(self, entry: blocklog.AnyBlock | blocklog.EndLine) -> None:
+        self.stalls.add(entry.stalls)
         self.duplicates += entry.duplicates
         self.reordered += entry.reordered
         for first, last in entry.corrupt:

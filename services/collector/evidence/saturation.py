@@ -1,15 +1,17 @@
 """Saturation of server and client processes as they measured it: event loop lag, and time throttled by a CPU limit.
 
-If the event loop of a client lags, or the client is throttled, it timestamps messages late: then part of the measured
-latency is its own.
+If the event loop of a client lags, the client is throttled, or it stops reading for its disk, it timestamps messages
+late: then part of the measured latency is its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from services.collector.evidence.timestamps import moment
 from services.contract import blocklog, ledger
+from services.contract.rangeset import RangeSet
 
 
 class SaturationEvidence(NamedTuple):
@@ -63,6 +65,31 @@ class SessionSaturation:
             _greatest(session.max_ns for session in sessions),
             sum(throttled) if throttled else None,
         )
+
+
+class StallEvidence:
+    """The times in which one client did not read because too much waited for the disk."""
+
+    def __init__(self) -> None:
+        # Microseconds. A stall during which blocks were closed is in several lines, and is one again here.
+        self._spans = RangeSet()
+
+    @property
+    def total_ns(self) -> int:
+        """Their sum."""
+        return self._spans.count * 1000
+
+    @property
+    def longest_ns(self) -> int:
+        """The longest one, 0 without any."""
+        return max((ended - started + 1 for started, ended in self._spans), default=0) * 1000
+
+    def add(self, stalls: Sequence[blocklog.Stall]) -> None:
+        """Add the stalls of one line. A time that cannot be read counts as no stall."""
+        for stall in stalls:
+            started_us, ended_us = moment(stall.started_at), moment(stall.ended_at)
+            if started_us is not None and ended_us is not None and ended_us > started_us:
+                self._spans.add(started_us, ended_us - 1)
 
 
 def _greatest(values: Iterable[int | None]) -> int | None:

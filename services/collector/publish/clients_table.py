@@ -126,6 +126,8 @@ def _duration_cells(client: ClientSummary, *, is_slowest: bool) -> dict[str, Cel
 def _note(client: ClientSummary, *, is_slowest: bool) -> Cell:
     notes: list[str] = [] if client.state in ("running", "finished") else [client.state]
     notes += ["slowest"] if is_slowest else []
+    stalled_ns = client.instrument_ns.stalled
+    notes += [f"did not read for {formatting.duration(stalled_ns)}"] if stalled_ns else []
     tone: Tone = "bad" if client.state == "lost" else "doubt" if notes else ""
     return text_cell(", ".join(notes), tone)
 

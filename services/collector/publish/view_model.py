@@ -12,10 +12,11 @@ import msgspec
 
 from services.collector import formatting
 from services.collector.publish.clients_table import clients_table, latency_from, shown_latency
+from services.collector.publish.connections_table import connected_text, connections_table
 from services.collector.publish.table import Column, Table, Tone, block_duration_cell, duration_cell, text_cell
 from services.collector.verdict.check_types import DAMAGE
 from services.collector.verdict.snapshot import Snapshot
-from services.contract.summary import RunState, Summary, Totals, Verdict
+from services.contract.summary import ClientSummary, RunState, Summary, Totals, Verdict
 
 # INVALID is a doubt about the measurement, and no fact against the run.
 TONES: dict[str | None, Tone] = {"PASS": "good", "FAIL": "bad", "INVALID": "doubt"}
@@ -77,6 +78,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     delivery: list[Row]
     times: Table
     clients: Table
+    # Only of an external feed: the connections to our own server are in its ledger.
+    connections: Table | msgspec.UnsetType = msgspec.UNSET
     places: str
 
     def tile(self, key: str) -> Tile:
@@ -107,6 +110,7 @@ def view(snapshot: Snapshot, places: str) -> View:
         delivery=list(_delivery(summary)),
         times=_times(summary),
         clients=clients_table(summary, snapshot.timeline),
+        connections=connections_table(summary) if summary.books == "one-sided" else msgspec.UNSET,
         places=places,
     )
 
@@ -234,6 +238,7 @@ def _delivery(summary: Summary) -> Iterator[Row]:
         texts = [formatting.several(totals.catch_up, "message"), "due before their client first tried to connect"]
         yield Row(label="caught up", texts=texts)
     if summary.books == "one-sided":
+        yield from _connected(summary)
         yield from _beside_the_numbers(totals)
 
 
@@ -251,6 +256,25 @@ def _beside_the_numbers(totals: Totals) -> Iterator[Row]:
     for label, number in beside.items():
         if number:
             yield _message_row(label, number, tone="")
+
+
+def _connected(summary: Summary) -> Iterator[Row]:
+    """Yield the row of the client that was connected for the shortest part of its time."""
+    known = [client for client in summary.clients if client.connections.count is not None]
+    if not known:
+        return
+    least = min(known, key=_connected_share)
+    count = sum(client.connections.count or 0 for client in known)
+    yield Row(
+        label="connected",
+        texts=[connected_text(least), f"{least.client}, the least" if len(known) > 1 else least.client,
+               f"{formatting.several(count, 'connection')} in all"],
+    )  # fmt: skip
+
+
+def _connected_share(client: ClientSummary) -> float:
+    known = client.connections
+    return known.connected_ns / known.asked_ns if known.connected_ns is not None and known.asked_ns else 0.0
 
 
 def _message_row(label: str, count: int | None, *, inner: bool = False, tone: Tone = "bad") -> Row:

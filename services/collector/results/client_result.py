@@ -200,6 +200,8 @@ class ClientResult:
         block_duration: from a block's first message to its last.
         silence: the longest time in which the client received nothing.
         saturation: what its processes measured of themselves.
+        stalled_ns: for how long it did not read, because too much waited for its disk; None without a log.
+        longest_stall_ns: the longest time of these.
         faults: of its files.
         conflicts: of its lines.
         consistency: None for an external feed, and while the run goes on: it takes a pass over all blocks.
@@ -247,6 +249,8 @@ class ClientResult:
     block_duration: SparseHistogram = EMPTY
     silence: LongestSilence | None = None
     saturation: SaturationEvidence = NOT_MEASURED
+    stalled_ns: int | None = None
+    longest_stall_ns: int | None = None
     faults: tuple[Fault, ...] = ()
     conflicts: LogConflicts = NO_CONFLICTS
     consistency: ClientConsistency | None = None

@@ -17,6 +17,27 @@ class Disconnection(NamedTuple):
     until_us: int
 
 
+class ConnectionSpan(NamedTuple):
+    """One connection; times are epoch microseconds.
+
+    Attributes:
+        session: of the process, and ``number`` of the connection within it, from 1.
+        opened_us: when the handshake had succeeded.
+        ended_us: when it ended, None if the log does not say it.
+        code: the close code, None if there was none or the client ended the connection itself.
+        reason: the close reason.
+        known_until_us: the last time at which the log shows it open.
+    """
+
+    session: int
+    number: int
+    opened_us: int
+    ended_us: int | None = None
+    code: int | None = None
+    reason: str = ""
+    known_until_us: int = 0
+
+
 @dataclass(frozen=True)
 class ConnectionHistory:
     """How long a client was connected.
@@ -37,6 +58,10 @@ class ConnectionHistory:
         refusal: text about why the last attempt failed; empty if none failed since the last connection.
         attempts: how many attempts failed since the last connection.
         absences: its times without a connection between two connections.
+        began_us: from when on it was to be connected, None for not known.
+        spans: its connections.
+        is_whole: there is a line for the begin and the end of every connection, so that their lengths are known.
+        refusals: how many attempts failed in all.
     """
 
     is_known: bool = False
@@ -51,6 +76,10 @@ class ConnectionHistory:
     refusal: str = ""
     attempts: int = 0
     absences: tuple[Disconnection, ...] = ()
+    began_us: int | None = None
+    spans: tuple[ConnectionSpan, ...] = ()
+    is_whole: bool = False
+    refusals: int = 0
 
     @property
     def cause(self) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from services.collector import formatting
 from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.results.client_result import ClientResult
-from services.collector.verdict import checks_connection, checks_external, checks_sequence, consistency
+from services.collector.results.instrument_share import run_share
+from services.collector.verdict import checks_connection, checks_external, checks_sequence, consistency, instrument
 from services.collector.verdict.check_types import DAMAGE, CheckAnswer, CheckInput
 from services.contract.summary import Books, Check
 
@@ -16,7 +17,7 @@ ON_TIME_NS = 250_000_000
 MAX_LAG_NS = 250_000_000
 """A process whose event loop lag has a higher p99 than this was not fit to measure."""
 THROTTLED_SHARE = 0.05
-"""Nor was a process that its CPU limit stopped for a greater part of the run."""
+"""Nor was a process that its CPU limit stopped for a greater part of the run, or that did not read for its disk."""
 CLOCK_FLOOR_NS = 1_000_000
 """A clock error below this fails no run."""
 
@@ -178,7 +179,14 @@ def _fit(case: CheckInput) -> CheckAnswer:
         (f"server {end.instance}".rstrip() if several else "the server", end.saturation) for end in ledger.ends
     ]
     processes += [(client.client, client.saturation) for client in case.clients]
-    return judge_saturation(processes, case.totals.duration_ns)
+    answer, run_ns = judge_saturation(processes, case.totals.duration_ns), case.totals.duration_ns
+    stalled = [(client.stalled_ns or 0, client.client) for client in case.clients]
+    why = f"{{name}} did not read for {{took}} of {formatting.duration(run_ns)}: its disk was behind"
+    reasons = (*answer.reasons, *_worst_processes(stalled, THROTTLED_SHARE * run_ns if run_ns else float("inf"), why))
+    detail = "; ".join(filter(None, (answer.detail, instrument.stall_clause(case.clients))))
+    if clause := instrument.share_clause(run_share(case.clients), case.latency.p99):
+        detail += f"; latency p99 {formatting.duration(case.latency.p99)}{clause}"
+    return CheckAnswer(False if reasons else answer.ok, detail, reasons)
 
 
 def judge_saturation(processes: Sequence[tuple[str, SaturationEvidence]], run_ns: int | None) -> CheckAnswer:

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from services.collector import formatting
 from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.results.client_result import EXTERNAL_CAUSES, ClientResult
+from services.collector.results.instrument_share import run_share
 from services.collector.results.run_result import FeedComparison, RunResult
-from services.collector.verdict import checks_connection, checks_reading, checks_sequence
+from services.collector.verdict import checks_connection, checks_reading, checks_sequence, instrument
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.contract.rangeset import RangeSet
 from services.contract.summary import Quantiles, Totals
@@ -159,7 +160,8 @@ def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantile
     received = f"{totals.received:,} of {totals.expected:,}" if is_numbered else f"{totals.received:,} messages"
     parts = [formatting.several(clients, "client"), formatting.duration(totals.duration_ns), f"{received} received"]
     ahead = clock_ahead(durations["latency"])
-    measured = f"p99 {formatting.duration(p99_ns)} from the sender's time{checks_reading.cut_to(result.clients)}"
+    own = instrument.share_clause(run_share(result.clients), p99_ns)
+    measured = f"p99 {formatting.duration(p99_ns)} from the sender's time{checks_reading.cut_to(result.clients)}{own}"
     parts += [f"latency {ahead}" if ahead else measured] if p99_ns is not None else []
     parts += checks_reading.timeless(result.clients)
     parts += [f"sequences begun again: {totals.restarts:,}"] if totals.restarts else []

@@ -11,8 +11,17 @@ from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results import totals as sums
 from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientResult
+from services.collector.results.connections import connections
+from services.collector.results.instrument_share import client_share, run_share
 from services.collector.results.run_result import NO_LEDGER, RunResult
-from services.collector.verdict import checks, checks_connection, checks_external, checks_sequence, consistency
+from services.collector.verdict import (
+    checks,
+    checks_connection,
+    checks_external,
+    checks_sequence,
+    consistency,
+    instrument,
+)
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.collector.verdict.thresholds import ThresholdLimit, judge, measure_client, measure_run
 from services.contract.scalars import utc_text
@@ -38,18 +47,14 @@ def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_
     """Return the summary of a run from its result; the other arguments are those of `reconcile`."""
     totals = sums.totals(result.clients)
     durations = {name: Quantiles.of(histogram) for name, histogram in result.durations.by_name().items()}
-    faults = result.faults
-    case = CheckInput(result, totals, durations["latency"], durations["transit"], faults) if result.is_final else None
+    latency, transit = durations["latency"], durations["transit"]
+    case = CheckInput(result, totals, latency, transit, result.faults) if result.is_final else None
     asked, answers = checks.ask(case, result.books)
-    thresholds = judge(
-        limits,
-        measure_run(result, totals),
-        {client.client: measure_client(client) for client in result.clients if limits},
-        final=result.is_final,
-    )
-    if result.is_external and (ahead := checks_external.clock_ahead(durations["latency"])):
+    by_client = {client.client: measure_client(client) for client in result.clients if limits}
+    thresholds = judge(limits, measure_run(result, totals), by_client, final=result.is_final)
+    if result.is_external and (ahead := checks_external.clock_ahead(latency)):
         thresholds = [_unclaimed(threshold, limit, ahead) for threshold, limit in zip(thresholds, limits, strict=True)]
-    verdict, reasons = _judge(case, answers, thresholds) if case else (None, [])
+    verdict, reasons = _judge(case, answers, limits, thresholds) if case else (None, [])
     headline = reasons[0] if reasons else HEADLINES[result.books](result, totals, durations)
     return Summary(
         run=result.run,
@@ -62,15 +67,16 @@ def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_
         checks=asked,
         thresholds=thresholds,
         totals=totals,
-        latency_ns=durations["latency"],
+        latency_ns=latency,
         catch_up_ns=durations["catch_up"],
-        transit_ns=durations["transit"],
+        transit_ns=transit,
         block_duration_ns=durations["block"],
         spread_ns=durations["spread"],
+        instrument_ns=run_share(result.clients),
         silence=sums.silence(result.clients),
         clients=[_client_summary(client) for client in result.clients],
         missing_by_cause=sums.causes(result.clients),
-        faults=faults,
+        faults=result.faults,
         total=result.total,
         rate=result.rate,
         made_at=made_at,
@@ -114,6 +120,8 @@ def _client_summary(client: ClientResult) -> ClientSummary:
         block_duration_ns=Quantiles.of(client.block_duration),
         silence_ns=client.silence.ns if client.silence else None,
         silence_at=utc_text(client.silence.at_us) if client.silence else None,
+        instrument_ns=client_share(client),
+        connections=connections(client),
     )
 
 
@@ -122,13 +130,23 @@ def _if_known(count: int | None) -> int | msgspec.UnsetType:
 
 
 def _judge(
-    case: CheckInput, answers: dict[str, CheckAnswer], thresholds: Sequence[Threshold]
+    case: CheckInput,
+    answers: dict[str, CheckAnswer],
+    limits: Sequence[ThresholdLimit],
+    thresholds: Sequence[Threshold],
 ) -> tuple[Verdict, list[str]]:
     worst = _untrustworthy(case)
     failed = checks.failures(answers)
     # After the checks: a threshold is the headline only if no check failed.
-    failed += [_broken(threshold) for threshold in thresholds if threshold.ok is False]
-    doubts = checks.doubts(answers)
+    own = [
+        threshold
+        for limit, threshold in zip(limits, thresholds, strict=True)
+        if threshold.ok is False and instrument.explained(limit, threshold, case.clients)
+    ]
+    failed += [_broken(threshold) for threshold in thresholds if threshold.ok is False and threshold not in own]
+    # A latency that the client itself may have caused accuses nobody (ADR 58).
+    doubts = [f"{_broken(threshold)}; {instrument.stall_clause(case.clients)}" for threshold in own]
+    doubts += checks.doubts(answers)
     doubts += [f"threshold {one.expression} is not judged: {one.detail}" for one in thresholds if one.ok is None]
     # Numbers that cannot be trusted prove nothing. Proved facts come before doubts, or else a slow machine would hide a
     # loss (ADR 9).

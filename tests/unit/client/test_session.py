@@ -13,6 +13,7 @@ import pytest
 
 from services.client.clock_sync import Estimate
 from services.client.session import ClientSession, LogsChanged
+from services.client.write_budget import WriteBudget
 from services.contract import blocklog, wire
 from services.runtime.durable_file import LineFile
 from tests.unit.client.fakes import (
@@ -337,7 +338,8 @@ async def test_a_block_without_its_sync_is_not_receipted(tmp_path: Path) -> None
 
 async def test_reading_stops_while_the_disk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the disk refuses, reading stops and memory is bounded; no block is receipted, and later none is missing."""
-    async with written_session(tmp_path, block_size=1000, retry_seconds=0.001) as opened:
+    budget = WriteBudget(1_000_000)
+    async with written_session(tmp_path, block_size=1000, retry_seconds=0.001, budget=budget) as opened:
         opened.session.subscribed(1, 0)
         await opened.receive(1, 1000)
         await until(lambda: len(opened.receipts) == 1)
@@ -351,7 +353,7 @@ async def test_reading_stops_while_the_disk_refuses(tmp_path: Path, monkeypatch:
         reading = asyncio.create_task(read())
         await until(lambda: disk.calls > 10)
         assert not reading.done()
-        assert opened.session.after <= 1000 + 4096 + 2000
+        assert budget.waiting_bytes < 1_000_000 + 200_000
         assert 1 == len(opened.receipts)
         disk.full = False
         await reading
@@ -360,6 +362,7 @@ async def test_reading_stops_while_the_disk_refuses(tmp_path: Path, monkeypatch:
 
     assert list(range(1, 21)) == [it.block for it in opened.receipts]
     assert [(1, 20_000)] == [(blocks(folder(tmp_path))[0].first, blocks(folder(tmp_path))[-1].last)]
+    assert any(block.stalls for block in blocks(folder(tmp_path)))
 
 
 async def test_sealing_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,9 @@ import pytest
 from services.client.block_builder import BlockCut
 from services.client.block_encoder import PendingLine, ReceivedBatch, opening
 from services.client.session_log import SessionLog
+from services.client.write_budget import WriteBudget
 from services.contract import blocklog
-from services.contract.scalars import Span
+from services.contract.scalars import Span, utc_us
 from tests.unit.client.fakes import (
     RUN,
     START_US,
@@ -57,9 +58,10 @@ class PlainSession(SessionLog[ReceivedBatch]):
 
 
 @asynccontextmanager
-async def plain_session(logs: Path) -> AsyncIterator[PlainSession]:
+async def plain_session(logs: Path, clock: StoppedClock | None = None, **changed: Any) -> AsyncIterator[PlainSession]:
     """Open a session and write it; close its files afterwards."""
-    session = PlainSession("client-1", RUN, client_config(logs, retry_seconds=0.001), StoppedClock())
+    config = client_config(logs, retry_seconds=0.001, **changed)
+    session = PlainSession("client-1", RUN, config, clock or StoppedClock())
     writing = asyncio.create_task(session.write())
     try:
         async with asyncio.timeout(20):
@@ -116,3 +118,32 @@ async def test_a_closed_session_has_no_last_line(tmp_path: Path) -> None:
 
     assert [10] == [block.count for block in blocks(session.folder)]
     assert not isinstance(entries(session.folder)[-1], blocklog.EndLine)
+
+
+async def test_a_time_without_reading_is_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next line states when the client did not read; a stall is divided where a block is closed during it."""
+    clock = StoppedClock()
+    async with plain_session(tmp_path, clock, budget=WriteBudget(4000)) as session:
+        session.begin()
+        await until(lambda: len(entries(session.folder)) == 1)
+        disk = Disk().install(monkeypatch)
+        disk.full = True
+        session.receive(*range(1, 24))
+        reading = asyncio.create_task(session.room())
+        await until(lambda: disk.calls > 10)
+        clock.us += 250_000
+        session.close_block("time")
+        clock.us += 500_000
+        disk.full = False
+        await reading
+        await session.seal("finished")
+
+    *logged, end = entries(session.folder)
+    assert isinstance(end, blocklog.EndLine)
+    assert [[], [], [0.25]] == [seconds(line.stalls) for line in logged if isinstance(line, blocklog.Block)]
+    assert [0.5] == seconds(end.stalls)
+
+
+def seconds(stalls: list[blocklog.Stall]) -> list[float]:
+    """Return how long each stall lasted."""
+    return [(utc_us(stall.ended_at) - utc_us(stall.started_at)) / 1e6 for stall in stalls]

@@ -73,4 +73,5 @@ def test_each_client_measures_its_own_process_unless_given() -> None:
     first, second = client_config(Path("logs")), client_config(Path("logs"))
 
     assert first.saturation is not second.saturation
-    assert (0.5, 0.2, 4096) == (first.retry_seconds, first.sync_seconds, first.shared_sync_messages)
+    assert first.budget is not second.budget
+    assert (0.5, 0.2) == (first.retry_seconds, first.sync_seconds)

@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from services.client.subscriber import Subscriber, SubscriberLimits
+from services.client.write_budget import WriteBudget
 from services.contract import blocklog, wire
 from services.contract.scalars import utc_us
 from services.runtime.clock import Clock
@@ -387,7 +388,7 @@ async def test_a_corrupt_batch_is_stated_in_the_log(tmp_path: Path) -> None:
 
 async def test_reading_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the disk refuses, a bounded number of records is read; later all are logged, in order."""
-    async with stage(tmp_path, shared_sync_messages=20) as it:
+    async with stage(tmp_path, budget=WriteBudget(7000)) as it:
         peer = await it.peer()
         await peer.grant()
         await until(lambda: it.folder().is_dir() and len(entries(it.folder())) == 1)

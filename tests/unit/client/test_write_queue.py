@@ -17,6 +17,7 @@ from services.client.block_builder import BlockBuilder
 from services.client.block_encoder import PendingLine, ReceivedBatch, opening
 from services.client.block_log import BlockLog
 from services.client.fence import Superseded
+from services.client.write_budget import WriteBudget
 from services.client.write_queue import WriteQueue
 from services.contract import blocklog
 from services.runtime.durable_file import LineFile
@@ -131,8 +132,8 @@ async def test_drained_lines_have_been_handed_over(tmp_path: Path) -> None:
 
 
 async def test_receiving_waits_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the disk refuses, a bounded number of messages waits; when it accepts again, all are written."""
-    async with queued_log(tmp_path, block_size=10, retry_seconds=0.001, shared_sync_messages=20) as it:
+    """While the disk refuses, a bounded number of bytes waits; when it accepts again, all are written."""
+    async with queued_log(tmp_path, retry_seconds=0.001, budget=WriteBudget(7000)) as it:
         it.queue.begin(it.log)
         await until(lambda: len(entries(tmp_path)) == 1)
         disk = Disk().install(monkeypatch)
@@ -150,6 +151,26 @@ async def test_receiving_waits_for_room(tmp_path: Path, monkeypatch: pytest.Monk
         await it.queue.drain()
 
     assert [1, 2, 3] == it.durable
+
+
+async def test_clients_of_a_process_share_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits in one queue stops the client of another; a queue that is closed keeps nobody waiting."""
+    budget = WriteBudget(7000)
+    (tmp_path / "other").mkdir()
+    async with (
+        queued_log(tmp_path, retry_seconds=0.001, budget=budget) as it,
+        queued_log(tmp_path / "other", retry_seconds=0.001, budget=budget) as other,
+    ):
+        it.queue.begin(it.log)
+        await until(lambda: len(entries(tmp_path)) == 1)
+        Disk().install(monkeypatch).full = True
+        for number in (1, 2, 3):
+            it.queue.put(numbered_block(number))
+        assert other.queue.is_full
+        it.queue.close()
+        await other.queue.room()
+
+    assert 0 == budget.waiting_bytes
 
 
 async def test_a_disk_that_refuses_is_tried_again_after_a_pause(

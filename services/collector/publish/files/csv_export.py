@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from services.contract.summary import Causes, ClientSummary, Quantiles, Summary
+from services.contract.summary import Causes, ClientSummary, Connections, InstrumentShare, Quantiles, Summary
 
 CsvValue: TypeAlias = str | int | float | None
 
@@ -35,6 +35,8 @@ def columns(clients: Iterable[ClientSummary]) -> list[str]:
     nested: dict[object, tuple[str, ...]] = {
         Quantiles: Quantiles.__struct_fields__,
         Causes: Causes.__struct_fields__,
+        InstrumentShare: InstrumentShare.__struct_fields__,
+        Connections: tuple(name for name in Connections.__struct_fields__ if name != "last"),
     }
     set_fields = {name for client in clients for name, _ in _flat(client)}
     return [
@@ -48,7 +50,9 @@ def columns(clients: Iterable[ClientSummary]) -> list[str]:
 def _flat(client: ClientSummary) -> Iterator[tuple[str, CsvValue]]:
     for name, value in msgspec.structs.asdict(client).items():
         if isinstance(value, msgspec.Struct):
-            yield from ((f"{name}_{part}", part_value) for part, part_value in msgspec.structs.asdict(value).items())
+            # Without the list of connections: a cell has one value.
+            parts = msgspec.structs.asdict(value).items()
+            yield from ((f"{name}_{part}", one) for part, one in parts if not isinstance(one, list))
         elif isinstance(value, list):
             yield name, " ".join(f"{first}-{last}" for first, last in value)
         elif value is not msgspec.UNSET:

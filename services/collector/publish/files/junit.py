@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
 from services.collector import formatting
+from services.collector.publish.table import Table
 from services.collector.publish.terminal import summary_text
 from services.collector.publish.view_model import CheckRow, View
 from services.collector.verdict.checks import INVALIDATING
@@ -31,13 +32,23 @@ def junit(view: View) -> bytes:
     cases += [_case("thresholds", threshold, _result(threshold, "failure")) for threshold in view.thresholds]
     root = ET.Element("testsuites")
     suite = ET.SubElement(root, "testsuite", _suite_attributes(view, cases))
-    # Empty, but JUnit's schema requires this element here, and system-out and system-err at the end.
-    ET.SubElement(suite, "properties")
+    # JUnit's schema requires this element here, also if it is empty, and system-out and system-err at the end.
+    _add_properties(ET.SubElement(suite, "properties"), view)
     suite.extend(cases)
     ET.SubElement(suite, "system-out").text = _valid(summary_text.render(view))
     ET.SubElement(suite, "system-err")
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'.encode()
+
+
+def _add_properties(properties: ET.Element, view: View) -> None:
+    """Add the connections to an external feed, one property each."""
+    if not isinstance(view.connections, Table):
+        return
+    for client, number, *texts in view.connections.rows:
+        name = " ".join(filter(None, (client.text, "connection", number.text)))
+        value = " ".join(cell.text for cell in texts if cell.text)
+        ET.SubElement(properties, "property", {"name": _valid(name), "value": _valid(value)})
 
 
 def _suite_attributes(view: View, cases: list[ET.Element]) -> dict[str, str]:

@@ -54,6 +54,12 @@ _CLIENT_COUNTERS = {
     "logged_blocks": ("blocks", "Blocks that the client logged."),
     "duplicate_messages": ("duplicates", "Messages that the client received more than once."),
 }
+_CONNECTIONS: dict[str, tuple[str, float, type[GaugeMetricFamily | CounterMetricFamily], str]] = {
+    "connected_seconds": ("connected_ns", 1e9, GaugeMetricFamily, "Time for which the client was connected."),
+    "asked_seconds": ("asked_ns", 1e9, GaugeMetricFamily, "Time for which the client was to be connected."),
+    "connections": ("count", 1, CounterMetricFamily, "Connections that the client opened."),
+    "refused_attempts": ("refused", 1, CounterMetricFamily, "Attempts of the client that failed."),
+}
 _PERCENTS = {"min": "0", "p50": "50", "p90": "90", "p95": "95", "p99": "99", "p99_9": "99.9", "max": "100"}
 
 
@@ -147,10 +153,22 @@ def _clients(clients: Sequence[ClientSummary]) -> Iterator[Metric]:
             "client",
             missing,
         )
+    yield from _connections([client for client in clients if client.connections.count is not None])
     # A client without any latency has no series, rather than one at 0.
     timed = [client for client in clients if client.latency_ns.p99 is not None]
     p99 = _by_client(timed, lambda client: (client.latency_ns.p99 or 0) / 1e9, max)
     yield _labelled("client_latency_p99_seconds", "99th percentile of the latency, due to received.", "client", p99)
+
+
+def _connections(clients: Sequence[ClientSummary]) -> Iterator[Metric]:
+    """Yield the connections to an external feed; nothing for our own feed, whose server counts them."""
+    if not clients:
+        return
+    for name, (field, unit, kind, meaning) in _CONNECTIONS.items():
+        value = attrgetter(f"connections.{field}")
+        known = [client for client in clients if value(client) is not None]
+        values = {label: number / unit for label, number in _by_client(known, value, sum).items()}
+        yield _labelled(f"client_{name}", meaning, "client", values, kind)
 
 
 def _by_client(

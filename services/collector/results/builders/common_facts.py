@@ -76,6 +76,8 @@ def log_facts(evidence: RunEvidence, log: LogEvidence) -> ClientResult:
         transit=SparseHistogram.of(times.transit),
         block_duration=SparseHistogram.of(times.block_durations),
         saturation=log.saturation.total(),
+        stalled_ns=None if log.is_empty else log.stalls.total_ns,
+        longest_stall_ns=None if log.is_empty else log.stalls.longest_ns,
         conflicts=_conflicts(log),
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.timestamps import moment
 from services.collector.formatting import displayable
+from services.collector.results.builders.connection_spans import connection_spans
 from services.collector.results.connection_history import EVENT_ORDER, ConnectionHistory, Disconnection
 from services.contract.blocklog import ConnectionLine
 from services.contract.summary import ClientState
@@ -30,16 +31,15 @@ def connection_history(
     # Logs of older versions lack connection lines. One that was closed with `finished` still stayed to the run's end.
     if not lines:
         return ConnectionHistory(end_us=log.until_us if state == "finished" else None)
-    # Only the last session shows how the client ended: its process replaced those of the sessions before.
-    last = max((session for session, _ in (*log.opens, *log.ends)), default=lines[-1].session)
-    final = next((line for line in reversed(lines) if line.session == last and line.event in ("ended", "sealed")), None)
-    ended = next((line for line in lines if line.session == last and line.event == "ended"), None)
-    course = _Course(productive, {session: until for session, (_, until) in log.times.silences.sessions.items()})
+    ended, final = _end_lines(log, lines)
+    last_records = {session: until for session, (_, until) in log.times.silences.sessions.items()}
+    course = _Course(productive, last_records)
     for line in lines:
         course.add(line)
     closing = ended or final
     end_us = moment(closing.at) if closing else None
-    is_connected = closing.connected if closing and _is_whole(lines, productive) else None
+    is_whole = _is_whole(lines, productive)
+    is_connected = closing.connected if closing and is_whole else None
     away_us = None
     if is_connected is False and end_us is not None:
         began = course.away_us if course.away_us is not None else moment(lines[0].at)
@@ -57,7 +57,24 @@ def connection_history(
         refusal=course.refusal,
         attempts=max(course.attempts, final.attempts if final and not final.connected else 0),
         absences=tuple(course.absences),
+        began_us=log.opened_us if log.opened_us is not None else moment(lines[0].at),
+        spans=connection_spans(lines, last_records),
+        is_whole=is_whole,
+        refusals=sum(line.event == "refused" for line in lines),
     )
+
+
+def _end_lines(
+    log: LogEvidence, lines: Sequence[ConnectionLine]
+) -> tuple[ConnectionLine | None, ConnectionLine | None]:
+    """Return the line of the feed's end and the last line about the end of the client's run; None without one.
+
+    Only the last session shows how the client ended: its process replaced those of the sessions before.
+    """
+    last = max((session for session, _ in (*log.opens, *log.ends)), default=lines[-1].session)
+    found = [line for line in lines if line.session == last and line.event in ("ended", "sealed")]
+    ended = next((line for line in found if line.event == "ended"), None)
+    return ended, found[-1] if found else None
 
 
 def _is_whole(lines: Sequence[ConnectionLine], productive: Collection[tuple[int, int]]) -> bool:

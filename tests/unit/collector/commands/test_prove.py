@@ -88,7 +88,7 @@ def test_each_damage_is_shown_with_its_catch(volumes: Path, capsys: pytest.Captu
         number for number, line in enumerate(lines) if line.startswith("  ✓  2  a bit flipped in a block's header")
     )
     assert "client-1/0001-0002.jsonl:3, bit 0 of byte 169" == lines[at].partition("header")[2].strip()
-    assert "        FAIL     client-1/0001-0002.jsonl:3: crc says x97a9c1b3, " == lines[at + 1][:65]
+    assert "        FAIL     client-1/0001-0002.jsonl:3: crc says xa7d05620, " == lines[at + 1][:65]
     assert "        INVALID  the ledger has no end: " == lines[-3][:40]
     assert "  12 of 12 damages caught" == lines[-1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.collector.evidence.saturation import SaturationEvidence, SessionSaturation
+from services.collector.evidence.saturation import SaturationEvidence, SessionSaturation, StallEvidence
 from services.contract import blocklog, ledger
 
 MS = 1_000_000
@@ -34,3 +34,15 @@ def test_the_end_of_a_ledger_has_evidence_of_its_server() -> None:
     line = ledger.EndEntry(at="", last=1, count=1, reason="complete")
 
     assert SaturationEvidence() == SaturationEvidence.of(line)
+
+
+def test_a_divided_stall_is_one() -> None:
+    """Parts of a stall that follow each other are one stall; copies, and times that are none, add nothing."""
+    times = [f"2026-11-22T07:30:0{second}Z" for second in range(6)]
+    parts = [blocklog.Stall(*times[first : first + 2]) for first in (3, 0, 1)]
+    stalls = StallEvidence()
+    for part in (*parts, *parts, blocklog.Stall(times[5], times[4]), blocklog.Stall("soon", times[5])):
+        stalls.add([part])
+
+    assert (3_000 * MS, 2_000 * MS) == (stalls.total_ns, stalls.longest_ns)
+    assert (0, 0) == (StallEvidence().total_ns, StallEvidence().longest_ns)

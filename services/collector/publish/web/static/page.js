@@ -15,6 +15,7 @@
     thresholds: new Table(byId("thresholds"), "Thresholds"),
     events: new Table(byId("events"), "Events of the run"),
     gaps: new Table(byId("gaps"), "Missing messages"),
+    connections: new Table(byId("connections"), "Connections"),
     clients: new Table(byId("clients"), "Clients", {
       sortable: true,
       renderers: { over_time: (cell, cells) => gauge.drawSparkline(cell, lanes.get(cells[0].text)?.worst ?? [], highest) },
@@ -62,6 +63,8 @@
     byId("thresholds").hidden = !view.thresholds.length;
     tables.thresholds.show(checkTable("threshold", view.thresholds));
     tables.clients.show(withColumnsFirst(view.clients, ["over_time", "note"]));
+    // Only of an external feed.
+    if (view.connections) showDetails("connections", view.connections.rows.length, "Connections", view.connections);
     gauge.control?.update(view);
     gauge.block?.update(view);
     // Tests measure how long it takes until the texts are shown.
