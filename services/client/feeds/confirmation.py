@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from services.client.feeds.numbering import Numbering, check_numbering
-from services.client.feeds.proposals import Proposal
+from services.client.feeds.proposal import Proposal
 from services.contract.blocklog import ExternalMessage
 
 _FRAMES = ("decode.records", "decode.list", "decode.match", "decode.split", "decode.encoding")
@@ -30,7 +30,8 @@ class Confirmed(NamedTuple):
         dropped: set[str] = set()
         if self.numbering is not None:
             dropped |= {one.key for one in proposals if one.key.startswith("sequence.")} | {*_FRAMES}
-            if self.has_numbers:
+            # Heartbeats that repeat a number have one as well.
+            if self.has_numbers and self.numbering.share == 1:
                 dropped.add("decode.ignore")
         if self.has_times:
             dropped |= {"time.path", "time.unit"}

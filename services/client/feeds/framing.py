@@ -1,4 +1,4 @@
-"""Recognises how messages contain JSON: separated, compressed, or in the frame of a protocol. Pure."""
+"""Recognises how messages contain JSON: separated, compressed, or inside longer texts. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from typing import NamedTuple
 
 import msgspec
 
+from services.client.feeds.embedded_json import MIN_SHARE, find_pattern, is_json
+
 MAX_BYTES = 4 * 1024 * 1024
 """Bytes of a message after decompression; a longer one is not taken for compressed JSON."""
-_MIN_SHARE = 0.5
 _COMPRESSED = {"gzip": 16 + zlib.MAX_WBITS, "zlib": zlib.MAX_WBITS, "deflate": -zlib.MAX_WBITS}
 """Parameters of the decompressor by the name of the encoding."""
+_STREAM = "zlib-stream"
+_CERTAIN = ("gzip", "zlib")
+"""Encodings that other data does not have by chance."""
+# The end of compressed data after which more of the same stream may follow.
+_FLUSHED = b"\x00\x00\xff\xff"
 _SPLIT = {r"\x1e": b"\x1e", r"\n": b"\n", r"\x00": b"\x00"}
 _PROTOCOLS = (
     ("signalr", rb"^\{\}\x1e|^\{\"type\":[1-7].*\x1e$"),
@@ -50,12 +56,59 @@ class Framing(NamedTuple):
     why: str
 
 
-def find_framing(messages: Sequence[bytes]) -> tuple[Framing, list[list[bytes]]] | None:
+def find_framings(messages: Sequence[bytes]) -> tuple[list[Framing], list[list[bytes]]]:
+    """Return how most messages contain JSON, the outermost framing first, and the texts in each message.
+
+    Without JSON the texts are the messages, decompressed if that is certain.
+    """
+    as_they_are: tuple[list[Framing], list[list[bytes]]] = ([], [[message] for message in messages])
+    unpacked = None
+    for framings, parts in (as_they_are, *_encodings(messages)):
+        texts = [text for inner in parts for text in inner]
+        if sum(map(is_json, texts)) >= max(1, MIN_SHARE * len(texts)):
+            return framings, parts
+        inside = _find_inner(texts)
+        if inside is not None:
+            apart = iter(inside[1])
+            return [*framings, inside[0]], [[text for _ in inner for text in next(apart)] for inner in parts]
+        if unpacked is None and framings and framings[0].text in _CERTAIN:
+            unpacked = framings, parts
+    return unpacked or as_they_are
+
+
+def _encodings(messages: Sequence[bytes]) -> Iterable[tuple[list[Framing], list[list[bytes]]]]:
+    """Yield the encodings that most messages may have, in the order in which they are undone, and their contents."""
+    for encoding in (_STREAM, *_COMPRESSED):
+        parts = _unpacked_stream(messages) if encoding == _STREAM else list(map(_unpacked_by(encoding), messages))
+        if not _is_most(parts):
+            continue
+        yield [Framing("decode.encoding", encoding, f"messages are compressed: {encoding}")], parts
+        inner = [[text for one in texts for text in _unquoted(one)] for texts in parts]
+        if _is_most(inner):
+            yield [Framing("decode.encoding", f"{encoding},json", f"compressed JSON texts: {encoding}")], inner
+    parts = [_unquoted(message) for message in messages]
+    if _is_most(parts):
+        yield [Framing("decode.encoding", "json", "a message is a JSON text in a JSON string")], parts
+
+
+def _is_most(parts: Sequence[list[bytes]]) -> bool:
+    return sum(map(bool, parts)) >= max(1, MIN_SHARE * len(parts))
+
+
+def _unquoted(message: bytes) -> list[bytes]:
+    try:
+        text = msgspec.json.decode(message, type=str).encode()
+    except (msgspec.MsgspecError, UnicodeError):
+        return []
+    return [text] if is_json(text) else []
+
+
+def _find_inner(messages: Sequence[bytes]) -> tuple[Framing, list[list[bytes]]] | None:
     """Return how most messages contain JSON, and the JSON texts of each message; None if nothing fits."""
     for framing, take_apart in _candidates(messages):
         parts = [take_apart(message) for message in messages]
         good = sum(bool(texts) and all(map(is_json, texts)) for texts in parts)
-        if good >= max(1, _MIN_SHARE * len(messages)):
+        if good >= max(1, MIN_SHARE * len(messages)):
             return framing, parts
     return None
 
@@ -78,14 +131,6 @@ def _compact(message: bytes) -> bytes:
     return re.sub(rb'(?<=["\w\]}])([:,])\s+(?=["{\[\w-])', rb"\1", message)
 
 
-def is_json(text: bytes) -> bool:
-    """Return whether a text is JSON with parts; a bare number or word may be anything."""
-    try:
-        return isinstance(msgspec.json.decode(text), dict | list)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False
-
-
 def unpacked(data: bytes, encoding: str) -> bytes | None:
     """Return decompressed data, None if it is not compressed in this way or too long."""
     decompressor = zlib.decompressobj(_COMPRESSED[encoding])
@@ -100,29 +145,56 @@ _TakeApart = Callable[[bytes], list[bytes]]
 
 
 def _candidates(messages: Sequence[bytes]) -> Iterable[tuple[Framing, _TakeApart]]:
+    for size in (4, 2, 8):
+        yield Framing("decode.split", f"length:{size}", f"a length in {size} bytes is before each"), _lengths_of(size)
     for text, separator in _SPLIT.items():
         if any(separator in message for message in messages):
             yield Framing("decode.split", text, f"messages are separated by {text}"), _split_by(separator)
-    for encoding in _COMPRESSED:
-        yield Framing("decode.encoding", encoding, f"messages are compressed: {encoding}"), _unpacked_by(encoding)
     events = r'^42\["[^"]*",(.*)\]$'
     yield Framing("decode.match", events, "Socket.IO events"), _matched_by(events.encode())
     payload = r"MSG [^\r]*\r\n(.*?)\r\n"
     yield Framing("decode.match", payload, "messages of NATS"), _matched_by(payload.encode())
     body = r"^MESSAGE\r?\n.*?\r?\n\r?\n(.*?)\x00"
     yield Framing("decode.match", body, "messages of STOMP"), _matched_by(body.encode())
+    pattern = find_pattern(messages)
+    if pattern is not None:
+        yield Framing("decode.match", pattern, "the JSON inside of longer texts"), _matched_by(pattern.encode())
 
 
 def _split_by(separator: bytes) -> _TakeApart:
     return lambda message: [part for part in message.split(separator) if part.strip()]
 
 
+def _lengths_of(size: int) -> _TakeApart:
+    def take_apart(message: bytes) -> list[bytes]:
+        parts, at = [], 0
+        while at < len(message):
+            end = at + size + int.from_bytes(message[at : at + size], "big")
+            parts.append(message[at + size : end])
+            at = end
+        return parts if at == len(message) else []
+
+    return take_apart
+
+
 def _unpacked_by(encoding: str) -> _TakeApart:
     def take_apart(message: bytes) -> list[bytes]:
         found = unpacked(message, encoding)
-        return [] if found is None else [found]
+        return [found] if found else []
 
     return take_apart
+
+
+def _unpacked_stream(messages: Sequence[bytes]) -> list[list[bytes]]:
+    """Return the contents of messages that are one stream, each of which ends with a flush; nothing for any other."""
+    decompressor, parts = zlib.decompressobj(), []
+    for message in messages:
+        try:
+            found = decompressor.decompress(message, MAX_BYTES) if message.endswith(_FLUSHED) else b""
+        except zlib.error:
+            return []
+        parts.append([found] if found else [])
+    return parts
 
 
 def _matched_by(pattern: bytes) -> _TakeApart:

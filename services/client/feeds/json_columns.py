@@ -49,9 +49,12 @@ def scalars(value: Any, path: str = "$", depth: int = 0) -> Iterator[tuple[str, 
 
 
 def lists_in(value: Any, path: str = "$", depth: int = 0) -> Iterator[tuple[str, list[Any]]]:
-    """Yield path and items of every list of objects that has only names on the way to it."""
+    """Yield path and items of every list of objects that names, or the places of a short list, lead to."""
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         yield path, value
+    elif isinstance(value, list) and len(value) <= _MAX_ITEMS and depth < _MAX_DEPTH:
+        for at, inner in enumerate(value):
+            yield from lists_in(inner, f"{path}[{at}]", depth + 1)
     elif isinstance(value, dict) and depth < _MAX_DEPTH:
         for name, inner in value.items():
             yield from lists_in(inner, f"{path}{step_of(name)}", depth + 1)
@@ -61,8 +64,9 @@ def step_of(name: str) -> str:
     """Return the step of a path that leads to a name."""
     if _PLAIN_NAME.fullmatch(name):
         return f".{name}"
-    escaped = name.replace("\\", "\\\\").replace("'", "\\'")
-    return f"['{escaped}']"
+    # In double quotation marks, so that a shell takes the path in single ones.
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'["{escaped}"]'
 
 
 def _items(value: list[Any], path: str, *, is_whole: bool) -> list[tuple[str, Any]]:

@@ -142,6 +142,8 @@ def _numberings(
         return
     rising = _share(series[now] > series[before] for before, now in steps)
     ((step, times),) = Counter(series[now] - series[before] for before, now in steps).most_common(1)
+    if groups is not None and not _every_group(series, steps, groups):
+        return
     if step == 1 and times >= _MIN_SHARE * len(steps):
         yield Numbering("one", path, None, None, key, len(series), times / len(steps))
         return
@@ -171,6 +173,17 @@ def _numberings(
         yield Numbering("one", path, None, None, key, len(series), times / len(steps), step)
     elif not key:
         yield Numbering("rising", path, None, None, key, len(series), rising)
+
+
+def _every_group(series: Series, steps: Sequence[tuple[int, int]], groups: Mapping[int, object]) -> bool:
+    """Return whether the most usual step of all sequences is usual in each: others are no sequences of this kind."""
+    by_group: dict[object, Counter[int]] = {}
+    for before, now in steps:
+        by_group.setdefault(groups.get(now), Counter())[series[now] - series[before]] += 1
+    ((usual, times),) = sum(by_group.values(), Counter[int]()).most_common(1)
+    if times < _MIN_SHARE * len(steps):
+        return True
+    return all(found[usual] >= found.total() / 2 for found in by_group.values() if found.total() >= MIN_RECORDS)
 
 
 def _keyed(numbers: Mapping[str, Series], columns: Columns, key: tuple[str, ...]) -> Iterator[Numbering]:

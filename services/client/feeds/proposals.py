@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
 import msgspec
 
-from services.client.external.record_values import UNITS, epoch_ns
-from services.client.feeds.framing import find_framing, find_protocol, is_json
+from services.client.external.record_values import UNITS, UTC, epoch_ns
+from services.client.feeds.embedded_json import is_json
+from services.client.feeds.feed_notes import binary_note, message_notes, number_notes
+from services.client.feeds.framing import find_framings, find_protocol
+from services.client.feeds.ignorable import find_ignorable, repeating
 from services.client.feeds.json_columns import Columns, Scalar, columns_of, lists_in
 from services.client.feeds.numbering import Numbering, describe, find_numbering, integer_of
+from services.client.feeds.proposal import Proposal
+from services.client.feeds.text_numbers import find_text_numbers
 
 _DAY_NS = 86_400 * 10**9
 _AHEAD_NS = 60 * 10**9
 """How far a sender's clock may be ahead of this machine's."""
 _MIN_SHARE = 0.9
-_MAX_IGNORED = 4
 # Each number is tried with each key and each pair of keys, so the time grows with the records; these show enough.
 _MAX_MESSAGES, _MAX_ROWS = 600, 1200
 
@@ -34,20 +37,6 @@ class ReceivedMessage(NamedTuple):
 
     data: bytes
     received_ns: int
-
-
-class Proposal(NamedTuple):
-    """A setting that the data suggest.
-
-    Attributes:
-        key: its key in a profile.
-        text: its value.
-        why: one sentence.
-    """
-
-    key: str
-    text: str
-    why: str
 
 
 class Analysis(NamedTuple):
@@ -90,30 +79,54 @@ class _Rows(NamedTuple):
 def analyse(messages: Sequence[ReceivedMessage]) -> Analysis:
     """Return the settings that the first messages of a feed suggest, in the order of their arrival."""
     messages = messages[:_MAX_MESSAGES]
-    preset = find_protocol(message.data for message in messages)
+    raw = [message.data for message in messages]
+    preset = find_protocol(raw)
+    parts = [[data] for data in raw]
     framings: list[Proposal] = []
-    texts = [(message.data, message.received_ns) for message in messages]
-    if sum(is_json(data) for data, _ in texts) < len(texts) / 2:
-        found = find_framing([data for data, _ in texts])
-        if found is not None:
-            framings.append(Proposal(*found[0]))
-            texts = [(part, at) for (_, at), parts in zip(texts, found[1], strict=True) for part in parts]
+    if sum(map(is_json, raw)) < len(raw) / 2:
+        found, parts = find_framings(raw)
+        framings += [Proposal(*one) for one in found]
+    texts = [(part, message.received_ns) for message, inner in zip(messages, parts, strict=True) for part in inner]
     values = [(value, at) for data, at in texts if (value := _decoded(data)) is not None]
-    if not values:
-        note = "no message is JSON: FEED_MATCH can name the part that is" if messages else "no message came"
-        return Analysis(tuple(framings), (note,), preset, None)
+    if len(values) < len(texts) / 2 or not values:
+        return _of_texts([part for part, _ in texts], framings, preset)
     rows, listed = _best_rows(values)
     columns = rows.columns
     time = _find_time(columns, rows.received_ns)
-    times = [path for path in columns if _lags(columns[path], rows.received_ns)]
-    numbering = find_numbering(columns, times)
-    notes = [] if numbering is not None else ["no value rises from record to record: without numbers nothing is missed"]
+    times = [path for path in columns if _lags(columns[path], rows.received_ns)[0]]
+    is_whole = rows.where in (None, "$")
+    repeats = repeating(rows.values, columns) if is_whole else set()
+    numbering = find_numbering({path: _without(column, repeats) for path, column in columns.items()}, times)
     proposals = [*framings, *listed, *_numbers(numbering), *time]
-    if numbering is not None and rows.where in (None, "$"):
-        proposals += _ignorable(rows.values, numbering)
-    notes += _other_notes([value for value, _ in values])
+    if numbering is not None and is_whole:
+        proposals += find_ignorable(rows.values, columns, numbering, repeats)
+    records = rows.values
+    if numbering is not None and any(one.key == "decode.ignore" for one in proposals):
+        records = [value for index, value in enumerate(records) if index in columns[numbering.number]]
+    notes = [*number_notes(numbering, columns, records), *message_notes([value for value, _ in values])]
     first = None if numbering is None else integer_of(next(iter(columns[numbering.number].values())))
     return Analysis(tuple(proposals), tuple(notes), preset, numbering, first)
+
+
+def _without(column: Mapping[int, Scalar], indexes: Collection[int]) -> Mapping[int, Scalar]:
+    return {at: value for at, value in column.items() if at not in indexes} if indexes else column
+
+
+def _of_texts(raw: Sequence[bytes], framings: Sequence[Proposal], preset: str | None) -> Analysis:
+    """Return what messages suggest that contain no JSON."""
+    if not raw:
+        return Analysis((), ("no message came",), preset, None)
+    found = find_text_numbers([data.decode("utf-8", "replace") for data in raw])
+    if found is None:
+        return Analysis(tuple(framings), (binary_note(raw),), preset, None)
+    proposals = [
+        Proposal("decode.match", found.pattern, f"the number in a text, such as {found.example}"),
+        Proposal("sequence.number", "$", f"the number is all that is read; it rises by {found.step}"),
+    ]
+    if found.step != 1:
+        proposals.append(Proposal("sequence.step", str(found.step), "the number rises by this step"))
+    note = "no message is JSON: the numbers are checked, and nothing else of the records, as one group is all of one"
+    return Analysis(tuple(proposals), (note,), preset, None)
 
 
 def _decoded(data: bytes) -> Any:
@@ -155,7 +168,7 @@ def _items_at(path: str, values: Sequence[tuple[Any, int]]) -> _Rows:
 def _is_numbered(rows: _Rows, lists: Iterable[str] = ()) -> bool:
     """Return whether most records have a number that shows what is missing, and that is in none of these lists."""
     columns = rows.columns
-    times = [path for path in columns if _lags(columns[path], rows.received_ns)]
+    times = [path for path in columns if _lags(columns[path], rows.received_ns)[0]]
     found = find_numbering(columns, times)
     if found is None or found.kind == "rising" or found.numbered <= len(rows.values) / 2:
         return False
@@ -177,34 +190,45 @@ def _numbers(found: Numbering | None) -> list[Proposal]:
     return proposals
 
 
-def _lags(column: Mapping[int, Scalar], received_ns: Sequence[int]) -> list[int]:
-    """Return how long before its arrival each record was made, if the column holds such times; else nothing."""
-    lags = []
-    for index, value in column.items():
-        sent = epoch_ns(value)
-        if sent is not None and -_AHEAD_NS <= received_ns[index] - sent <= _DAY_NS:
-            lags.append(received_ns[index] - sent)
-    return lags if lags and len(lags) >= _MIN_SHARE * len(column) else []
+def _lags(column: Mapping[int, Scalar], received_ns: Sequence[int]) -> tuple[list[int], str | None]:
+    """Return how long before its arrival each record was made, if the column holds such times; else nothing.
+
+    The second value is `UTC` if the times have no zone and are right in UTC.
+    """
+    for zone in (None, UTC):
+        lags = []
+        for index, value in column.items():
+            sent = epoch_ns(value, zone)
+            if sent is not None and -_AHEAD_NS <= received_ns[index] - sent <= _DAY_NS:
+                lags.append(received_ns[index] - sent)
+        if lags and len(lags) >= _MIN_SHARE * len(column):
+            return lags, zone
+    return [], None
 
 
 def _find_time(columns: Columns, received_ns: Sequence[int]) -> list[Proposal]:
     """Return path and unit of the sender's time: of those in most records the one that is closest to the arrival."""
-    found = {path: lags for path, column in columns.items() if (lags := _lags(column, received_ns))}
-    most = max(map(len, found.values()), default=0)
+    found = {path: lags for path, column in columns.items() if (lags := _lags(column, received_ns))[0]}
+    most = max((len(lags) for lags, _ in found.values()), default=0)
+    # By whole milliseconds: the items of one list have the same times, and the first one is in every list.
     closest = min(
-        (path for path, lags in found.items() if len(lags) >= 0.8 * most),
-        key=lambda path: (len(found[path]) < most, abs(median(found[path])), len(path), path),
+        (path for path, (lags, _) in found.items() if len(lags) >= 0.8 * most),
+        key=lambda path: (
+            len(found[path][0]) < most, abs(round(median(found[path][0]), -6)), len(path), path,
+        ),
         default=None,
-    )
+    )  # fmt: skip
     if closest is None:
         return []
+    before_ns, zone = found[closest]
     value = next(iter(columns[closest].values()))
-    unit = _unit(value)
-    before_ms = median(found[closest]) / 1e6
+    unit = zone or _unit(value)
+    before_ms = median(before_ns) / 1e6
     when = f"{before_ms:.1f} ms before" if before_ms >= 0 else f"{-before_ms:.1f} ms after"
     note = "; in whole seconds, so is the latency" if unit == "s" and isinstance(value, int) else ""
-    path = Proposal("time.path", closest, f"times, {when} the arrival{note}")
-    return [path, Proposal("time.unit", unit, "its unit, by the size of the numbers")] if unit else [path]
+    path = Proposal("time.path", closest, f"times{' without a zone' if zone else ''}, {when} the arrival{note}")
+    why = "they are right in UTC" if zone else "its unit, by the size of the numbers"
+    return [path, Proposal("time.unit", unit, why)] if unit else [path]
 
 
 def _unit(value: Scalar) -> str | None:
@@ -213,39 +237,3 @@ def _unit(value: Scalar) -> str | None:
     if number is None:
         return None
     return next((unit for unit, size in UNITS.items() if epoch_ns(value) == epoch_ns(value, unit) and size), None)
-
-
-def _ignorable(values: Sequence[Any], numbering: Numbering) -> list[Proposal]:
-    """Propose a pattern for the messages without a number, by a name and a text that no numbered message has."""
-    numbered = set(columns_of(values).get(numbering.number, {}))
-    others = [value for index, value in enumerate(values) if index not in numbered]
-    taken = {pair for index in numbered for pair in _marks(values[index])}
-    patterns: list[str] = []
-    while others and len(patterns) < _MAX_IGNORED:
-        marks = Counter(pair for value in others for pair in _marks(value) if pair not in taken)
-        if not marks:
-            break
-        ((name, text), _), *_ = marks.most_common(1)
-        patterns.append(f'"{re.escape(name)}": ?"{re.escape(text)}"')
-        others = [value for value in others if (name, text) not in _marks(value)]
-    why = "messages without a number, such as acknowledgements"
-    return [Proposal("decode.ignore", "|".join(patterns), why)] if patterns else []
-
-
-def _marks(value: Any) -> list[tuple[str, str]]:
-    if not isinstance(value, dict):
-        return []
-    return [(name, text) for name, text in value.items() if isinstance(text, str) and len(text) <= 40]
-
-
-def _other_notes(values: Sequence[Any]) -> list[str]:
-    words = [
-        {*value, *(text.lower() for _, text in _marks(value))} if isinstance(value, dict) else () for value in values
-    ]
-    pings = [value for value, found in zip(values, words, strict=True) if "ping" in found]
-    if not pings:
-        return []
-    shown = msgspec.json.encode(pings[0])[:80].decode("utf-8", "replace")
-    return [
-        f"the server sends pings: {shown}; if it wants an answer, FEED_PING matches them and FEED_PONG is the answer"
-    ]

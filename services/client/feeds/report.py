@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import json
+import base64
 import textwrap
+import tomllib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
 
 from services.client.external.profile import NAMES_BY_KEY, Profile
 from services.client.external.settings import FeedSettings
 from services.client.feeds.confirmation import confirm
 from services.client.feeds.look import LookedAt
 from services.client.feeds.numbering import Numbering
-from services.client.feeds.proposals import Analysis, Proposal
+from services.client.feeds.profile_text import completed, from_variables, profile_text
+from services.client.feeds.proposal import Proposal
+from services.client.feeds.proposals import Analysis
 from services.contract.blocklog import ExternalMessage
 from services.contract.scalars import utc_text, utc_us
 
 SHOWN_MESSAGES = 10
-_LISTS = ("sequence.key", "decode.encoding", "connect.subprotocols")
 _UNSEEN = "–"
+_OWN = "feeds/mine.toml"
+_JUDGE = "make judge FEED={} SECONDS=60 CLIENTS=3"
 
 
 def preset_list(presets: Sequence[Profile], width: int) -> str:
@@ -56,7 +63,7 @@ def of_look(seen: LookedAt, settings: FeedSettings, analysis: Analysis, seconds:
     elif seen.messages:
         shown = [message.data.decode("utf-8", "backslashreplace") for message in seen.messages[:SHOWN_MESSAGES]]
         yield "\n".join(
-            ["", "messages, none of which is a record", *(shortened(f"  {text!r}", width) for text in shown)]
+            ["", "messages, none of which is a record", *(shortened(f"  {_printable(text)}", width) for text in shown)]
         )
     missing = list(_not_found(seen, settings))
     if missing:
@@ -65,16 +72,69 @@ def of_look(seen: LookedAt, settings: FeedSettings, analysis: Analysis, seconds:
     if confirmed.numbering is not None:
         yield f"\n{_confirmation(confirmed.numbering, len(seen.records))}"
     differing = _differing(confirmed.left(analysis.proposals), settings)
-    if analysis.preset not in (None, settings.given.get("FEED")):
-        yield f"\nlooks like the preset {analysis.preset}: python -m services.client feeds show {analysis.preset}"
-    notes = [*_scope_note(analysis, settings), *(() if confirmed.numbering is not None else analysis.notes)]
+    notes = [
+        *_preset_note(analysis, settings),
+        *_connection_notes(seen, settings),
+        *_scope_note(analysis, settings),
+        *(() if confirmed.numbering is not None else analysis.notes),
+    ]
     if notes:
-        yield "\n".join(["", "seen", *(f"  {note}" for note in notes)])
+        yield "\n".join(["", "seen", *(_indented(note, 2, width) for note in notes)])
     if differing:
-        yield "\n".join(["", "proposed", *_proposed(differing)])
-        yield "\n".join(["", "in a profile, such as feeds/mine.toml", "", *_toml(differing)])
+        yield "\n".join(["", "proposed", *_proposed(differing, width)])
     elif confirmed.numbering is not None or (seen.records and analysis.proposals):
         yield "\nnothing else is proposed"
+    if seen.records and (differing or confirmed.numbering is not None):
+        yield from _next(differing, settings, width)
+
+
+def _next(differing: Sequence[Proposal], settings: FeedSettings, width: int) -> Iterator[str]:
+    """Yield the whole profile where the operator has to write one, and the commands that come next."""
+    feed = settings.given.get("FEED", "").strip()
+    is_file = "/" in feed or feed.endswith(".toml")
+    is_preset = not is_file and feed not in ("", "foreign")
+    if is_preset:
+        more = " ".join(f"{name}={_quoted(text)}" for name, text, _ in _assignments(differing))
+        yield _commands(["judge it", f"{_JUDGE.format(feed)}{' ' if more else ''}{more}"])
+        return
+    if not differing and is_file:
+        compose = f"FEED={feed} FEED_SECONDS=60 CLIENTS=3 docker compose -f judge.yml run --rm verdict"
+        yield _commands(["judge it", _JUDGE.format(feed), compose])
+        return
+    document = (
+        tomllib.loads(Path(feed).read_text(encoding="utf-8"))
+        if is_file
+        else from_variables(settings.given, settings.reach.shown)
+    )
+    where = feed if is_file else _OWN
+    secret = settings.reach.url != settings.reach.shown and not is_file
+    yield f"\nthe whole profile, for {where}"
+    if secret:
+        yield _indented("its address lacks password and query, which may be secrets", 2, width)
+    yield ""
+    yield profile_text(completed(document, differing))
+    yield _commands(["next", f"python -m services.client feeds check {where}", _JUDGE.format(where)])
+
+
+def _commands(lines: Sequence[str]) -> str:
+    # Whole, so that they can be copied.
+    return "\n".join(["", lines[0], *(f"  {line}" for line in lines[1:])])
+
+
+def _preset_note(analysis: Analysis, settings: FeedSettings) -> Iterator[str]:
+    if analysis.preset not in (None, settings.given.get("FEED")):
+        shown = f"python -m services.client feeds show {analysis.preset}"
+        yield f"looks like the preset {analysis.preset} (FEED={analysis.preset}): {shown}"
+
+
+def _connection_notes(seen: LookedAt, settings: FeedSettings) -> Iterator[str]:
+    closed = sum(line.event == "closed" for line in seen.connections)
+    if closed and not settings.given.get("FEED_HEARTBEAT", "").strip():
+        times = "once" if closed == 1 else f"{closed} times"
+        yield (
+            f"the server closed the connection {times}: some want a message first (FEED_HELLO), or one now and then"
+            " (FEED_HEARTBEAT, heartbeat.send in a profile)"
+        )
 
 
 def _scope_note(analysis: Analysis, settings: FeedSettings) -> Iterator[str]:
@@ -124,7 +184,7 @@ def _table(records: Sequence[ExternalMessage], width: int) -> list[str]:
     cells = [("number", "key", "time", "record")]
     for record in records:
         sent = _UNSEEN if record.latency_ns is None else _time_of(record)
-        text, key = bytes(record.record).decode("utf-8", "replace"), record.key or _UNSEEN
+        text, key = _text_of(record), record.key or _UNSEEN
         cells.append((_UNSEEN if record.seq is None else str(record.seq), _printable(key), sent, _printable(text)))
     sizes = [min(max(len(row[column]) for row in cells), 24) for column in range(3)]
     return [
@@ -136,9 +196,19 @@ def _table(records: Sequence[ExternalMessage], width: int) -> list[str]:
     ]
 
 
+def _text_of(record: ExternalMessage) -> str:
+    """Return a record as it came; bytes as hexadecimal digits."""
+    data = bytes(record.record)
+    if record.form is None:
+        return data.decode("utf-8", "replace")
+    text = msgspec.json.decode(data, type=str)
+    return base64.b64decode(text).hex(" ") if record.form == "binary" else text
+
+
 def _printable(text: str) -> str:
     # A server must not control the terminal.
-    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+    names = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+    return "".join(letter if letter.isprintable() else names.get(letter) or f"\\x{ord(letter):02x}" for letter in text)
 
 
 def _time_of(record: ExternalMessage) -> str:
@@ -171,34 +241,29 @@ def _is_given(settings: FeedSettings, one: Proposal) -> bool:
     return text == one.text
 
 
-def _proposed(proposals: Sequence[Proposal]) -> Iterator[str]:
+def _assignments(proposals: Sequence[Proposal]) -> Iterator[tuple[str, str, str]]:
+    """Yield name, value and reason of the variables that say what proposals say."""
     units = {one.key: one.text for one in proposals}
     for one in proposals:
-        if one.key == "time.unit":
-            continue
-        text = f"{one.text} {units['time.unit']}" if one.key == "time.path" and "time.unit" in units else one.text
-        name = NAMES_BY_KEY.get(one.key, one.key)
-        yield f"  {name}='{text}'"
-        yield f"      {one.why}"
+        if one.key != "time.unit":
+            has_unit = one.key == "time.path" and "time.unit" in units
+            text = f"{one.text} {units['time.unit']}" if has_unit else one.text
+            yield NAMES_BY_KEY.get(one.key, one.key), text, one.why
 
 
-def _toml(proposals: Sequence[Proposal]) -> Iterator[str]:
-    table = ""
-    for one in sorted(proposals, key=lambda one: one.key.partition(".")[0]):
-        name, _, key = one.key.partition(".")
-        if name != table:
-            yield from ([""] if table else [])
-            yield f"[{name}]"
-            table = name
-        yield f"{key} = {_toml_value(one)}"
+def _proposed(proposals: Sequence[Proposal], width: int) -> Iterator[str]:
+    for name, text, why in _assignments(proposals):
+        yield f"  {name}={_quoted(text)}"
+        yield _indented(why, 6, width)
 
 
-def _toml_value(one: Proposal) -> str:
-    if one.key in _LISTS and "," in one.text:
-        return f"[{', '.join(map(_toml_text, one.text.split(',')))}]"
-    return _toml_text(one.text)
+def _quoted(text: str) -> str:
+    """Return a text in single quotes, which a shell passes on unchanged."""
+    return "'" + text.replace("'", "'\\''") + "'"
 
 
-def _toml_text(text: str) -> str:
-    """Return a TOML string; a literal one where possible, since paths and patterns have backslashes."""
-    return f"'{text}'" if "'" not in text and text.isprintable() else json.dumps(text, ensure_ascii=False)
+def _indented(text: str, columns: int, width: int) -> str:
+    return textwrap.fill(
+        text, width, initial_indent=" " * columns, subsequent_indent=" " * (columns + 2), break_on_hyphens=False,
+        break_long_words=False,
+    )  # fmt: skip

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
 
 import pytest
 
-from services.client.feeds.framing import MAX_BYTES, find_framing, find_protocol, unpacked
+from services.client.feeds.framing import MAX_BYTES, find_framings, find_protocol, unpacked
 
 TICK = b'{"seq":1}'
 
@@ -32,18 +33,40 @@ def _deflated(data: bytes) -> bytes:
 )
 def test_a_frame_is_recognised(message: bytes, key: str, text: str, count: int) -> None:
     """Separated, compressed and framed JSON is found with the setting that describes it."""
-    found = find_framing([message] * 3)
+    framings, parts = find_framings([message] * 3)
 
-    assert found is not None
-    framing, parts = found
-    assert (key, text) == (framing.key, framing.text)
+    assert [(key, text)] == [(framing.key, framing.text) for framing in framings]
     assert [[TICK] * count] * 3 == parts
+
+
+def _stream(*texts: bytes) -> list[bytes]:
+    compressor = zlib.compressobj()
+    return [compressor.compress(text) + compressor.flush(zlib.Z_SYNC_FLUSH) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ([gzip.compress(TICK + b"\n" + TICK)] * 3, [("decode.encoding", "gzip"), ("decode.split", r"\n")]),
+        ([gzip.compress(json.dumps(TICK.decode()).encode())] * 3, [("decode.encoding", "gzip,json")]),
+        ([json.dumps(TICK.decode()).encode()] * 3, [("decode.encoding", "json")]),
+        (_stream(TICK, TICK, TICK), [("decode.encoding", "zlib-stream")]),
+        ([b"\x00\x00\x00\x09" + TICK] * 3, [("decode.split", "length:4")]),
+        ([b"md/v3|" + TICK] * 3, [("decode.match", r"^md/v3\|(\{.*\})$")]),
+    ],
+)
+def test_framings_within_each_other(messages: list[bytes], expected: list[tuple[str, str]]) -> None:
+    """A framing inside of another one is found too, and the outermost comes first."""
+    framings, parts = find_framings(messages)
+
+    assert expected == [(framing.key, framing.text) for framing in framings]
+    assert {TICK} == {text for texts in parts for text in texts}
 
 
 def test_other_texts_have_no_frame() -> None:
     """Messages without JSON have no frame."""
-    assert find_framing([b"hello", b"\x00\x01"]) is None
-    assert find_framing([]) is None
+    assert ([], [[b"hello"], [b"\x00\x01"]]) == find_framings([b"hello", b"\x00\x01"])
+    assert ([], []) == find_framings([])
 
 
 def test_decompression_is_bounded() -> None:

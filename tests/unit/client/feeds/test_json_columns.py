@@ -15,14 +15,14 @@ from services.contract.json_path import JsonPath
 @pytest.mark.parametrize(
     ("value", "found"),
     [
-        ({"a": {"b": 1}, "odd key": None}, {"$.a.b": 1, "$['odd key']": None}),
+        ({"a": {"b": 1}, "odd key": None}, {"$.a.b": 1, '$["odd key"]': None}),
         ({"a": [1, 2]}, {"$.a[0]": 1, "$.a[1]": 2}),
         ({"a": [1, 2, 3, 4]}, {}),
         ({"a": '{"b":[7]}'}, {"$.a.b[0]": 7}),
         ({"a": "{b"}, {"$.a": "{b"}),
         ([5, "x"], {"$[0]": 5, "$[1]": "x", "$[-2]": 5, "$[-1]": "x"}),
         ("text", {"$": "text"}),
-        ({"it's": 1}, {"$['it\\'s']": 1}),
+        ({"it's": 1}, {'$["it\'s"]': 1}),
     ],
 )
 def test_scalars_have_paths(value: Any, found: dict[str, Any]) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from services.client.external.profile import load
 from services.client.feeds.look import LookedAt
-from services.client.feeds.proposals import Analysis, Proposal, ReceivedMessage
+from services.client.feeds.proposal import Proposal
+from services.client.feeds.proposals import Analysis, ReceivedMessage
 from services.client.feeds.report import of_look, preset_list, shortened
-from services.contract.blocklog import ExternalMessage
+from services.contract.blocklog import ConnectionLine, ExternalMessage, Form
 from tests.unit.client.external.fakes import feed_settings
 
 NOTHING = Analysis((), (), None, None)
@@ -82,18 +84,78 @@ def test_what_is_not_found_is_said() -> None:
 
 def test_proposals_are_variables_and_a_profile() -> None:
     """Proposals are shown as variables with reasons, and as the lines of a profile that says the same."""
-    text = report(seen(record(1)), PROPOSED)
-    variables, _, toml = text.partition("in a profile, such as feeds/mine.toml\n")
+    text = report(seen(record(1)), PROPOSED, FEED_HELLO="wait:^a\n{seq} {b}", SERVER_URL="ws://a/b", FEED_SEQ="")
+    variables, _, rest = text.partition("the whole profile, for feeds/mine.toml\n")
+    toml, _, commands = rest.partition("\nnext\n")
 
     assert "  FEED_SEQ='$.data.u'\n      numbers found at $.data.u\n" in variables
     assert "  FEED_TIME='$.E ms'\n" in variables
+    assert r"  FEED_MATCH='it'\''s \d'" in variables
     assert "looks like the preset kraken" in variables
     assert "  a note" in variables
     assert {
+        "hello": ["wait:^a", "{seq} {{b}}"],
+        "connect": {"url": "ws://a/b"},
         "sequence": {"number": "$.data.u", "key": ["$.s", "$.c"]},
         "time": {"path": "$.E", "unit": "ms"},
         "decode": {"match": r"it's \d"},
     } == tomllib.loads(toml)
+    assert [
+        "python -m services.client feeds check feeds/mine.toml", "make judge FEED=feeds/mine.toml SECONDS=60 CLIENTS=3",
+    ] == [line.strip() for line in commands.splitlines()]  # fmt: skip
+
+
+def test_a_profile_is_completed(tmp_path: Path) -> None:
+    """What a profile has already stays in the whole profile, and no table comes twice."""
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'about = "a"\n[variables.x]\nabout = "b"\ndefault = ""\n[sequence]\nscope = "connection"\n', encoding="utf-8"
+    )
+    text = report(seen(record(1)), PROPOSED, FEED=str(path))
+
+    toml = tomllib.loads(text.partition("the whole profile, for ")[2].partition("\n\n")[2].partition("\nnext\n")[0])
+    assert {"number": "$.data.u", "key": ["$.s", "$.c"], "scope": "connection"} == toml["sequence"]
+    assert {"x": {"about": "b", "default": ""}} == toml["variables"]
+
+
+def test_a_preset_is_judged_with_what_is_proposed() -> None:
+    """For a preset one command has the proposals as variables."""
+    text = report(seen(record(1)), Analysis(PROPOSED.proposals[:1], (), None, None), FEED="bitmex")
+
+    assert text.endswith("judge it\n  make judge FEED=bitmex SECONDS=60 CLIENTS=3 FEED_SEQ='$.data.u'")
+
+
+def test_an_address_with_a_token_is_not_shown() -> None:
+    """The profile has the address without password and query, and says so."""
+    text = report(seen(record(1)), PROPOSED, SERVER_URL="wss://u:pw@a/b?token=t0ken")
+
+    assert "url = 'wss://a/b'" in text
+    assert "its address lacks password and query" in " ".join(text.split())
+    assert "t0ken" not in text
+
+
+def test_a_closed_connection_is_explained() -> None:
+    """Where the server closes the connection, the settings for a greeting and for signs of life are named."""
+    closed = ConnectionLine(
+        run="r", client="c", session=1, connection=1, event="closed", at="2026-11-29T10:00:00.500000Z",
+        connected=False, code=1001, reason="no ping",
+    )  # fmt: skip
+    text = report(seen(record(1))._replace(connections=[closed]))
+
+    assert "closed 1001: no ping" in text
+    assert "the server closed the connection once" in text
+    assert "FEED_HEARTBEAT" not in report(seen(record(1))._replace(connections=[closed]), FEED_HEARTBEAT="ping")
+
+
+@pytest.mark.parametrize(
+    ("raw", "form", "shown"),
+    [(b'"a|{\\"b\\":1}\\n"', "text", r'a|{"b":1}\n'), (b'"gqE="', "binary", "82 a1"), (b"[1]", None, "[1]")],
+)
+def test_records_are_shown_as_they_came(raw: bytes, form: Form | None, shown: str) -> None:
+    """A record that is no JSON is shown without the quotes of its JSON string, bytes as hexadecimal digits."""
+    found = msgspec.structs.replace(record(None), record=msgspec.Raw(raw), form=form)
+
+    assert report(seen(found)).splitlines()[3].endswith(f"  {shown}")
 
 
 @pytest.mark.parametrize("time", ["$.E ms", "$.E"])
@@ -103,7 +165,7 @@ def test_what_is_set_already_is_not_proposed(time: str) -> None:
     text = report(seen(record(1)), Analysis(proposals, (), None, None), FEED_SEQ="$.data.u", FEED_TIME=time)
 
     assert "FEED_" not in text
-    assert text.endswith("nothing else is proposed")
+    assert "nothing else is proposed" in text
 
 
 def test_settings_that_explain_the_numbers_are_confirmed() -> None:
@@ -113,14 +175,14 @@ def test_settings_that_explain_the_numbers_are_confirmed() -> None:
 
     assert "the numbers of 20 of 20 records each name the one before" in text
     assert "FEED_SEQ" not in text
-    assert text.endswith("nothing else is proposed")
+    assert "nothing else is proposed" in text
 
 
 def test_messages_that_are_no_records_are_shown() -> None:
     """Where all messages were ignored, they are shown as they came."""
     text = report(LookedAt([ReceivedMessage(b'{"op":"error"}\x1e', 0)], 1, [], [], []))
 
-    assert 'messages, none of which is a record\n  \'{"op":"error"}\\x1e\'' in text
+    assert 'messages, none of which is a record\n  {"op":"error"}\\x1e' in text
 
 
 def test_remarks_of_the_client_are_shown() -> None:

@@ -1,0 +1,94 @@
+"""Proposes which messages of a feed to ignore: acknowledgements, and heartbeats that repeat a number. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from services.client.feeds.json_columns import Columns, Scalar
+from services.client.feeds.numbering import MIN_RECORDS, Numbering, integer_of
+from services.client.feeds.proposal import Proposal
+
+_MAX_IGNORED = 4
+_MIN_REPEATS = 2
+_MIN_SHARE, _MAX_SHARE = 0.9, 0.5
+
+
+def repeating(values: Sequence[Any], columns: Columns) -> set[int]:
+    """Return the indexes of the messages of one kind, such as heartbeats, that only repeat the number before them."""
+    kinds: dict[tuple[str, str], set[int]] = {}
+    for index, value in enumerate(values):
+        for mark in _marks(value):
+            kinds.setdefault(mark, set()).add(index)
+    found: set[int] = set()
+    for indexes in kinds.values():
+        if _MIN_REPEATS <= len(indexes) <= _MAX_SHARE * len(values) and any(
+            _repeat(column, indexes) for column in columns.values()
+        ):
+            found |= indexes
+    return found
+
+
+def _repeat(column: Mapping[int, Scalar], indexes: set[int]) -> bool:
+    """Return whether most of these messages have the number of the one before them, and the others rise."""
+    numbers = {at: number for at, value in column.items() if (number := integer_of(value)) is not None}
+    others = [number for at, number in numbers.items() if at not in indexes]
+    if len(set(others)) < _MIN_SHARE * len(others) or len(others) < MIN_RECORDS:
+        return False
+    last, repeats, total = None, 0, 0
+    for at, number in numbers.items():
+        if at not in indexes:
+            last = number
+        elif last is not None:
+            total += 1
+            repeats += number == last
+    return total >= _MIN_REPEATS and repeats >= _MIN_SHARE * total
+
+
+def find_ignorable(
+    values: Sequence[Any], columns: Columns, numbering: Numbering, without: Collection[int] = ()
+) -> list[Proposal]:
+    """Propose a pattern for the messages that do not continue the numbers.
+
+    A pattern is a name and a text that no message with a new number has: other messages are not told apart by it.
+
+    Args:
+        values: the messages.
+        columns: of the messages.
+        numbering: of the messages.
+        without: indexes of messages that only repeat a number.
+    """
+    new = _with_new_numbers(columns, numbering).difference(without)
+    others = [value for index, value in enumerate(values) if index not in new]
+    taken = {pair for index in new for pair in _marks(values[index])}
+    patterns: list[str] = []
+    while others and len(patterns) < _MAX_IGNORED:
+        marks = Counter(pair for value in others for pair in _marks(value) if pair not in taken)
+        if not marks:
+            break
+        ((name, text), _), *_ = marks.most_common(1)
+        patterns.append(f'"{re.escape(name)}": ?"{re.escape(text)}"')
+        others = [value for value in others if (name, text) not in _marks(value)]
+    why = "messages without a number of their own, such as acknowledgements and heartbeats"
+    return [Proposal("decode.ignore", "|".join(patterns), why)] if patterns else []
+
+
+def _with_new_numbers(columns: Columns, numbering: Numbering) -> set[int]:
+    """Return the indexes of the messages whose number came first with them, in the sequence of their key."""
+    keys = [columns[path] for path in numbering.key]
+    seen: set[tuple[object, ...]] = set()
+    new = set()
+    for index, number in columns[numbering.number].items():
+        place = (number, *(column.get(index) for column in keys))
+        if place not in seen:
+            new.add(index)
+        seen.add(place)
+    return new
+
+
+def _marks(value: Any) -> list[tuple[str, str]]:
+    if not isinstance(value, dict):
+        return []
+    return [(name, text) for name, text in value.items() if isinstance(text, str) and len(text) <= 40]

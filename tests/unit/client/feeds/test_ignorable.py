@@ -1,0 +1,47 @@
+"""Tests of the messages of a feed that are proposed to be ignored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.client.feeds.ignorable import find_ignorable, repeating
+from services.client.feeds.json_columns import columns_of
+from services.client.feeds.numbering import Numbering
+
+NUMBERING = Numbering("one", "$.n", None, None, (), 20, 1.0)
+
+
+def feed(*others: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return ticks with numbers, with other messages after each tenth."""
+    messages: list[dict[str, Any]] = []
+    for at in range(30):
+        messages.append({"type": "tick", "n": at})
+        if at % 10 == 9:
+            messages += [{name: at if value == "last" else value for name, value in one.items()} for one in others]
+    return messages
+
+
+def test_heartbeats_that_repeat_a_number() -> None:
+    """Messages of one kind that only repeat the last number are found, and proposed to be ignored."""
+    messages = feed({"type": "hb", "n": "last"})
+    found = repeating(messages, columns_of(messages))
+
+    assert {10, 21, 32} == found
+    (one,) = find_ignorable(messages, columns_of(messages), NUMBERING, found)
+    assert ("decode.ignore", '"type": ?"hb"') == one[:2]
+
+
+def test_messages_without_a_number() -> None:
+    """Messages without a number are proposed to be ignored by what they alone have."""
+    messages = feed({"type": "ok"}, {"event": "pong"})
+    (one,) = find_ignorable(messages, columns_of(messages), NUMBERING)
+
+    assert {'"type": ?"ok"', '"event": ?"pong"'} == set(one.text.split("|"))
+
+
+def test_records_are_never_ignored() -> None:
+    """A message that has nothing but what records have as well is not proposed to be ignored."""
+    messages = [*feed(), {"type": "tick"}, {"type": "tick", "n": 29}]
+
+    assert set() == repeating(messages, columns_of(messages))
+    assert [] == find_ignorable(messages, columns_of(messages), NUMBERING)
