@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from services.client.external import profile
 from services.client.external.settings import read_feed
 from services.client.feeds import report
-from services.client.feeds.look import look
+from services.client.feeds.framing import find_protocol
+from services.client.feeds.look import look, to_analyse
 from services.client.feeds.proposals import analyse
 from services.runtime import cli
 from services.runtime.errors import EXIT_ABORTED, BadSettings
@@ -65,7 +66,8 @@ def _check(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         raise BadSettings(["FEED=streamgauge: this project's own feed needs no settings"])
     _print(f"{settings.reach.shown}: receiving for {chosen.seconds:g} s")
     seen = asyncio.run(look(settings, chosen.seconds))
-    for part in report.of_look(seen, settings, analyse(seen.messages), chosen.seconds, _width()):
+    analysis = analyse(to_analyse(seen, settings))._replace(preset=find_protocol(one.data for one in seen.messages))
+    for part in report.of_look(seen, settings, analysis, chosen.seconds, _width()):
         _print(part)
     return 0 if seen.total else EXIT_ABORTED
 

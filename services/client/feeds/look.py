@@ -17,6 +17,7 @@ from services.client.external.subscriber import external_subscribers
 from services.client.feeds.proposals import ReceivedMessage
 from services.client.settings import ClientConfig
 from services.contract import blocklog
+from services.contract.scalars import utc_us
 from services.runtime.clock import Clock, boot_id
 from services.runtime.jsonlogs import RateLimitedLog
 
@@ -41,6 +42,19 @@ class LookedAt(NamedTuple):
     records: list[blocklog.ExternalMessage]
     connections: list[blocklog.ConnectionLine]
     remarks: list[str]
+
+
+def to_analyse(seen: LookedAt, settings: FeedSettings) -> list[ReceivedMessage]:
+    """Return what proposals are made from: the messages, or the records where the settings take frames apart.
+
+    The settings of records then follow from what the operator's own settings read, and not from other ones.
+    """
+    framing, reading = settings.framing, settings.reading
+    is_framed = bool(framing.encodings or framing.messages.text or reading.match)
+    records = [record for record in seen.records if record.form is None]
+    if not is_framed or reading.records or len(records) < len(seen.records) / 2 or not records:
+        return seen.messages
+    return [ReceivedMessage(bytes(record.record), utc_us(record.received_at) * 1000) for record in records]
 
 
 class _Kept:

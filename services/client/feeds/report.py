@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
+import re
 import textwrap
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from services.client.external.profile import NAMES_BY_KEY, Profile
+from services.client.external.profile import NAMES_BY_KEY, Profile, load
 from services.client.external.settings import FeedSettings
 from services.client.feeds.confirmation import confirm
 from services.client.feeds.look import LookedAt
@@ -20,9 +21,12 @@ from services.client.feeds.proposal import Proposal
 from services.client.feeds.proposals import Analysis
 from services.contract.blocklog import ExternalMessage
 from services.contract.scalars import utc_text, utc_us
+from services.runtime.settings import BY_NAME
 
 SHOWN_MESSAGES = 10
 _UNSEEN = "–"
+_SECRET = re.compile("token|pass|secret|auth|payload|key", re.IGNORECASE)
+"""Names of variables whose values are not printed."""
 _OWN = "feeds/mine.toml"
 _JUDGE = "make judge FEED={} SECONDS=60 CLIENTS=3"
 
@@ -94,8 +98,10 @@ def _next(differing: Sequence[Proposal], settings: FeedSettings, width: int) -> 
     is_file = "/" in feed or feed.endswith(".toml")
     is_preset = not is_file and feed not in ("", "foreign")
     if is_preset:
-        more = " ".join(f"{name}={_quoted(text)}" for name, text, _ in _assignments(differing))
-        yield _commands(["judge it", f"{_JUDGE.format(feed)}{' ' if more else ''}{more}"])
+        more = [*_given_beside(feed, settings), *((name, text) for name, text, _ in _assignments(differing))]
+        yield _commands(
+            ["judge it", " ".join([_JUDGE.format(feed), *(f"{name}={_quoted(text)}" for name, text in more)])]
+        )
         return
     if not differing and is_file:
         compose = f"FEED={feed} FEED_SECONDS=60 CLIENTS=3 docker compose -f judge.yml run --rm verdict"
@@ -114,6 +120,23 @@ def _next(differing: Sequence[Proposal], settings: FeedSettings, width: int) -> 
     yield ""
     yield profile_text(completed(document, differing))
     yield _commands(["next", f"python -m services.client feeds check {where}", _JUDGE.format(where)])
+
+
+def _given_beside(preset: str, settings: FeedSettings) -> Iterator[tuple[str, str]]:
+    """Yield what the operator gave beside the name of a preset; a value that may be a secret is left out."""
+    if "SERVER_URL" not in load(preset).texts:
+        yield "URL", settings.reach.shown
+    given = settings.given.get("FEED_VARIABLES", "").strip()
+    if given:
+        values: Mapping[str, str] = BY_NAME["FEED_VARIABLES"].read(given)
+        shown = {name: "…" if _SECRET.search(name) else text for name, text in values.items()}
+        yield "FEED_VARIABLES", " ".join(f"{name}={_value_of_variable(text)}" for name, text in shown.items())
+
+
+def _value_of_variable(text: str) -> str:
+    # In double quotation marks, since a shell has single ones around all.
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return text if re.fullmatch(r"[^\s\"'\\]+", text) else f'"{escaped}"'
 
 
 def _commands(lines: Sequence[str]) -> str:

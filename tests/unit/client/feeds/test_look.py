@@ -7,7 +7,7 @@ import logging
 
 from websockets.asyncio.server import ServerConnection
 
-from services.client.feeds.look import MAX_MESSAGES, look
+from services.client.feeds.look import MAX_MESSAGES, look, to_analyse
 from tests.unit.client.external.fakes import external_server, feed_settings, sends
 
 
@@ -79,3 +79,19 @@ async def test_a_look_ends_after_its_time() -> None:
         seen = await look(feed_settings(url), 3)
 
     assert [1, 2] == [record.seq for record in seen.records]
+
+
+async def test_what_settings_take_apart_is_analysed() -> None:
+    """Where the settings take frames apart, proposals follow from the records, and otherwise from the messages."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.send('a|{"seq":1}')
+        await connection.wait_closed()
+
+    for match, expected in (("^a.(.*)$", b'{"seq":1}'), ("", b'a|{"seq":1}'), ("^(a).", b'a|{"seq":1}')):
+        async with external_server(script) as url:
+            settings = feed_settings(url, FEED_MATCH=match, FEED_SEQ="", FEED_END="messages 1")
+            seen = await look(settings, 30)
+
+        assert [expected] == [message.data for message in to_analyse(seen, settings)]
+        assert abs(to_analyse(seen, settings)[0].received_ns - seen.messages[0].received_ns) < 1000

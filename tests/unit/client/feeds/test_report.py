@@ -125,6 +125,16 @@ def test_a_preset_is_judged_with_what_is_proposed() -> None:
     assert text.endswith("judge it\n  make judge FEED=bitmex SECONDS=60 CLIENTS=3 FEED_SEQ='$.data.u'")
 
 
+def test_a_secret_of_a_preset_is_not_repeated() -> None:
+    """The command has the address and the variables that a preset needs, without the value of a token."""
+    text = report(
+        seen(record(1)), PROPOSED, SERVER_URL="ws://a", FEED="centrifugo", FEED_VARIABLES="channel='a b' token=t0ken"
+    )
+
+    assert """FEED=centrifugo SECONDS=60 CLIENTS=3 URL='ws://a' FEED_VARIABLES='channel="a b" token=…'""" in text
+    assert "t0ken" not in text
+
+
 def test_an_address_with_a_token_is_not_shown() -> None:
     """The profile has the address without password and query, and says so."""
     text = report(seen(record(1)), PROPOSED, SERVER_URL="wss://u:pw@a/b?token=t0ken")
