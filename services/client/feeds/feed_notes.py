@@ -47,11 +47,11 @@ def number_notes(numbering: Numbering | None, columns: Columns, values: Sequence
         yield from _numbers_in_texts(columns, len(values))
     elif numbering.numbered < _WELL_NUMBERED * len(values):
         yield f"{numbering.numbered:,} of {len(values):,} records have a number at {numbering.number}"
-        names = _varying_names(values)
+        names = varying_names(values)
         if names:
             yield (
-                f"the names in the records vary ({', '.join(names[:3])} …), and a path leads to one of them: with"
-                f" FEED_MATCH='\"{names[0]}\": ?(\\{{.*?\\}})' each is a feed of its own"
+                f"the names in the records vary ({', '.join(names[:3])}{' …' if len(names) > 3 else ''}), and a path"
+                " leads to one of them: the proposals judge that one, and pass over the others"
             )
 
 
@@ -82,7 +82,7 @@ def _numbers_in_texts(columns: Columns, total: int) -> Iterator[str]:
             return
 
 
-def _varying_names(values: Sequence[Any]) -> list[str]:
+def varying_names(values: Sequence[Any]) -> list[str]:
     """Return the names of which each record has one, if there are several and their values have the same parts."""
     named: dict[str, set[str]] = {}
     for value in values:

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.client.external.record_values import UNITS, UTC, epoch_ns
-from services.client.feeds.embedded_json import is_json
-from services.client.feeds.feed_notes import binary_note, message_notes, number_notes
+from services.client.feeds.embedded_json import escaped, is_json
+from services.client.feeds.feed_notes import binary_note, message_notes, number_notes, varying_names
 from services.client.feeds.framing import find_framings, find_protocol
 from services.client.feeds.ignorable import find_ignorable, repeating
-from services.client.feeds.json_columns import Columns, Scalar, columns_of, lists_in
+from services.client.feeds.json_columns import Columns, Scalar, columns_of, lists_in, step_of
 from services.client.feeds.numbering import Numbering, describe, find_numbering, integer_of
 from services.client.feeds.proposal import Proposal
 from services.client.feeds.text_numbers import find_text_numbers
@@ -92,20 +92,29 @@ def analyse(messages: Sequence[ReceivedMessage]) -> Analysis:
         return _of_texts([part for part, _ in texts], framings, preset)
     rows, listed = _best_rows(values)
     columns = rows.columns
-    time = _find_time(columns, rows.received_ns)
     times = [path for path in columns if _lags(columns[path], rows.received_ns)[0]]
     is_whole = rows.where in (None, "$")
     repeats = repeating(rows.values, columns) if is_whole else set()
     numbering = find_numbering({path: _without(column, repeats) for path, column in columns.items()}, times)
+    time = _find_time(columns, rows.received_ns, "" if numbering is None else numbering.number)
     proposals = [*framings, *listed, *_numbers(numbering), *time]
     if numbering is not None and is_whole:
-        proposals += find_ignorable(rows.values, columns, numbering, repeats)
+        proposals += find_ignorable(rows.values, columns, numbering, repeats) or _other_names(rows.values, numbering)
     records = rows.values
-    if numbering is not None and any(one.key == "decode.ignore" for one in proposals):
+    if numbering is not None and any(one.key == "decode.ignore" for one in proposals) and not varying_names(records):
         records = [value for index, value in enumerate(records) if index in columns[numbering.number]]
     notes = [*number_notes(numbering, columns, records), *message_notes([value for value, _ in values])]
     first = None if numbering is None else integer_of(next(iter(columns[numbering.number].values())))
     return Analysis(tuple(proposals), tuple(notes), preset, numbering, first)
+
+
+def _other_names(values: Sequence[Any], numbering: Numbering) -> list[Proposal]:
+    """Propose to ignore the records with other names, where the name of a record's only part varies."""
+    name = next((name for name in varying_names(values) if numbering.number.startswith(f"${step_of(name)}")), None)
+    if name is None:
+        return []
+    pattern = rf'^(?!\{{\s*"{escaped(name)}")'
+    return [Proposal("decode.ignore", pattern, f"records with another name than {name}")]
 
 
 def _without(column: Mapping[int, Scalar], indexes: Collection[int]) -> Mapping[int, Scalar]:
@@ -125,7 +134,7 @@ def _of_texts(raw: Sequence[bytes], framings: Sequence[Proposal], preset: str | 
     ]
     if found.step != 1:
         proposals.append(Proposal("sequence.step", str(found.step), "the number rises by this step"))
-    note = "no message is JSON: the numbers are checked, and nothing else of the records, as one group is all of one"
+    note = "no message is JSON: a record is then its number alone, so times and other contents are not read"
     return Analysis(tuple(proposals), (note,), preset, None)
 
 
@@ -206,18 +215,25 @@ def _lags(column: Mapping[int, Scalar], received_ns: Sequence[int]) -> tuple[lis
     return [], None
 
 
-def _find_time(columns: Columns, received_ns: Sequence[int]) -> list[Proposal]:
-    """Return path and unit of the sender's time: of those in most records the one that is closest to the arrival."""
+def _find_time(columns: Columns, received_ns: Sequence[int], number: str) -> list[Proposal]:
+    """Return path and unit of the sender's time: of those in most records the one that is closest to the arrival.
+
+    Of the same times the one that is closest to the path of the number is taken.
+    """
     found = {path: lags for path, column in columns.items() if (lags := _lags(column, received_ns))[0]}
     most = max((len(lags) for lags, _ in found.values()), default=0)
     # By whole milliseconds: the items of one list have the same times, and the first one is in every list.
     closest = min(
         (path for path, (lags, _) in found.items() if len(lags) >= 0.8 * most),
         key=lambda path: (
-            len(found[path][0]) < most, abs(round(median(found[path][0]), -6)), len(path), path,
+            not _are_beside(path, number) and len(found[path][0]) < most,
+            abs(round(median(found[path][0]), -6)),
+            not _are_beside(path, number),
+            len(path),
+            path,
         ),
         default=None,
-    )  # fmt: skip
+    )
     if closest is None:
         return []
     before_ns, zone = found[closest]
@@ -229,6 +245,10 @@ def _find_time(columns: Columns, received_ns: Sequence[int]) -> list[Proposal]:
     path = Proposal("time.path", closest, f"times{' without a zone' if zone else ''}, {when} the arrival{note}")
     why = "they are right in UTC" if zone else "its unit, by the size of the numbers"
     return [path, Proposal("time.unit", unit, why)] if unit else [path]
+
+
+def _are_beside(path: str, other: str) -> bool:
+    return path.rpartition(".")[0] == other.rpartition(".")[0]
 
 
 def _unit(value: Scalar) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import sys
 import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,20 @@ from services.contract.scalars import utc_text, utc_us
 from services.runtime.settings import BY_NAME
 
 SHOWN_MESSAGES = 10
+
+
+def _python() -> str:
+    # In a virtual environment `python` may be another one, so its path is needed, as short as it can be.
+    if sys.prefix == sys.base_prefix:
+        return "python"
+    folder = Path.cwd()
+    path = Path(sys.executable)
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
 _UNSEEN = "–"
+PYTHON = _python()
+"""How an operator calls this interpreter."""
 _SECRET = re.compile("token|pass|secret|auth|payload|key", re.IGNORECASE)
 """Names of variables whose values are not printed."""
 _OWN = "feeds/mine.toml"
@@ -119,7 +133,7 @@ def _next(differing: Sequence[Proposal], settings: FeedSettings, width: int) -> 
         yield _indented("its address lacks password and query, which may be secrets", 2, width)
     yield ""
     yield profile_text(completed(document, differing))
-    yield _commands(["next", f"python -m services.client feeds check {where}", _JUDGE.format(where)])
+    yield _commands(["next", f"{PYTHON} -m services.client feeds check {where}", _JUDGE.format(where)])
 
 
 def _given_beside(preset: str, settings: FeedSettings) -> Iterator[tuple[str, str]]:
@@ -146,7 +160,7 @@ def _commands(lines: Sequence[str]) -> str:
 
 def _preset_note(analysis: Analysis, settings: FeedSettings) -> Iterator[str]:
     if analysis.preset not in (None, settings.given.get("FEED")):
-        shown = f"python -m services.client feeds show {analysis.preset}"
+        shown = f"{PYTHON} -m services.client feeds show {analysis.preset}"
         yield f"looks like the preset {analysis.preset} (FEED={analysis.preset}): {shown}"
 
 

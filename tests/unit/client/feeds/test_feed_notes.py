@@ -40,7 +40,7 @@ def test_names_that_vary() -> None:
     notes = list(number_notes(Numbering("one", "$.A.n", None, None, (), 10, 1.0), columns_of(values), values))
 
     assert "10 of 20 records have a number at $.A.n" == notes[0]
-    assert "the names in the records vary (A, B" in notes[1]
+    assert "the names in the records vary (A, B), and" in notes[1]
 
 
 def test_a_number_in_a_text() -> None:

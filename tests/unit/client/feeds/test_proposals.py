@@ -181,3 +181,49 @@ def test_without_numbers_that_is_said() -> None:
 def test_any_messages_are_survived(messages: list[bytes]) -> None:
     """Whatever a server sends is analysed without an error, and each setting is proposed once."""
     settings(proposed(*messages))
+
+
+def test_texts_without_json() -> None:
+    """From texts without JSON the number alone is proposed, with its step."""
+    messages = [f"T,{at * 2},{at * 7 % 5}".encode() for at in range(10, 40)]
+
+    assert {"decode.match": "^T,([0-9]+)", "sequence.number": "$", "sequence.step": "2"} == settings(
+        proposed(*messages)
+    )
+
+
+def test_names_that_vary() -> None:
+    """Where the name of a record's only part varies, one of them is proposed, with its time, and no other record."""
+    messages = [{"abc"[at % 3]: {"n": at // 3, "t": ms(at)}} for at in range(60)]
+    found = settings(proposed(*messages))
+    name = found["sequence.number"][2]
+
+    assert {
+        "sequence.number": f"$.{name}.n", "time.path": f"$.{name}.t", "time.unit": "ms",
+        "decode.ignore": rf'^(?!\{{\s*"{name}")',
+    } == found  # fmt: skip
+
+
+def test_heartbeats_that_repeat_a_number() -> None:
+    """Heartbeats with the last number are proposed to be ignored, and are no sequence of their own."""
+    messages = []
+    for at in range(60):
+        messages.append({"type": "event", "n": at})
+        messages += [{"type": "hb", "n": at}] * (at % 8 == 7)
+
+    assert {"sequence.number": "$.n", "decode.ignore": '"type": ?"hb"'} == settings(proposed(*messages))
+
+
+def test_times_without_a_zone() -> None:
+    """Dates without a zone that are right in UTC are proposed with that."""
+    messages = [{"n": at, "t": utc_text(ms(at) * 1000)[:23].replace("T", " ")} for at in range(20)]
+    found = settings(proposed(*messages))
+
+    assert ("$.t", "utc") == (found["time.path"], found["time.unit"])
+
+
+def test_a_list_at_a_fixed_place() -> None:
+    """A list of records inside of a message that is a list is found."""
+    messages = [[["trades", [{"i": 2 * at, "p": 1}, {"i": 2 * at + 1, "p": 2}]]] for at in range(20)]
+
+    assert {"decode.records": "$[0][1]", "sequence.number": "$.i"} == settings(proposed(*messages))

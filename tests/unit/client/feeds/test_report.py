@@ -12,7 +12,7 @@ from services.client.external.profile import load
 from services.client.feeds.look import LookedAt
 from services.client.feeds.proposal import Proposal
 from services.client.feeds.proposals import Analysis, ReceivedMessage
-from services.client.feeds.report import of_look, preset_list, shortened
+from services.client.feeds.report import PYTHON, of_look, preset_list, shortened
 from services.contract.blocklog import ConnectionLine, ExternalMessage, Form
 from tests.unit.client.external.fakes import feed_settings
 
@@ -101,7 +101,7 @@ def test_proposals_are_variables_and_a_profile() -> None:
         "decode": {"match": r"it's \d"},
     } == tomllib.loads(toml)
     assert [
-        "python -m services.client feeds check feeds/mine.toml", "make judge FEED=feeds/mine.toml SECONDS=60 CLIENTS=3",
+        f"{PYTHON} -m services.client feeds check feeds/mine.toml", "make judge FEED=feeds/mine.toml SECONDS=60 CLIENTS=3",
     ] == [line.strip() for line in commands.splitlines()]  # fmt: skip
 
 
