@@ -74,7 +74,7 @@ def test_one_file_judges() -> None:
 
     assert [{"path": ["docker-compose.yml", "deploy/foreign.yml"]}] == judge["include"]
     assert compose()["name"] == judge["name"]
-    assert ["python", "-m", "services.collector", "wait"] == verdict["command"]
+    assert ["python", "-m", "services.collector", "wait", "--clients-elsewhere"] == verdict["command"]
     assert compose()["services"]["collector"]["image"] == verdict["image"]
     assert "none" == verdict["network_mode"]
     assert all(mount["read_only"] for mount in verdict["volumes"])

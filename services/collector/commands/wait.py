@@ -27,7 +27,8 @@ from services.contract.scalars import run_order
 from services.contract.summary import EXIT_CODES, Summary
 from services.runtime import lifecycle
 from services.runtime.cli import Commands
-from services.runtime.errors import EXIT_ABORTED
+from services.runtime.errors import EXIT_ABORTED, BadSettings
+from services.runtime.settings import EXTERNAL
 
 
 class WaitIntervals(NamedTuple):
@@ -64,10 +65,21 @@ def add(commands: Commands) -> None:
         },
     )
     parser.add_argument("--run", help="wait for the verdict of this run")
+    parser.add_argument(
+        "--clients-elsewhere",
+        action="store_true",
+        help="refuse settings of a feed in this environment, which the clients do not read",
+    )
 
 
 def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Wait for the chosen run; return the exit code."""
+    """Wait for the chosen run; return the exit code.
+
+    Raises:
+        BadSettings: the environment has settings of a feed, and the clients have an environment of their own.
+    """
+    if chosen.clients_elsewhere:
+        refuse_feed_settings(environment)
 
     async def until_closed(settings: CollectorSettings, stop: asyncio.Event) -> int:
         printer = TerminalPrinter.on_stdout(settings.volumes, colour=settings.colour)
@@ -79,6 +91,24 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
             printer.close()
 
     return lifecycle.run(lambda: CollectorSettings.read(environment), until_closed)
+
+
+def refuse_feed_settings(environment: Mapping[str, str]) -> None:
+    """Refuse settings of a feed where only the verdict is waited for, as after `docker compose run -e`.
+
+    The clients would run without them, and a run without a path of numbers passes.
+
+    Raises:
+        BadSettings: with every such setting.
+    """
+    names = ["SERVER_URL", "CLIENTS", *(setting.name for setting in EXTERNAL)]
+    given = [name for name in names if environment.get(name, "").strip() not in ("", "foreign")]
+    if given:
+        raise BadSettings([
+            f"{name}: the clients do not get what is given with run -e; write it before the command:"
+            f" {name}='…' docker compose -f judge.yml run --rm verdict"
+            for name in given
+        ])  # fmt: skip
 
 
 def _print_to_stderr(text: str) -> None:

@@ -103,9 +103,7 @@ def test_the_page_has_every_preset() -> None:
 def test_a_namespace_of_socketio() -> None:
     """Events of a namespace are read by its preset, also those that ask for an acknowledgement; others are not."""
     variables = "event=tick namespace=/market,"
-    found = read_feed(
-        {"SERVER_URL": "ws://feed", "FEED": "socketio", "FEED_SEQ": "$.seq", "FEED_VARIABLES": variables}
-    )
+    found = read_feed({"SERVER_URL": "ws://feed", "FEED": "socketio", "FEED_SEQ": "$.seq", "FEED_VARIABLES": variables})
     assert found is not None
 
     assert [8] == [one.seq for one in records(found, b'42/market,["tick",{"seq":8}]')]

@@ -101,7 +101,8 @@ def test_proposals_are_variables_and_a_profile() -> None:
         "decode": {"match": r"it's \d"},
     } == tomllib.loads(toml)
     assert [
-        f"{PYTHON} -m services.client feeds check feeds/mine.toml", "make judge FEED=feeds/mine.toml SECONDS=60 CLIENTS=3",
+        f"{PYTHON} -m services.client feeds check feeds/mine.toml",
+        "make judge FEED=feeds/mine.toml SECONDS=60 CLIENTS=3",
     ] == [line.strip() for line in commands.splitlines()]  # fmt: skip
 
 

@@ -12,12 +12,14 @@ from services.collector.commands.wait import (
     RunWatcher,
     StallDetector,
     WaitIntervals,
+    refuse_feed_settings,
     wait,
 )
 from services.collector.publish.files import run_files
 from services.collector.publish.terminal.printer import TerminalPrinter
 from services.collector.verdict.snapshot import Snapshot, empty
 from services.contract.summary import RunState, Summary, Verdict
+from services.runtime.errors import BadSettings
 from tests.builders.runs import RUN, good_run, judged, ledger_source, write
 
 MADE = judged(good_run())
@@ -174,3 +176,13 @@ def test_a_named_run_is_waited_for(tmp_path: Path) -> None:
 
     assert RUN == watcher.status(0).run
     assert watcher.is_decided(0)
+
+
+def test_settings_that_the_clients_do_not_get_are_refused() -> None:
+    """A setting of a feed beside a wait for clients elsewhere is refused; the fixed ones of the service are not."""
+    refuse_feed_settings({"FEED": "foreign", "THRESHOLDS": "missing==0", "FEED_SEQ": " "})
+
+    with pytest.raises(BadSettings) as refused:
+        refuse_feed_settings({"FEED": "kraken", "FEED_SEQ": "$.a", "SERVER_URL": "ws://a", "VOLUMES": "/volumes"})
+    assert ["SERVER_URL", "FEED", "FEED_SEQ"] == [problem.partition(":")[0] for problem in refused.value.problems]
+    assert all("run -e" in problem for problem in refused.value.problems)
