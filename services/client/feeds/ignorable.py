@@ -7,11 +7,17 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
+from services.client.feeds.embedded_json import escaped
 from services.client.feeds.json_columns import Columns, Scalar
 from services.client.feeds.numbering import MIN_RECORDS, Numbering, integer_of
 from services.client.feeds.proposal import Proposal
 
 _MAX_IGNORED = 4
+_SNAPSHOT = re.compile(rb'"([^"\\]+)":"(snapshot|partial|initial|init|full)"', re.IGNORECASE)
+"""A name and a text by which order books and the like call the whole state."""
+_FIRST = 10
 _MIN_REPEATS = 2
 _MIN_SHARE, _MAX_SHARE = 0.9, 0.5
 
@@ -73,6 +79,25 @@ def find_ignorable(
         others = [value for value in others if (name, text) not in _marks(value)]
     why = "messages without a number of their own, such as acknowledgements and heartbeats"
     return [Proposal("decode.ignore", "|".join(patterns), why)] if patterns else []
+
+
+def with_snapshots(proposals: Sequence[Proposal], messages: Sequence[Any]) -> list[Proposal]:
+    """Return proposals that pass over the whole state at the begin of a connection too, if messages call it so.
+
+    It has the number of a change that other connections received as such: different records under one number.
+    """
+    found = [_SNAPSHOT.search(msgspec.json.encode(message)) for message in messages]
+    marks = {match.groups() for match in found if match is not None}
+    begins = any(match is not None for match in found[:_FIRST])
+    if not begins or len(marks) != 1 or sum(match is not None for match in found) > len(messages) / _FIRST:
+        return list(proposals)
+    ((name, text),) = ((escaped(part.decode()) for part in mark) for mark in marks)
+    pattern, why = f'"{name}": ?"{text}"', "the whole state at the begin of a connection, under a number of the changes"
+    for at, one in enumerate(proposals):
+        if one.key == "decode.ignore":
+            joined = one if pattern in one.text.split("|") else one._replace(text=f"{one.text}|{pattern}")
+            return [*proposals[:at], joined, *proposals[at + 1 :]]
+    return [*proposals, Proposal("decode.ignore", pattern, why)]
 
 
 def _with_new_numbers(columns: Columns, numbering: Numbering) -> set[int]:

@@ -13,7 +13,7 @@ from services.client.external.record_values import UNITS, UTC, epoch_ns
 from services.client.feeds.embedded_json import escaped, is_json
 from services.client.feeds.feed_notes import binary_note, message_notes, number_notes, varying_names
 from services.client.feeds.framing import find_framings, find_protocol
-from services.client.feeds.ignorable import find_ignorable, repeating
+from services.client.feeds.ignorable import find_ignorable, repeating, with_snapshots
 from services.client.feeds.json_columns import Columns, Scalar, columns_of, lists_in, step_of
 from services.client.feeds.numbering import Numbering, describe, find_numbering, integer_of
 from services.client.feeds.proposal import Proposal
@@ -100,6 +100,8 @@ def analyse(messages: Sequence[ReceivedMessage]) -> Analysis:
     proposals = [*framings, *listed, *_numbers(numbering), *time]
     if numbering is not None and is_whole:
         proposals += find_ignorable(rows.values, columns, numbering, repeats) or _other_names(rows.values, numbering)
+    if numbering is not None:
+        proposals = with_snapshots(proposals, rows.messages)
     records = rows.values
     if numbering is not None and any(one.key == "decode.ignore" for one in proposals) and not varying_names(records):
         records = [value for index, value in enumerate(records) if index in columns[numbering.number]]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.client.feeds.ignorable import find_ignorable, repeating
+from services.client.feeds.ignorable import find_ignorable, repeating, with_snapshots
 from services.client.feeds.json_columns import columns_of
 from services.client.feeds.numbering import Numbering
+from services.client.feeds.proposal import Proposal
 
 NUMBERING = Numbering("one", "$.n", None, None, (), 20, 1.0)
 
@@ -45,3 +46,17 @@ def test_records_are_never_ignored() -> None:
 
     assert set() == repeating(messages, columns_of(messages))
     assert [] == find_ignorable(messages, columns_of(messages), NUMBERING)
+
+
+def test_the_whole_state_at_the_begin() -> None:
+    """A snapshot at the begin of a connection is proposed to be ignored, beside what is ignored anyway."""
+    changes = [{"data": {"type": "change", "n": at}} for at in range(30)]
+    messages = [{"data": {"type": "snapshot", "n": 0}}, *changes]
+    (one,) = with_snapshots([], messages)
+    (joined,) = with_snapshots([Proposal("decode.ignore", '"op"', "")], messages)
+
+    assert ("decode.ignore", '"type": ?"snapshot"') == one[:2]
+    assert '"op"|"type": ?"snapshot"' == joined.text
+    assert [joined] == with_snapshots([joined], messages)
+    assert [] == with_snapshots([], changes)
+    assert [] == with_snapshots([], messages[:1] * 30)
