@@ -212,7 +212,7 @@ def test_a_secret_that_cannot_be_read_is_stated(tmp_path: Path, folder: Path, en
 def test_one_line_judges_a_profile(folder: Path, engine: None) -> None:
     """One line of compose with a profile starts two clients, prints the verdict, and ends with its exit code."""
     given = {
-        "COMPOSE_FILE": "judge.yml", "COMPOSE_PROFILES": "example", "CLIENTS": 2,
+        "COMPOSE_FILE": "deploy/judge.yml", "COMPOSE_PROFILES": "example", "CLIENTS": 2,
         "FEED": "feeds/example.toml", "FEED_VARIABLES": "host=feed:9000", "FEED_SECONDS": 8,
     }  # fmt: skip
     with Stack(folder, **given) as stack:
@@ -235,7 +235,7 @@ def test_values_pass_compose_as_they_are(tmp_path: Path, folder: Path, engine: N
     env_file = tmp_path / "env"
     env_file.write_text("".join(f"{name}='{value}'\n" for name, value in values.items()), encoding="utf-8")
     by_file = source == "env file"
-    with Stack(folder, COMPOSE_FILE="judge.yml", **({} if by_file else values)) as stack:
+    with Stack(folder, COMPOSE_FILE="deploy/judge.yml", **({} if by_file else values)) as stack:
         options = ["--env-file", str(env_file)] if by_file else []
         shown = json.loads(stack.compose(*options, "config", "--format", "json").stdout)
 

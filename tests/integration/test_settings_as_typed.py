@@ -83,7 +83,7 @@ def compose_config(*options: str, **more: str) -> dict[str, str]:
     docker = program("docker", "docker.io")
     if subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
         pytest.skip("docker has no compose")
-    shown = json.loads(output(docker, "compose", "-f", "judge.yml", *options, "config", "--format", "json", **more))
+    shown = json.loads(output(docker, "compose", "-f", "deploy/judge.yml", *options, "config", "--format", "json", **more))
     # Compose writes a dollar as two, as its own files have it.
     given = shown["services"]["client"]["environment"].items()
     return {name: text.replace("$$", "$") for name, text in given if name in TYPED and text}
@@ -106,7 +106,7 @@ def test_an_env_file_of_compose(tmp_path: Path) -> None:
 @pytest.mark.containers
 def test_containers_have_what_was_typed(folder: Path, engine: None) -> None:
     """A client's container has the values in its environment as they were typed."""
-    with Stack(folder, COMPOSE_FILE="judge.yml", **TYPED) as stack:
+    with Stack(folder, COMPOSE_FILE="deploy/judge.yml", **TYPED) as stack:
         done = stack.compose("run", "--rm", "--no-deps", "--entrypoint", "python", "client", "-c", SHOW)
 
     seen = json.loads(done.stdout.splitlines()[-1])
@@ -116,7 +116,7 @@ def test_containers_have_what_was_typed(folder: Path, engine: None) -> None:
 @pytest.mark.containers
 def test_a_setting_for_the_wrong_container_is_refused(folder: Path, engine: None) -> None:
     """A setting after ``run -e`` reaches the container of the verdict alone, and is refused in one line."""
-    with Stack(folder, COMPOSE_FILE="judge.yml", SERVER_URL="ws://127.0.0.1:9") as stack:
+    with Stack(folder, COMPOSE_FILE="deploy/judge.yml", SERVER_URL="ws://127.0.0.1:9") as stack:
         done = stack.compose("run", "--rm", "--no-deps", "-e", "FEED_SEQ=$.a", "verdict", check=False)
 
     assert 104 == done.returncode

@@ -69,10 +69,10 @@ def test_address_is_the_profiles() -> None:
 
 def test_one_file_judges() -> None:
     """The file for one line of `docker compose` adds the others; its service waits for the verdict, and only reads."""
-    judge = yaml.safe_load(text("judge.yml"))
+    judge = yaml.safe_load(text("deploy/judge.yml"))
     verdict, hardened = services()["verdict"], compose()["x-hardened"]
 
-    assert [{"path": ["docker-compose.yml", "deploy/foreign.yml"]}] == judge["include"]
+    assert [{"path": ["../docker-compose.yml", "foreign.yml"]}] == judge["include"]
     assert compose()["name"] == judge["name"]
     assert ["python", "-m", "services.collector", "wait", "--clients-elsewhere"] == verdict["command"]
     assert compose()["services"]["collector"]["image"] == verdict["image"]

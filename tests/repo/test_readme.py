@@ -32,7 +32,7 @@ RUN_BY = {
         "tests/repo/test_makefile.py::test_judge_reaches_the_services"
     ),
     "SERVER_URL=wss://feed.example/stream FEED=feeds/mine.toml CLIENTS=3"
-    " docker compose -f judge.yml run --rm verdict": (
+    " docker compose -f deploy/judge.yml run --rm verdict": (
         "tests/integration/test_external_containers.py::test_one_line_judges_a_profile"
     ),
     "make check": ".ci/run",

@@ -118,7 +118,7 @@ def _next(differing: Sequence[Proposal], settings: FeedSettings, width: int) -> 
         )
         return
     if not differing and is_file:
-        compose = f"FEED={feed} FEED_SECONDS=60 CLIENTS=3 docker compose -f judge.yml run --rm verdict"
+        compose = f"FEED={feed} FEED_SECONDS=60 CLIENTS=3 docker compose -f deploy/judge.yml run --rm verdict"
         yield _commands(["judge it", _JUDGE.format(feed), compose])
         return
     document = (

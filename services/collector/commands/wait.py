@@ -106,7 +106,7 @@ def refuse_feed_settings(environment: Mapping[str, str]) -> None:
     if given:
         raise BadSettings([
             f"{name}: the clients do not get what is given with run -e; write it before the command:"
-            f" {name}='…' docker compose -f judge.yml run --rm verdict"
+            f" {name}='…' docker compose -f deploy/judge.yml run --rm verdict"
             for name in given
         ])  # fmt: skip
 
