@@ -83,7 +83,9 @@ def compose_config(*options: str, **more: str) -> dict[str, str]:
     docker = program("docker", "docker.io")
     if subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
         pytest.skip("docker has no compose")
-    shown = json.loads(output(docker, "compose", "-f", "deploy/judge.yml", *options, "config", "--format", "json", **more))
+    shown = json.loads(
+        output(docker, "compose", "-f", "deploy/judge.yml", *options, "config", "--format", "json", **more)
+    )
     # Compose writes a dollar as two, as its own files have it.
     given = shown["services"]["client"]["environment"].items()
     return {name: text.replace("$$", "$") for name, text in given if name in TYPED and text}

@@ -42,12 +42,17 @@ def junit(view: View) -> bytes:
 
 
 def _add_properties(properties: ET.Element, view: View) -> None:
-    """Add the connections to an external feed, one property each."""
-    if not isinstance(view.connections, Table):
+    """Add the connections to an external feed, one property each, and one for each client."""
+    table = view.connections
+    if not isinstance(table, Table):
         return
-    for client, number, *texts in view.connections.rows:
-        name = " ".join(filter(None, (client.text, "connection", number.text)))
-        value = " ".join(cell.text for cell in texts if cell.text)
+    labels = [column.label for column in table.columns[2:]]
+    for client, number, *cells in table.rows:
+        said = [f"{label} {cell.text}" for label, cell in zip(labels, cells, strict=True) if cell.text]
+        is_sum = number.text.endswith("in all")
+        kind = "connections" if is_sum else "connection" if number.text else ""
+        name = " ".join(filter(None, (client.text, kind, "" if is_sum else number.text)))
+        value = ", ".join([cell.text for cell in (number, *cells) if cell.text] if is_sum else said)
         ET.SubElement(properties, "property", {"name": _valid(name), "value": _valid(value)})
 
 

@@ -56,7 +56,8 @@ def progress_line(summary: Summary, elapsed_s: float | None, rate: float | None)
     parts = [
         f"{elapsed_text(elapsed_s)}  {tile['verdict'].text:<7}",
         formatting.several(len(summary.clients), "client"),
-        f"{received:>{len(expected)}} of {expected}",
+        # Without numbers nothing is expected, and a feed that has not begun has neither.
+        f"{received:>{len(expected)}} of {expected}" if expected else f"{received:>7} received",
         f"{tile['delivered'].hint:>7}",
         f"{formatting.rate(None if rate is None else round(rate)):>13}",
         f"p99 {tile['p99'].text:>8}",

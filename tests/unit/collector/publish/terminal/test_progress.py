@@ -30,6 +30,14 @@ def test_a_progress_line_has_the_most_important_numbers() -> None:
     )
 
 
+def test_an_unknown_total_is_left_out() -> None:
+    """Without an expected number the line has the received one alone."""
+    made = msgspec.structs.replace(OPEN, books="one-sided", totals=Totals(received=3, expected=None))
+
+    assert "      3 received" in progress_line(made, 5, 2)
+    assert " of " not in progress_line(made, 5, 2)
+
+
 def test_a_waiting_run_counts_its_clients() -> None:
     """Before the start the line shows how many clients are there."""
     made = reconcile(fold({ledger_source(): good_run()[ledger_source()][:1]}), final=False)
