@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.processes import ROOT, Process, Program, free_port
+from tests.repo.markdown import fences, sections
+from tests.repo.repository import text
 
 SECONDS = 3
 
@@ -108,3 +111,29 @@ def test_a_mistake_is_one_line(settings: dict[str, str], expected: str, tmp_path
         assert 104 == client.wait()
 
     assert [expected] == [line[: len(expected)] for line in errors(client.text)], client.text
+
+
+def test_the_guide_leads_to_a_profile(feed: str, tmp_path: Path) -> None:
+    """The guide's commands for an unknown feed lead, by what they print alone, to a profile that is confirmed."""
+    section = sections(text("docs/guides/external-feeds.md"))["Your own feed"]
+    commands = [
+        line[2:] for fence in fences(re.sub(r"(?m)^   ", "", section), "console") for line in fence.text.split("\n")
+    ]
+    looks = [command for command in commands if "feeds check" in command]
+    profile = tmp_path / "mine.toml"
+
+    seen = []
+    for command in looks:
+        named = command.replace("127.0.0.1:9000", feed).replace("feeds/mine.toml", str(profile))
+        run = f"{named.replace('python -m', f'{sys.executable} -m')} --seconds {SECONDS}"
+        done = subprocess.run(["sh", "-c", run], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        seen.append(done.stdout)
+        written = re.search(r"^the whole profile, for .*?\n\n(.*?)\n\nnext\n", done.stdout, re.DOTALL | re.MULTILINE)
+        if written is not None:
+            profile.write_text(written[1], encoding="utf-8")
+
+    assert 3 == len(seen)
+    assert "connected, and nothing came" in seen[0]
+    assert "  FEED_SEQ='$.seq'\n      numbers found at $.seq; those rise by one\n" in seen[1]
+    assert "nothing else is proposed" in seen[2]
+    assert any(command.startswith("make judge ") for command in commands)

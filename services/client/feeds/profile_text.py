@@ -15,6 +15,7 @@ _LISTS = ("sequence.key", "decode.encoding", "connect.subprotocols")
 _LINES = ("hello", "resume.send", "heartbeat.send")
 _ENDS = {"close": "close", "code": "close", "message": "match", "match": "match", "messages": "messages",
          "count": "messages", "last": "last", "seq": "last"}  # fmt: skip
+_ORDER = ("variables", "connect", "resume", "heartbeat", "decode", "sequence", "time", "end")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _IN_BRACES = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
@@ -33,7 +34,8 @@ def completed(document: Mapping[str, Any], proposals: Iterable[Proposal]) -> dic
     whole = {name: dict(value) if isinstance(value, Mapping) else value for name, value in document.items()}
     for one in proposals:
         _put(whole, one.key, one.text)
-    return whole
+    # In the order of the guide: what is decoded first is read first.
+    return dict(sorted(whole.items(), key=lambda item: _ORDER.index(item[0]) if item[0] in _ORDER else -1))
 
 
 def from_variables(given: Mapping[str, str], address: str) -> dict[str, Any]:

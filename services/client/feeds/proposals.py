@@ -126,7 +126,7 @@ def _without(column: Mapping[int, Scalar], indexes: Collection[int]) -> Mapping[
 def _of_texts(raw: Sequence[bytes], framings: Sequence[Proposal], preset: str | None) -> Analysis:
     """Return what messages suggest that contain no JSON."""
     if not raw:
-        return Analysis((), ("no message came",), preset, None)
+        return Analysis((), (), preset, None)
     found = find_text_numbers([data.decode("utf-8", "replace") for data in raw])
     if found is None:
         return Analysis(tuple(framings), (binary_note(raw),), preset, None)

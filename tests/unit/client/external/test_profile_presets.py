@@ -14,7 +14,8 @@ from services.contract.scalars import utc_text
 from tests.repo.markdown import fences, sections
 from tests.repo.repository import text
 
-PAGE = "docs/guides/presets.md"
+PAGES = [f"docs/guides/presets-{group}.md" for group in ("market-data", "gateways", "protocols")]
+OVERVIEW = "docs/guides/presets.md"
 VALUES = {
     "graphql-ws": {"FEED_VARIABLES": "query=x", "FEED_SEQ": "$.payload.data.ticks.seq"},
     "phoenix": {"FEED_VARIABLES": "topic=room:lobby", "FEED_SEQ": "$[4].seq"},
@@ -56,7 +57,7 @@ class Documented(NamedTuple):
 
 def documented(name: str) -> Documented:
     """Return the documented message of a preset."""
-    section = sections(text(PAGE))[name]
+    section = next(found[name] for page in PAGES if name in (found := sections(text(page))))
     (fence,) = fences(section, "json", "text")
     escaped = fence.text.rstrip("\n")
     frame = escaped if fence.language == "json" else escaped.encode().decode("unicode_escape")
@@ -93,11 +94,13 @@ def test_a_preset_reads_the_documented_message(name: str) -> None:
     assert (expected.values.get("time") or "Z")[:-1] == (sent or "")[:23]
 
 
-def test_the_page_has_every_preset() -> None:
-    """The page describes exactly the presets, and is in no other order than its groups."""
-    described = re.findall(r"^### (\S+)$", text(PAGE), re.MULTILINE)
+def test_the_pages_have_every_preset() -> None:
+    """The pages of the groups describe exactly the presets, and the overview leads to each."""
+    described = {page: re.findall(r"^## (\S+)$", text(page), re.MULTILINE) for page in PAGES}
+    linked = re.findall(r"\[([\w-]+)\]\((presets-[\w-]+\.md)#([\w-]+)\)", text(OVERVIEW))
 
-    assert preset_names() == sorted(described)
+    assert preset_names() == sorted(name for names in described.values() for name in names)
+    assert {(name, page.rpartition("/")[2], name) for page, names in described.items() for name in names} == {*linked}
 
 
 def test_a_namespace_of_socketio() -> None:
