@@ -57,7 +57,7 @@ class Documented(NamedTuple):
 
 def documented(name: str) -> Documented:
     """Return the documented message of a preset."""
-    section = next(found[name] for page in PAGES if name in (found := sections(text(page))))
+    section = next(parts[name] for page in PAGES if name in (parts := sections(text(page))))
     (fence,) = fences(section, "json", "text")
     escaped = fence.text.rstrip("\n")
     frame = escaped if fence.language == "json" else escaped.encode().decode("unicode_escape")
