@@ -17,6 +17,8 @@ _ENDS = {"close": "close", "code": "close", "message": "match", "match": "match"
          "count": "messages", "last": "last", "seq": "last"}  # fmt: skip
 _ORDER = ("variables", "connect", "resume", "heartbeat", "decode", "sequence", "time", "end")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
+_SECRET = re.compile(r'"(\w*(?:token|secret|pass|api_?key|auth|signature)\w*)"(\s*:\s*)"([^"\\{}]+)"', re.IGNORECASE)
+"""A value in a message that should not be printed, by its name."""
 _IN_BRACES = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 
@@ -39,13 +41,14 @@ def completed(document: Mapping[str, Any], proposals: Iterable[Proposal]) -> dic
 
 
 def from_variables(given: Mapping[str, str], address: str) -> dict[str, Any]:
-    """Return the contents of a profile that says what variables say.
+    """Return the contents of a profile that says what variables say; secrets in messages are variables of it.
 
     Args:
         given: the texts of settings by the name of their variable.
         address: of the feed.
     """
     document: dict[str, Any] = {}
+    secrets: dict[str, None] = {}
     known = {*RESERVED, *(name for text in given.values() for name in captured_in(text))}
     for key, name in NAMES_BY_KEY.items():
         text = given.get(name, "").strip()
@@ -58,8 +61,20 @@ def from_variables(given: Mapping[str, str], address: str) -> dict[str, Any]:
             values = [line for word, line in _end_lines(text) if f"end.{word}" == key]
             _put(document, key, "\n".join(_kept_in_braces(value, known) for value in values))
         else:
-            _put(document, key, _kept_in_braces(text, known))
+            kept = _kept_in_braces(text, known)
+            _put(document, key, _without_secrets(kept, secrets) if key in _LINES else kept)
+    if secrets:
+        document["variables"] = {name: {"about": f"{name}, which is not printed"} for name in secrets}
     return document
+
+
+def _without_secrets(text: str, names: dict[str, None]) -> str:
+    def replaced(match: re.Match[str]) -> str:
+        name = re.sub(r"[^a-z0-9_]", "", match[1].lower()).lstrip("0123456789_") or "secret"
+        names[name] = None
+        return f'"{match[1]}"{match[2]}"{{{name}}}"'
+
+    return _SECRET.sub(replaced, text)
 
 
 def _end_lines(text: str) -> Iterator[tuple[str, str]]:

@@ -133,7 +133,11 @@ def _next(differing: Sequence[Proposal], settings: FeedSettings, width: int) -> 
         yield _indented("its address lacks password and query, which may be secrets", 2, width)
     yield ""
     yield profile_text(completed(document, differing))
-    yield _commands(["next", f"{PYTHON} -m services.client feeds check {where}", _JUDGE.format(where)])
+    # A value that is not printed has to be given again.
+    needed = [name for name, facts in document.get("variables", {}).items() if "default" not in facts]
+    given = f"FEED_VARIABLES='{' '.join(f'{name}=…' for name in needed)}' " if needed else ""
+    check = f"{given}{PYTHON} -m services.client feeds check {where}"
+    yield _commands(["next", check, f"{given}{_JUDGE.format(where)}"])
 
 
 def _given_beside(preset: str, settings: FeedSettings) -> Iterator[tuple[str, str]]:

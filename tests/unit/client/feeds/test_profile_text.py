@@ -63,6 +63,18 @@ def test_variables_become_keys() -> None:
     assert {*given} - {"FEED", "FEED_HELLO", "FEED_END"} == {*filled}
 
 
+def test_secrets_become_variables() -> None:
+    """A secret in a message is not in the profile: it is a variable that has to be given."""
+    hello = '{"op":"login","apiKey":"s3cret","user":"me"}\n{"access-token":1,"auth_token": "t0ken"}'
+    text = profile_text(from_variables({"FEED_HELLO": hello}, "ws://a"))
+    profile = parse("a", "a", text.encode())
+
+    assert "s3cret" not in text
+    assert "t0ken" not in text
+    assert ["apikey", "auth_token"] == list(profile.variables)
+    assert hello == profile.filled({"apikey": "s3cret", "auth_token": "t0ken"})["FEED_HELLO"]
+
+
 def test_proposals_are_put_in() -> None:
     """A proposal replaces a key or adds one, and the contents that were given stay as they were."""
     before: dict[str, Any] = {"sequence": {"number": "$.a", "scope": "key"}}

@@ -106,6 +106,14 @@ def test_proposals_are_variables_and_a_profile() -> None:
     ] == [line.strip() for line in commands.splitlines()]  # fmt: skip
 
 
+def test_a_secret_has_to_be_given_again() -> None:
+    """A token of the greeting is a variable of the profile, and the next commands give it."""
+    text = report(seen(record(1)), PROPOSED, FEED="", FEED_HELLO='{"token":"t0ken"}')
+
+    assert "t0ken" not in text
+    assert "  FEED_VARIABLES='token=…' make judge FEED=feeds/mine.toml SECONDS=60 CLIENTS=3" in text.splitlines()
+
+
 def test_a_profile_is_completed(tmp_path: Path) -> None:
     """What a profile has already stays in the whole profile, and no table comes twice."""
     path = tmp_path / "mine.toml"
