@@ -18,13 +18,15 @@ _MAX_IGNORED = 4
 _SNAPSHOT = re.compile(rb'"([^"\\]+)":"(snapshot|partial|initial|init|full)"', re.IGNORECASE)
 """A name and a text by which order books and the like call the whole state."""
 _FIRST = 10
+_MAX_TEXT = 40
+_FEW, _FEW_SHARE = 2, 0.05
 _MIN_REPEATS = 2
 _MIN_SHARE, _MAX_SHARE = 0.9, 0.5
 
 
 def repeating(values: Sequence[Any], columns: Columns) -> set[int]:
     """Return the indexes of the messages of one kind, such as heartbeats, that only repeat the number before them."""
-    kinds: dict[tuple[str, str], set[int]] = {}
+    kinds: dict[str, set[int]] = {}
     for index, value in enumerate(values):
         for mark in _marks(value):
             kinds.setdefault(mark, set()).add(index)
@@ -68,15 +70,25 @@ def find_ignorable(
     """
     new = _with_new_numbers(columns, numbering).difference(without)
     others = [value for index, value in enumerate(values) if index not in new]
-    taken = {pair for index in new for pair in _marks(values[index])}
+    # As text, since a pattern is searched everywhere in a message.
+    numbered = [msgspec.json.encode(values[index]) for index in new]
     patterns: list[str] = []
     while others and len(patterns) < _MAX_IGNORED:
-        marks = Counter(pair for value in others for pair in _marks(value) if pair not in taken)
-        if not marks:
+        # A text says what a message is; by a name alone only a few are told apart, as there is data of several kinds.
+        is_few = len(others) <= max(_FEW, _FEW_SHARE * len(values))
+        counts = Counter(
+            pattern for value in others for pattern in [*_marks(value), *(_names(value) if is_few else ())]
+        )
+        usable = (
+            pattern
+            for pattern, _ in counts.most_common()
+            if not any(re.search(pattern.encode(), text) for text in numbered)
+        )
+        pattern = next(usable, None)
+        if pattern is None:
             break
-        ((name, text), _), *_ = marks.most_common(1)
-        patterns.append(f'"{re.escape(name)}": ?"{re.escape(text)}"')
-        others = [value for value in others if (name, text) not in _marks(value)]
+        patterns.append(pattern)
+        others = [value for value in others if pattern not in {*_marks(value), *_names(value)}]
     why = "messages without a number of their own, such as acknowledgements and heartbeats"
     return [Proposal("decode.ignore", "|".join(patterns), why)] if patterns else []
 
@@ -113,7 +125,17 @@ def _with_new_numbers(columns: Columns, numbering: Numbering) -> set[int]:
     return new
 
 
-def _marks(value: Any) -> list[tuple[str, str]]:
+def _marks(value: Any) -> list[str]:
+    """Return the names with a short text in a message, as patterns."""
     if not isinstance(value, dict):
         return []
-    return [(name, text) for name, text in value.items() if isinstance(text, str) and len(text) <= 40]
+    return [
+        f'"{escaped(name)}": ?"{escaped(text)}"'
+        for name, text in value.items()
+        if isinstance(text, str) and len(text) <= _MAX_TEXT and not {*'"\\'} & {*name, *text}
+    ]
+
+
+def _names(value: Any) -> list[str]:
+    """Return the names in a message, as patterns."""
+    return [f'"{escaped(name)}": ?' for name in value if not {*'"\\'} & {*name}] if isinstance(value, dict) else []

@@ -99,7 +99,7 @@ def analyse(messages: Sequence[ReceivedMessage]) -> Analysis:
     time = _find_time(columns, rows.received_ns, "" if numbering is None else numbering.number)
     proposals = [*framings, *listed, *_numbers(numbering), *time]
     if numbering is not None and is_whole:
-        proposals += find_ignorable(rows.values, columns, numbering, repeats) or _other_names(rows.values, numbering)
+        proposals += _other_names(rows.values, numbering) or find_ignorable(rows.values, columns, numbering, repeats)
     if numbering is not None:
         proposals = with_snapshots(proposals, rows.messages)
     records = rows.values

@@ -60,3 +60,25 @@ def test_the_whole_state_at_the_begin() -> None:
     assert [joined] == with_snapshots([joined], messages)
     assert [] == with_snapshots([], changes)
     assert [] == with_snapshots([], messages[:1] * 30)
+
+
+def test_an_answer_is_told_by_a_name() -> None:
+    """A single answer without a text of its own is proposed to be ignored by a name that no record has."""
+    messages = [{"jsonrpc": "2.0", "result": ["a"]}, *({"jsonrpc": "2.0", "n": at} for at in range(30))]
+    (one,) = find_ignorable(messages, columns_of(messages), NUMBERING)
+
+    assert '"result": ?' == one.text
+
+
+def test_a_pattern_matches_no_record() -> None:
+    """A pattern that would be found inside of a record is not proposed."""
+    messages = [{"type": "ok"}, *({"n": at, "data": {"type": "ok"}} for at in range(30))]
+
+    assert [] == find_ignorable(messages, columns_of(messages), NUMBERING)
+
+
+def test_data_of_another_kind_stays() -> None:
+    """Many messages without a number are no answers, and a name alone is no reason to pass over them."""
+    messages = [{"n": at} if at % 2 else {"quote": at * 7 % 5} for at in range(60)]
+
+    assert [] == find_ignorable(messages, columns_of(messages), NUMBERING)
