@@ -142,8 +142,7 @@ def load(feed: str) -> Profile:
     Raises:
         BadSettings: with every problem of the file, each with its line.
     """
-    is_path = "/" in feed or feed.endswith(".toml")
-    path = Path(feed) if is_path else PRESETS / f"{feed}.toml"
+    path, is_path = path_of(feed), _is_path(feed)
     if not is_path and feed not in preset_names():
         known = ("foreign", "streamgauge", *preset_names())
         hint = suggest(feed, known) or "python -m services.client feeds lists them"
@@ -154,6 +153,15 @@ def load(feed: str) -> Profile:
         hint = "; a container sees the folder feeds/ only" if isinstance(problem, FileNotFoundError) else ""
         raise BadSettings([f"FEED={feed!r}: {problem.strerror}{hint}"]) from problem
     return parse(feed, path.name if not is_path else feed, data)
+
+
+def path_of(feed: str) -> Path:
+    """Return the file of a profile: its own path, which contains a ``/`` or ends in ``.toml``, or that of a preset."""
+    return Path(feed) if _is_path(feed) else PRESETS / f"{feed}.toml"
+
+
+def _is_path(feed: str) -> bool:
+    return "/" in feed or feed.endswith(".toml")
 
 
 def preset_names() -> list[str]:

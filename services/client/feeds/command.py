@@ -26,6 +26,8 @@ EXAMPLES = {
     "feeds check --url wss://feed.example/stream": "the same for a feed that nothing is known about",
 }
 DEFAULT_SECONDS = 10.0
+JUDGE = "make judge FEED=kraken FEED_VARIABLES='symbol=ETH/USD' SECONDS=60 CLIENTS=3"
+"""A command for a preset with a variable."""
 
 
 def add_arguments(parser: cli.Parser) -> None:
@@ -46,12 +48,13 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """
     if chosen.does == "list":
         _print(report.preset_list([profile.load(name) for name in profile.preset_names()], _width()))
+        _print(f"\nlook at one, or judge it\n  {report.PYTHON} -m services.client feeds check kraken\n  {JUDGE}")
         return 0
     if chosen.does == "show":
         if not chosen.feed:
             raise BadSettings(["feeds show: expected the name of a preset; feeds lists them"])
         profile.load(chosen.feed)
-        _print((profile.PRESETS / f"{chosen.feed}.toml").read_text(encoding="utf-8").rstrip("\n"))
+        _print(profile.path_of(chosen.feed).read_text(encoding="utf-8").rstrip("\n"))
         return 0
     return _check(chosen, environment)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -43,13 +44,24 @@ def test_a_mistake_is_refused(arguments: tuple[str, ...], environment: Mapping[s
 def test_the_list_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     """Without an argument all presets that this version can use are listed."""
     assert 0 == run(chosen(), {})
-    assert set(preset_names()) <= set(capsys.readouterr().out.split())
+    text = capsys.readouterr().out
+    assert set(preset_names()) <= set(text.split())
+    assert text.endswith("\n  make judge FEED=kraken FEED_VARIABLES='symbol=ETH/USD' SECONDS=60 CLIENTS=3\n")
 
 
 def test_a_preset_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     """A preset is printed to be copied."""
     assert 0 == run(chosen("show", "kraken"), {})
     assert 'url = "wss://ws.kraken.com/v2"\n' in capsys.readouterr().out
+
+
+def test_a_profile_is_printed_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A profile of one's own is printed like a preset."""
+    path = tmp_path / "mine.toml"
+    path.write_text("[sequence]\nnumber = '$.a' # mine\n", encoding="utf-8")
+
+    assert 0 == run(chosen("show", str(path)), {})
+    assert "[sequence]\nnumber = '$.a' # mine\n" == capsys.readouterr().out
 
 
 def test_a_feed_is_checked_by_its_address(capsys: pytest.CaptureFixture[str]) -> None:
