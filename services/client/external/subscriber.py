@@ -44,6 +44,8 @@ PROVED_SECONDS = 2.0
 a record and kept the connection for this long accepts the client, which may reconnect at once after a cut."""
 _AGE_CHECK_SECONDS = 0.1
 _LEAVE_SECONDS = 1.0
+IN_FLIGHT_NS = 1_000_000_000
+"""The end of a message that began this recently may still be in flight when the run ends."""
 
 
 async def external_subscribers(
@@ -293,9 +295,9 @@ class ExternalSubscriber:
         session.receive(records, received_ns)
         return contents.condition or self._settings.ending.by_records(session.received, max(seqs, default=None))
 
-    def _log_unfinished(self, session: ExternalSession) -> None:
+    def _log_unfinished(self, session: ExternalSession, *, by_client: bool = False) -> None:
         """Log what came of a message whose end did not come with this connection."""
-        records = self._frames.end().records
+        records = self._frames.end(by_client=by_client).records
         if records and self._frame_ns:
             session.receive(records, self._frame_ns)
 
@@ -343,7 +345,7 @@ class ExternalSubscriber:
             session.connections.unanswered(f"the greeting is unanswered: nothing has matched {waiting.shown}")
         if (hold_reason := self._gate.hold_reason) is not None:
             session.connections.held_back(hold_reason.code, hold_reason.reason)
-        self._log_unfinished(session)
+        self._log_unfinished(session, by_client=self._clock.now_ns() - self._frame_ns < IN_FLIGHT_NS)
         session.close_block("end" if reason == "finished" else "shutdown")
         if self._end_condition is not None:
             log.info("the feed has ended", extra={"client": self.name, "condition": self._end_condition})
