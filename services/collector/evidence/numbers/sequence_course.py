@@ -239,7 +239,9 @@ class SequenceCourse:
             return True
         if arrivals is None or self._first_us is None or self._last_us is None:
             return True
-        elapsed_us = max(self._last_us - self._first_us, 1)
+        # If the jump is in a block of which a part was added, the longest interval is not one of those before it.
+        within_us = arrivals.longest_us if arrivals.last_us == self._last_us else 0
+        elapsed_us = max(self._last_us - self._first_us - within_us, 1)
         away_us = max(arrivals.last_us - self._last_us, arrivals.longest_us)
         return missed * elapsed_us <= SPARE_RATE * self.numbers.held.count * (away_us + SPARE_US)
 
@@ -251,7 +253,9 @@ class SequenceCourse:
         # A late record stands between two others; a sequence of its own goes on.
         if latest is not None and is_return and run.last + 1 not in numbers.held:
             distance = abs(run.first - latest)
-            self._returns += distance > SPARE
+            # After a first number alone the sequence has not begun again: a message in between is numbered so.
+            is_alone = bool(numbers.restarts) and numbers.last in FIRSTS
+            self._returns += FAR_RETURNS if is_alone else distance > SPARE
             self._near_returns += NEAR < distance <= SPARE
             if distance > NEAR and not self._example:
                 self._example = (before, latest, run.first)
