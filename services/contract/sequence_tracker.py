@@ -47,6 +47,7 @@ class SequenceTracker:
         wraps: how often the counter wrapped around, or was set back by a message that names its predecessor.
         doubtful_wraps: how often a recognised wrap does not show whether the counter has a 0.
         unlinked: how often a message in mid-connection named no predecessor, in a feed whose messages do.
+        unheld_signs: how often a message that names its own number as its predecessor's rose above all others.
         starts: with which number the sequence began, each time before the last.
         gaps: the ranges that were missing before each restart or wrap, in order.
     """
@@ -56,7 +57,7 @@ class SequenceTracker:
         self.start: int | None = None
         self.past = self.messages = self.duplicates = self.repeated = self.reordered = 0
         self.restarts = self.restarts_by_connection = self.restarts_elsewhere = 0
-        self.wraps = self.doubtful_wraps = self.unlinked = 0
+        self.wraps = self.doubtful_wraps = self.unlinked = self.unheld_signs = 0
         self.starts: list[int] = []
         self.gaps: list[RangeSet] = []
         self._rules, self._counter, self._is_plain = rules, wrap_span(rules.wrap), rules.is_plain
@@ -227,6 +228,7 @@ class SequenceTracker:
         is_linked = previous == self.held.last
         if not is_linked:
             # The number that it names was sent, and was not received.
+            self.unheld_signs += previous > max(self._known, self.held.last)
             self._known = max(self._known, previous)
             if previous == seq:
                 self._reconnected = False

@@ -8,6 +8,7 @@ from services.collector import formatting
 from services.collector.results.client_result import ClientResult, Contradiction
 from services.collector.verdict import checks_reading
 from services.collector.verdict.check_types import CheckInput
+from services.contract.sequence_tracker import FIRSTS
 
 SHOWN = 3
 """Most contradictions of one client that are shown."""
@@ -48,7 +49,9 @@ def _mixed(found: Contradiction, of: str) -> str:
             f"its numbers{of} come again with other records{example}: set FEED_KEY if they are of several sequences,"
             f" {_NO_RECORDS}"
         )
-    return f"its numbers{of} are of several sequences{example}: set FEED_KEY to what tells these apart"
+    # A sign of life has such a number more often than a sequence.
+    others = f", or {_NO_RECORDS}" if any(number in FIRSTS for number in found.numbers) else ""
+    return f"its numbers{of} are of several sequences{example}: set FEED_KEY to what tells these apart{others}"
 
 
 _NO_RECORDS = "FEED_IGNORE if some of the messages are no records"

@@ -105,7 +105,9 @@ def _of_sequence(
 
 def _is_broken(numbers: SequenceTracker, gaps: int) -> bool:
     """Return whether most numbers do not follow the one before."""
-    return gaps >= FEWEST_GAPS and 2 * gaps > numbers.messages - 1
+    # A message that names itself as its predecessor is a sign of life, and no record.
+    broken = max(gaps, numbers.unheld_signs)
+    return broken >= FEWEST_GAPS and 2 * broken > numbers.messages - 1
 
 
 def _rises_by_one(together: RangeSet) -> bool:

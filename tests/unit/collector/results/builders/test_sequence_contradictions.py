@@ -128,6 +128,13 @@ def test_a_step_may_be_wrong() -> None:
     assert "FEED_STEP=5" == one(numbered_messages(range(10, 400, 10)), rules=SequenceRules(step=5))[0].text
 
 
+def test_records_that_name_themselves_are_recognised() -> None:
+    """If most records name their own number as the one before, they are no signs of life: the path is wrong."""
+    rules = SequenceRules(previous="$.n")
+
+    assert ["links"] == [found.kind for found in one([message(at, at, previous=at) for at in range(9)], rules=rules)]
+
+
 def test_links_that_join_nothing_are_recognised() -> None:
     """If most records name another number than the one before, the path is not that of the number before."""
     rules = SequenceRules(previous="$.p")
