@@ -27,6 +27,7 @@ def chosen(*arguments: str) -> argparse.Namespace:
     [
         (("show",), {}, "expected the name of a preset"),
         (("show", "krakn"), {}, "did you mean kraken?"),
+        (("show", "feeds/mine.toml"), {}, "expected the name of a preset"),
         (("check", "--seconds", "0.5"), {}, "--seconds 0.5: expected a number from 1 to 600"),
         (("check",), {"FEED": "streamgauge"}, "this project's own feed needs no settings"),
         (("check", "krakn"), {}, "did you mean kraken?"),
