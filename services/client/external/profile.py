@@ -228,7 +228,8 @@ class _Document:
             except Unsuitable as unsuitable:
                 self._problems.append(f"{self._place(unsuitable.path)}: expected {unsuitable}")
         # A step of the greeting may capture a part of an answer under a name, for the messages after it.
-        known = {*variables, *RESERVED, *profile_texts.captured_in(texts.get("FEED_HELLO", ""))}
+        greetings = "\n".join(texts.get(name, "") for name in ("FEED_HELLO", "FEED_RESUME"))
+        known = {*variables, *RESERVED, *profile_texts.captured_in(greetings)}
         for name, text in texts.items():
             self._check_variables(places[name], text, known)
         if self._problems:
