@@ -79,7 +79,7 @@ class FrameDecoder:
 
 
 class _ZlibStream:
-    """One zlib stream over all frames of a connection, of which a message ends with a flush, as Discord sends it."""
+    """One zlib stream over all frames of a connection; each message ends with a flush, as Discord sends it."""
 
     def __init__(self, max_bytes: int) -> None:
         self.waiting = b""

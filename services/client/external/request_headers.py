@@ -51,7 +51,7 @@ def authorization(reach: ConnectSettings) -> dict[str, str]:
 
 
 def refusal(problem: Exception) -> str:
-    """Return why a file cannot be used, without its name, and who has to be able to read it."""
+    """Return why a file cannot be used, without its name; for a lack of permission also the user id of this process."""
     if isinstance(problem, UnicodeDecodeError):
         return f"expected {problem.encoding.upper()} text"
     why = (isinstance(problem, OSError) and problem.strerror) or str(problem)
@@ -81,7 +81,7 @@ def _of_file(path: str) -> Iterator[tuple[str, str]]:
 
 
 def _mistake(name: str, value: str, *, is_pair: bool) -> str:
-    """Return what is wrong with a line, empty if nothing is, without its value, which is secret."""
+    """Return the mistake in a line, empty if there is none, without its value, which is secret."""
     if not is_pair or not _TOKEN.fullmatch(name):
         return "expected Name: value"
     if name.lower() in _OWN:

@@ -1,4 +1,4 @@
-"""The settings of an external feed: its address, how its messages are decoded, what is said to its server."""
+"""The settings of an external feed: its address, how its messages are decoded, the messages to its server."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import msgspec
 from services.client.feeds.proposal import Proposal
 
 MAX_BYTES, MAX_TOTAL_BYTES = 4 * 1024 * 1024, 32 * 1024 * 1024
-"""Bytes of a message, and of all messages, after decompression; what is longer is not taken for compressed JSON."""
+"""Bytes of a message, and of all messages, after decompression; longer ones are not taken for compressed JSON."""
 _MIN_SHARE = 0.5
 _COMPRESSED = {"gzip": 16 + zlib.MAX_WBITS, "zlib": zlib.MAX_WBITS, "deflate": -zlib.MAX_WBITS}
 """Parameters of the decompressor by the name of the encoding."""

@@ -141,7 +141,7 @@ def _items_at(path: str, values: Sequence[tuple[Any, int]]) -> _Rows:
 
 
 def _is_numbered(rows: _Rows, lists: Iterable[str] = ()) -> bool:
-    """Return whether most records have a number that shows what is missing, and that is in none of these lists."""
+    """Return whether most records have a number that shows missing records, and that is in none of these lists."""
     columns = rows.columns
     times = [path for path in columns if _lags(columns[path], rows.received_ns)]
     found = find_numbering(columns, times)

@@ -1,4 +1,4 @@
-"""The text that the command ``feeds`` prints: the presets, and what was seen of a feed."""
+"""The text that the command ``feeds`` prints: the presets, and the report on a feed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def of_look(seen: LookedAt, settings: FeedSettings, analysis: Analysis, seconds:
     """Yield the parts of the report on a feed, without characters by which its server could control the terminal.
 
     Args:
-        seen: what came.
+        seen: its messages, records and connections.
         settings: with which it was read.
         analysis: of the messages.
         seconds: how long the feed was received.

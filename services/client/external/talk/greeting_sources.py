@@ -67,7 +67,7 @@ async def printed_by(step: CommandStep) -> Template:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            # A group of its own, so that what it has started ends with it.
+            # A group of its own, so that the processes it has started end with it.
             start_new_session=True,
         )
     except OSError as problem:

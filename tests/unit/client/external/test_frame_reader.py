@@ -212,7 +212,7 @@ def test_json_in_a_text_is_the_message() -> None:
 
 
 def test_an_end_is_found_in_each_message() -> None:
-    """A condition of FEED_END is searched in every message; what is no record itself is not logged."""
+    """A condition of FEED_END is searched in every message; one that is no record itself is not logged."""
     [found, _] = read(['{"seq":1}\n{"type":"end"}\n{"seq":2}'], FEED_SPLIT=r"\n", FEED_END='message "end"')
     waiting = reader(**MQTT, FEED_END="message bye").read(b"bye")
 
@@ -236,7 +236,7 @@ def test_no_frames_raise_an_error(frames: list[bytes], settings: dict[str, str])
 
 
 def test_packets_of_mqtt_go_on_over_the_ends_of_frames() -> None:
-    """With FEED_SPLIT=mqtt each packet is a message, in whatever frames it comes, and the rest is one record."""
+    """With FEED_SPLIT=mqtt each packet is a message, however it is divided into frames, and the rest is one record."""
     body = b'\x00\x05ticks{"seq":%d,"a":{"b":{}}}'
     packets = [bytes([0x30, len(body % seq)]) + body % seq for seq in (1, 2, 3)]
     stream = b"\x20\x02\x00\x00" + b"".join(packets) + packets[0][:9]

@@ -37,7 +37,7 @@ def test_a_length_is_named() -> None:
 
 @given(MESSAGES, st.sampled_from([1, 2, 4, 8]), st.integers(0, 7))
 def test_messages_with_lengths_are_cut_exactly(messages: list[bytes], size: int, missing: int) -> None:
-    """Every complete message is found without its length, and what is not complete is the rest."""
+    """Every complete message is found without its length, and an incomplete one is the rest."""
     kept = [message[: 256**size - 1] for message in messages]
     data = b"".join(len(message).to_bytes(size) + message for message in kept)
     cut = MessageFraming.of(f"length:{size}").cut(data, 1000)

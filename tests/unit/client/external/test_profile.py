@@ -14,7 +14,7 @@ from tests.repo.markdown import fences
 from tests.repo.repository import text as file_text
 
 WITHOUT_KEY = {"FEED", "FEED_VARIABLES", "FEED_COMMANDS"}
-"""Settings of the operator that no profile can have: which profile, its variables, and what it may do."""
+"""Settings that no profile can have: which profile, its variables, and its permission to run commands."""
 
 GOOD = r"""
 about = "a feed"

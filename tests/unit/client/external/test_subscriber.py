@@ -519,7 +519,7 @@ async def test_a_greeting_that_is_not_answered_ends_the_connection(tmp_path: Pat
 
 
 async def test_a_greeting_that_is_unanswered_at_the_end_is_reported(tmp_path: Path) -> None:
-    """If the run ends before the greeting is answered, the last line says what was waited for."""
+    """If the run ends before the greeting is answered, the last line has the pattern that nothing matched."""
     async with listener(tmp_path, sends(1), FEED_HELLO="wait:ack") as made:
         await until(lambda: made.received == 1)
 

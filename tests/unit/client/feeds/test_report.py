@@ -45,7 +45,7 @@ def report(seen: LookedAt, analysis: Analysis = NOTHING, **settings: str) -> str
 
 
 def seen(*records: ExternalMessage, remarks: list[str] | None = None) -> LookedAt:
-    """Return what was seen of a feed with these records."""
+    """Return a look at a feed with these records."""
     return LookedAt([], len(records), list(records), [], remarks or [])
 
 

@@ -32,7 +32,7 @@ async def spoken(
     captured: dict[str, str] | None = None,
     last: Callable[[], int | None] = lambda: None,
 ) -> AsyncIterator[Spoken]:
-    """Let a conversation speak; yield it with what it has said and its task."""
+    """Let a conversation speak; yield it with the messages it has sent and its task."""
     said: list[str | bytes] = []
 
     async def send(message: str | bytes) -> None:

@@ -82,7 +82,7 @@ async def test_a_command_that_fails_is_named(code: str, problem: str) -> None:
 
 
 async def test_a_command_that_takes_too_long_is_ended(tmp_path: Path) -> None:
-    """A command that does not end in time is killed, with what it has started."""
+    """A command that does not end in time is killed, with the processes it has started."""
     pid = tmp_path / "pid"
     child = f"import os, pathlib, time; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); time.sleep(60)"
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
@@ -93,7 +93,7 @@ async def test_a_command_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether a process still runs; one that nobody has waited for is dead."""
+    """Return whether a process still runs; one without a parent that has waited for it is dead."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:

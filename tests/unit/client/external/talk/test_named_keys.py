@@ -37,7 +37,7 @@ from services.client.external.templates import MessageTemplate
     ],
 )
 def test_keys_are_found_where_the_template_has_one(hello: str, resume: str, keys: set[str]) -> None:
-    """The keys of a message are what it has in place of {key}, if it agrees with the template otherwise."""
+    """The keys of a message are the texts in place of {key}, if it agrees with the template otherwise."""
     assert keys == keys_named(MessageTemplate(hello), MessageTemplate(resume), "client-1")
 
 

@@ -43,7 +43,7 @@ def test_lines_with_a_key_are_sent_for_every_key_and_others_once() -> None:
 
 
 def test_a_key_that_was_never_heard_is_subscribed_again() -> None:
-    """A message of the greeting that names a key of which nothing was received is sent again as it was."""
+    """A message of the greeting that names a key without any received record is sent again as it was."""
     hello = '{"op":"login"}\n{"op":"subscribe","channel":"a"}\n{"op":"subscribe","channel":"b"}'
     resume = '{"op":"login"}\n{"op":"subscribe","channel":"{key}","after":{seq}}'
 

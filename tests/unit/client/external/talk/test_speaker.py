@@ -13,7 +13,7 @@ from tests.unit.client.external.fakes import feed_settings
 
 
 async def said(speaker: Speaker, last: dict[str | None, int], connections: int, *heard: bytes) -> list[str | bytes]:
-    """Return what is said on a connection, after these numbers were received."""
+    """Return the messages on a connection, after these numbers were received."""
     found: list[str | bytes] = []
 
     async def send(message: str | bytes) -> None:
