@@ -41,7 +41,7 @@ async def spoken(
     made = Conversation(Voice("client-1", send, last), planned, heartbeat, {} if captured is None else captured)
     task = asyncio.create_task(made.speak())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             yield made, said, task
     finally:
         task.cancel()
@@ -103,7 +103,7 @@ async def test_a_greeting_that_is_not_answered_fails() -> None:
 
 async def test_what_a_command_prints_is_said() -> None:
     """The lines that a command prints are messages with values."""
-    printed = CommandStep((sys.executable, "-c", "print('login {client}')"))
+    printed = CommandStep((sys.executable, "-c", "print('login {client}')"), 60)
     async with spoken([printed, *steps("subscribe")]) as (made, said, task):
         await task
 

@@ -27,7 +27,7 @@ async def said(speaker: Speaker, last: dict[str | None, int], connections: int, 
     conversation: Conversation = speaker.begin(send, sequences, connections)
     for message in heard:
         conversation.hear(message)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await conversation.speak()
     return found
 
