@@ -154,7 +154,8 @@ def load(feed: str) -> Profile:
         hint = suggest(feed, known) or "python -m services.client feeds lists them"
         raise BadSettings([f"FEED={feed!r}: no such preset; {hint}; a profile of your own is a path: feeds/mine.toml"])
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
     except OSError as problem:
         hint = "; a container sees the folder feeds/ only" if isinstance(problem, FileNotFoundError) else ""
         raise BadSettings([f"FEED={feed!r}: {problem.strerror}{hint}"]) from problem

@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 
 from services.client.external.session import Sequences
+from services.client.external.speaker import Speaker
 from services.client.external.talk.conversation import Conversation
-from services.client.external.talk.speaker import Speaker
 from services.contract.sequence_tracker import SequenceTracker
 from tests.unit.client.external.fakes import feed_settings
 
