@@ -100,4 +100,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_KEPT_SECONDS):
+            # The pipe is open until its end is read.
+            while process.stdout is not None and await process.stdout.read(_MAX_OUTPUT_BYTES):
+                pass
             await process.wait()

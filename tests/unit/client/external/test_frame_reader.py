@@ -257,3 +257,24 @@ def test_the_decoded_frame_is_returned() -> None:
         made.read(frame).data for frame in (gzip.compress(b"{}\x1e{}"), "{}\x1e", b"damage")
     ]
     assert b"{}" == reader().read("{}").data
+
+
+def test_a_ping_without_a_pong_is_not_answered() -> None:
+    """Without FEED_PONG a ping is counted and has no answer."""
+    assert (0, 1, []) == passed(read(["ping"], FEED_PING="^ping$"))
+
+
+def test_the_last_message_of_a_feed_without_numbers_is_logged() -> None:
+    """Without FEED_SEQ every message may be a record, also the one that ends the feed."""
+    [found, _] = read(["bye"], FEED_SEQ="", FEED_END="message bye")
+
+    assert ("message bye", [b'"bye"']) == (found.condition, [record.record for record in found.records])
+
+
+def test_a_message_in_very_many_frames_is_given_up() -> None:
+    """A message is read from up to 256 frames, and given up in more of them."""
+    found = {
+        count: set(seqs(read(['{"seq":1,"x":"', *["a"] * count, '"}\n'], FEED_SPLIT=r"\n"))) for count in (200, 300)
+    }
+
+    assert {200: {1}, 300: {None}} == found

@@ -71,6 +71,14 @@ def test_a_length_that_no_message_has_is_damage(text: str, data: bytes) -> None:
     assert Pieces([], data, is_damaged=True) == MessageFraming.of(text).cut(data, 1000)
 
 
+def test_a_message_may_be_as_long_as_the_limit() -> None:
+    """A message of the permitted length is whole, and a longer one is damage before its bytes have come."""
+    framing = MessageFraming.of("length:1")
+
+    assert Pieces([b"12345"], b"") == framing.cut(b"\x0512345", 6)
+    assert Pieces([], b"\x06", is_damaged=True) == framing.cut(b"\x06", 6)
+
+
 @given(st.binary(max_size=60), st.sampled_from(["mqtt", "length:1", "length:4", "length:8"]))
 def test_no_byte_is_lost(data: bytes, text: str) -> None:
     """Of any bytes, all are in the messages, in their lengths, or in the rest."""

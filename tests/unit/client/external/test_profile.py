@@ -98,6 +98,13 @@ def test_keys_become_texts_of_settings() -> None:
     } == filled
 
 
+def test_an_empty_value_of_a_variable_is_none() -> None:
+    """A variable with an empty value has its default, as an empty setting does."""
+    defaults = GOOD.replace('about = "the market"', 'about = "the market"\ndefault = "btc"')
+
+    assert "wss://feed/btc" == profile(defaults).filled({"symbol": ""})["SERVER_URL"]
+
+
 def test_the_environment_overrides_single_keys(tmp_path: Path) -> None:
     """A variable that is set replaces the key of the profile; an empty one does not."""
     path = written(tmp_path, GOOD.replace('subprotocols = ["a", "b"]', 'subprotocols = "a"'))

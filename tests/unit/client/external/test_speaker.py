@@ -71,6 +71,16 @@ async def test_a_captured_value_serves_later_connections() -> None:
     assert ["hello"] == await said(Speaker("client-1", settings), {None: 7}, 2, b"session=")
 
 
+async def test_a_login_may_capture_a_value_for_the_resumption(tmp_path: Path) -> None:
+    """A value that the login of this connection will capture is known to the resuming messages after it."""
+    login = tmp_path / "login"
+    login.write_text("auth\nwait:session=(?P<session>.*)")
+    hello, resume = "hello\nwait:session=(?P<session>.*)", "resume {session} {seq}"
+    settings = feed_settings(FEED_HELLO_FILE=str(login), FEED_HELLO=hello, FEED_RESUME=resume)
+
+    assert ["auth", "resume abc 7"] == await said(Speaker("client-1", settings), {None: 7}, 2, b"session=abc")
+
+
 async def test_secrets_are_known(tmp_path: Path) -> None:
     """Headers, subprotocols and everything that was said or captured may be secret."""
     (tmp_path / "login").write_text('{"token":"file-token"}')

@@ -441,12 +441,13 @@ async def test_a_file_that_is_gone_is_an_attempt_that_failed(tmp_path: Path, nam
     """A file that is replaced during the run does not stop the client: it names the file and tries again."""
     secret = tmp_path / "secret"
     secret.write_text(text)
+    setting: dict[str, Any] = {name: str(secret)}
 
     async def once(connection: ServerConnection) -> None:
         secret.unlink()
         await connection.close()
 
-    async with listener(tmp_path, once, sends(1), **{name: str(secret)}) as made:
+    async with listener(tmp_path, once, sends(1), **setting) as made:
         await until(lambda: any(line.event == "refused" for line in connection_lines(folder(tmp_path))))
         secret.write_text(text)
         await until(lambda: made.received == 1)

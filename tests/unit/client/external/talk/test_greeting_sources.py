@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -81,11 +83,20 @@ async def test_a_command_that_fails_is_named(code: str, problem: str) -> None:
     assert "secret" not in str(found.value)
 
 
+async def test_a_command_leaves_no_file_open() -> None:
+    """The pipe to a command is closed when the command is over, also if it was ended while it printed."""
+    before = os.listdir("/proc/self/fd")
+    for code in ("print('x')", "print('x' * 2_000_000)"):
+        with contextlib.suppress(GreetingFailed):
+            await printed_by(python(code))
+        assert before == os.listdir("/proc/self/fd")
+
+
 async def test_a_command_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     """A command that does not end in time is killed, with the processes it has started."""
     pid = tmp_path / "pid"
     # A shell and no Python, which may take longer than the limit to start on a busy machine.
-    step = CommandStep(("sh", "-c", f"sleep 60 & echo $! > '{pid}'; wait"), 1)
+    step = CommandStep(("sh", "-c", f"sleep 600 & echo $! > '{pid}'; wait"), 1)
 
     with pytest.raises(GreetingFailed, match="did not end within 1 s"):
         await printed_by(step)

@@ -33,6 +33,7 @@ from services.client.external.templates import MessageTemplate
         ('{"s":"x:a:x"}', '{"s":"{key1}:{key2}:{key1}"}', {"x|a"}),
         ('{"c":"x","i":"a"}', '{"c":"x","i":"{key2}"}', set()),
         ('{"c":"x","i":"a"}', '{"c":"x","i":"{key1}"}', {"a"}),
+        ('{"c":"x"}', '{"c":"{key1}","i":"{key2}"}', set()),
         ("SUB x", "SUB {key1}", set()),
     ],
 )

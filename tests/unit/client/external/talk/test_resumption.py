@@ -71,6 +71,20 @@ def test_a_greeting_of_another_form_names_keys_too() -> None:
     )
 
 
+def test_only_messages_like_the_resuming_one_name_keys() -> None:
+    """If some messages of the greeting agree with the resuming one, others of the same form name no key."""
+    hello = '{"op":"login","ch":"me"}\n{"op":"sub","ch":"b"}'
+
+    assert ['{"op":"sub","ch":"a"}', '{"op":"sub","ch":"b"}'] == said('{"op":"sub","ch":"{key}"}', [("a", 4)], hello)
+
+
+def test_a_key_that_was_never_heard_is_subscribed_once() -> None:
+    """If messages with a key come before and after a step that waits, the first ones subscribe an unheard key."""
+    assert ['{"ch":"a"}', '{"ch":"b"}', "/ok/", '{"ch":"a","n":1}'] == said(
+        '{"ch":"{key}"}\nwait:ok\n{"ch":"{key}","n":1}', [("a", 4)], '{"ch":"b"}'
+    )
+
+
 def test_a_position_may_be_unknown() -> None:
     """The last number and the next one are known, or neither is."""
     assert [{"seq": 4, "next": 5}, {"seq": None, "next": None}] == [position(4), position(None)]
