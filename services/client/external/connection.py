@@ -14,7 +14,8 @@ from websockets.typing import Origin, Subprotocol
 
 from services.client.connection import StampedConnection, as_stamped, connection_class
 from services.client.external.connection_failure import ConnectionFailure
-from services.client.external.request_headers import refusal, request_headers
+from services.client.external.request_headers import request_headers
+from services.client.external.setting_files import refusal
 from services.client.external.settings import ConnectSettings
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings

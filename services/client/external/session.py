@@ -121,7 +121,7 @@ class Sequences:
             if sequence is None:
                 sequence = self.by_key[record.key] = SequenceTracker(self._rules)
             # The digest tells a repeated record from another record with the same number.
-            sequence.take(record.seq, zlib.crc32(record.record), record.first_seq, record.prev_seq)
+            sequence.accept_message(record.seq, zlib.crc32(record.record), record.first_seq, record.prev_seq)
 
     def reconnected(self) -> None:
         """Begin with a new connection, on which the numbers may restart."""

@@ -25,9 +25,9 @@ from services.client.external.rendezvous import AgreedRun, join, settings_of
 from services.client.external.request_headers import request_headers
 from services.client.external.session import ExternalSession
 from services.client.external.settings import FeedSettings
+from services.client.external.speaker import Speaker
 from services.client.external.talk.conversation import Conversation
 from services.client.external.talk.greeting_sources import GreetingFailed
-from services.client.external.talk.speaker import Speaker
 from services.client.settings import ClientConfig
 from services.contract.scalars import utc_us
 from services.runtime import invocation
