@@ -37,7 +37,9 @@ class ExternalIndexRow:
         runs: its numbers.
         connection: its session, and the number of the connection in the session.
         unreadable: the number of records whose number cannot be read.
-        arrivals: None if a time cannot be read.
+        arrivals: of the records that have a number, in a feed with numbers; None if a time cannot be read, or without
+            any such record.
+        unnumbered: how many messages without a number came after the last record that has one.
     """
 
     positions: tuple[int, int]
@@ -46,6 +48,7 @@ class ExternalIndexRow:
     connection: tuple[int, int] = (1, 1)
     unreadable: int = 0
     arrivals: ArrivalTimesOfBlock | None = None
+    unnumbered: int = 0
 
 
 class _LastNumber(NamedTuple):
@@ -159,7 +162,7 @@ class ExternalEvidence:
             block: the block.
             crc: the digest of its line.
             ended_us: when its last message was received, epoch microseconds; 0 for not known.
-            arrivals: of its messages, None if they are not known.
+            arrivals: of its messages, those with a number if the feed has numbers; None if they are not known.
             rules: by which its file was written, None if they are not known.
             contents: 16 bits of the digest of each record, without the sender's time; None to compute them with it.
         """
@@ -169,9 +172,13 @@ class ExternalEvidence:
         unreadable = sum(is_unreadable(message) for message in block.messages)
         connection = (block.session, block.connection)
         runs = tuple(number_ranges(block.messages, self.rules if rules is None else rules, contents))
-        self._rows[place] = ExternalIndexRow(block.positions, ended_us, runs, connection, unreadable, arrivals)
-        self._new.append(place)
         unsequenced = sum(message.seq is None for message in block.messages)
+        # In a feed without numbers all messages are records, and have arrivals.
+        is_counted = unsequenced and (arrivals is None or unsequenced < len(block.messages))
+        unnumbered = _unnumbered_at_the_end(block.messages) if is_counted else 0
+        row = ExternalIndexRow(block.positions, ended_us, runs, connection, unreadable, arrivals, unnumbered)
+        self._rows[place] = row
+        self._new.append(place)
         self.unsequenced += unsequenced
         self.numbered += len(block.messages) - unsequenced
         if not self.rules.is_plain:
@@ -291,6 +298,10 @@ def runs_of(messages: Sequence[ExternalMessage]) -> Iterator[tuple[int, int, Ext
         opened = (number, number, message, message)
     if opened is not None:
         yield opened
+
+
+def _unnumbered_at_the_end(messages: Sequence[ExternalMessage]) -> int:
+    return next((place for place, message in enumerate(reversed(messages)) if message.seq is not None), len(messages))
 
 
 def _assigned(span: tuple[int, int], after: int, through: int, used: RangeSet) -> list[tuple[int, int]]:

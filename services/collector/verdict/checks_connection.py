@@ -130,7 +130,7 @@ def _quiet(client: _Client, rhythm: FeedRhythm, quiet_us: int) -> list[str]:
     allowed_s, quiet = client.facts.silence_s, formatting.duration(quiet_us * 1000)
     if not rhythm.is_silent(quiet_us, allowed_s):
         return []
-    sentence = f"{client.name} received no record for the last {quiet}: more than"
+    sentence = f"{client.name} received no {_record(client, rhythm, quiet)}: more than"
     # FEED_SILENCE comes before the rhythm: with it, a rhythm that is not known is no reason for doubt.
     if allowed_s is not None:
         return [f"{sentence} the {formatting.duration(allowed_s * 1e9)} that {SETTING} allows"]
@@ -142,9 +142,18 @@ def _quiet(client: _Client, rhythm: FeedRhythm, quiet_us: int) -> list[str]:
     return [f"{sentence} {limit}; {SETTING} sets another limit"]
 
 
+def _record(client: _Client, rhythm: FeedRhythm, quiet: str) -> str:
+    """Return what did not come for how long; of a feed with numbers, messages without one are no records."""
+    if not rhythm.unnumbered or client.facts.number_path is None:
+        return f"record for the last {quiet}"
+    messages = formatting.several(rhythm.unnumbered, "message")
+    return f"record with a number for the last {quiet}, though {messages} without one came"
+
+
 def _unserved(case: CheckInput, client: _Client, end_us: int) -> list[str]:
     """Return the sentence for a client without any record, if others had some or it waited for too long."""
     allowed_s, since_us = client.facts.silence_s, client.connection.since_us
+    nothing = f"{client.name} received no record{' with a number' if client.result.messages else ''} at all"
     # Others that received records while this client was there prove that there were some. Those of the last second may
     # have been in flight.
     others = [
@@ -155,15 +164,15 @@ def _unserved(case: CheckInput, client: _Client, end_us: int) -> list[str]:
         and (other.first_us or 0) <= end_us - IN_FLIGHT_US
     ]
     if others:
-        return [f"{client.name} received no record at all, though {formatting.names(others)} did while it was there"]
+        return [f"{nothing}, though {formatting.names(others)} did while it was there"]
     # A feed may end, as FEED_END says, without any record: silence is not judged then.
     if client.connection.is_ended:
         return []
     waited_us = None if since_us is None else end_us - since_us
     if allowed_s is not None and waited_us is not None:
         waited = formatting.duration(waited_us * 1000)
-        return [f"{client.name} received no record at all in {waited}"] if waited_us > allowed_s * 1e6 else []
-    return [f"{client.name} received no record at all, so the feed's rhythm is not known: set {SETTING}"]
+        return [f"{nothing} in {waited}"] if waited_us > allowed_s * 1e6 else []
+    return [f"{nothing}, so the feed's rhythm is not known: set {SETTING}"]
 
 
 def _unserved_without_end(case: CheckInput) -> list[str]:

@@ -41,6 +41,14 @@ def test_without_a_time_there_is_no_arrival() -> None:
     assert ArrivalTimesOfBlock.of([]) is None
 
 
+def test_a_block_without_numbers_lies_within_an_interval() -> None:
+    """A block whose messages have no number lies within the interval around it, and its messages are counted."""
+    unnumbered = ExternalIndexRow((3, 5), 50, (), unnumbered=3)
+
+    assert FeedRhythm(90, 1, 90) == rhythm([note(1, [0, 0]), unnumbered, note(6, [90])])
+    assert FeedRhythm(0, 0, 0, 3) == rhythm([note(1, [0, 0]), unnumbered])
+
+
 def test_the_limit_has_a_floor() -> None:
     """The limit is three times the longest interval, at least five seconds, and known from three intervals on."""
     assert FLOOR_US == FeedRhythm(0, 3, 10).limit_us

@@ -362,6 +362,30 @@ def test_records_without_a_number_have_a_rhythm() -> None:
     assert "INVALID" == summary_of(client("client-1", OPENED, unnumbered, SEALED)).verdict
 
 
+def test_messages_without_a_number_are_no_records_of_a_feed_with_numbers() -> None:
+    """A feed with numbers is silent though messages without one come, such as heartbeats; the reason counts these."""
+    heartbeats = [message(None, 250 + 50 * place) for place in range(11)]
+
+    made = summary_of(client("client-1", OPENED, [*each(0, 2), *heartbeats], SEALED, seq="$.seq"))
+
+    assert "INVALID" == made.verdict
+    assert (
+        "client-1 received no record with a number for the last 6.0 s, though 11 messages without one came: more than"
+        " 5.0 s"
+    ) in made.headline
+
+
+def test_a_message_without_a_number_does_not_divide_an_interval() -> None:
+    """The rhythm of a feed with numbers is that of its numbered records, whatever comes between, in any blocks."""
+    slow = [at(0, 1), at(2, 2), at(4, 3), at(6, 4)]
+    mixed = [one for record in slow for one in (record, *[message(None, 1000)] * 7)]
+
+    made = summary_of(client("client-1", OPENED, mixed, ("sealed", 11.9), seq="$.seq", until_us=None))
+
+    assert check("receiving", made).ok
+    assert "INVALID" == summary_of(client("client-1", OPENED, mixed, ("sealed", 12.1), seq="$.seq")).verdict
+
+
 def test_what_others_had_last_when_the_whole_feed_stopped_was_in_flight() -> None:
     """If all clients receive nothing more, the last records were in flight: INVALID; if one does, the run fails."""
     behind, ahead = client("client-1", OPENED, each(0, 2), SEALED), client("client-2", OPENED, each(0, 2.1), SEALED)
