@@ -31,9 +31,14 @@ _MIN_TOKEN_LENGTH = 24
 
 
 class ConnectRateLimit:
-    """Spaces the attempts of all clients of a process; none is made while the server refuses them."""
+    """Spaces the attempts of all clients of a process; none is made while the server refuses them.
+
+    Attributes:
+        per_second: attempts that may begin in a second.
+    """
 
     def __init__(self, per_second: float) -> None:
+        self.per_second = per_second
         self._pause = 1 / per_second
         self._next = self._next_accepted = self._held_until = 0.0
         self._failure: ConnectionFailure | None = None

@@ -42,6 +42,8 @@ MAX_BACKOFF_SECONDS = 15.0
 PROVED_SECONDS = 2.0
 """A server that rejects a client does so within a round trip of the handshake, perhaps in a message. A server that sent
 a record and kept the connection for this long accepts the client, which may reconnect at once after a cut."""
+_ANSWER_SECONDS = 1.0
+"""A server that has not answered an opening handshake for this long when the run ends is reported."""
 _AGE_CHECK_SECONDS = 0.1
 _LEAVE_SECONDS = 1.0
 
@@ -112,6 +114,8 @@ class ExternalSubscriber:
         self._writing: asyncio.Task[None] | None = None
         # Whether this connection has brought a record, and whether the server is known to accept this client.
         self._opened_at, self._is_useful, self._was_accepted = 0.0, False, False
+        # When the attempt began that has no answer yet.
+        self._asked_at: float | None = None
         self.on_frame: Callable[[str | bytes, int], None] | None = None
         self._end_condition: str | None = None
         self._frames, self._frame_ns = settings.frame_reader(), 0
@@ -180,12 +184,15 @@ class ExternalSubscriber:
             return None
         self._is_useful = self._was_accepted = False
         self._greeting_problem = ""
+        self._asked_at = time.monotonic()
         try:
             self._speaker.prepare()
             connection = await connect_to(self._settings.reach, self._clock, self._tls)
         except (OSError, WebSocketException, BadSettings, ValueError) as problem:
             # ValueError: a redirect to a malformed address.
             return self._failed(problem)
+        finally:
+            self._asked_at = None
         self._connection, self._opened_at = connection, time.monotonic()
         if not session.is_sealed:
             session.opened()
@@ -343,11 +350,24 @@ class ExternalSubscriber:
             session.connections.unanswered(f"the greeting is unanswered: nothing has matched {waiting.shown}")
         if (hold_reason := self._gate.hold_reason) is not None:
             session.connections.held_back(hold_reason.code, hold_reason.reason)
+        if self._connection is None:
+            self._log_unanswered(session)
         self._log_unfinished(session)
         session.close_block("end" if reason == "finished" else "shutdown")
         if self._end_condition is not None:
             log.info("the feed has ended", extra={"client": self.name, "condition": self._end_condition})
             session.ended(self._end_condition)
+
+    def _log_unanswered(self, session: ExternalSession) -> None:
+        """Log that the last attempt has no answer, or that this client has made none."""
+        if self._asked_at is None:
+            session.connections.waits(f"no attempt was made: FEED_CONNECTS permits {self._gate.per_second:g} a second")
+            return
+        asked_s = time.monotonic() - self._asked_at
+        if asked_s >= _ANSWER_SECONDS:
+            session.refused(None, f"the server did not answer the opening handshake for {asked_s:.1f} s")
+        else:
+            session.connections.waits(f"its opening handshake began {asked_s:.1f} s before the end")
 
 
 async def _leave(connection: StampedConnection) -> None:

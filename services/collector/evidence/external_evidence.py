@@ -118,11 +118,13 @@ class ExternalEvidence:
         numbered: the number of messages with a number.
         with_first: how many of these name the first number of a range, and ``with_previous`` the number before.
         declared: counts of the client in its blocks, by the name of the field; one that no block has is not known.
+        last_us: when the last record was received, of a feed with numbers the last one that has a number.
     """
 
     def __init__(self) -> None:
         self.unsequenced = self.numbered = self.with_first = self.with_previous = 0
         self.rules, self.has_time = PLAIN, False
+        self.last_us: int | None = None
         self.declared: Counter[str] = Counter()
         self._all_rules: set[SequenceRules] = set()
         self._rows: dict[tuple[int, int, str], ExternalIndexRow] = {}
@@ -178,6 +180,8 @@ class ExternalEvidence:
         unnumbered = _unnumbered_at_the_end(block.messages) if is_counted else 0
         row = ExternalIndexRow(block.positions, ended_us, runs, connection, unreadable, arrivals, unnumbered)
         self._rows[place] = row
+        if arrivals is not None:
+            self.last_us = max(arrivals.last_us, self.last_us or 0)
         self._new.append(place)
         self.unsequenced += unsequenced
         self.numbered += len(block.messages) - unsequenced

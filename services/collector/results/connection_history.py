@@ -62,6 +62,7 @@ class ConnectionHistory:
         spans: its connections.
         is_whole: there is a line for the begin and the end of every connection, so that their lengths are known.
         refusals: how many attempts failed in all.
+        waited: why a client that never was connected has no answer to an attempt, as its log says; empty for others.
     """
 
     is_known: bool = False
@@ -80,6 +81,12 @@ class ConnectionHistory:
     spans: tuple[ConnectionSpan, ...] = ()
     is_whole: bool = False
     refusals: int = 0
+    waited: str = ""
+
+    @property
+    def is_unasked(self) -> bool:
+        """Whether the server answered no attempt because there was none, or none long enough before the end."""
+        return self.is_known and self.since_us is None and not self.refusals
 
     @property
     def cause(self) -> str:
@@ -98,7 +105,7 @@ class ConnectionHistory:
 
     def _told(self, closed: str, refused: str) -> str:
         # In the order of time: the attempts that failed since the last connection come after its close.
-        return ", then ".join(filter(None, (closed, refused, self.unanswered)))
+        return ", then ".join(filter(None, (closed, refused, self.unanswered, self.waited)))
 
 
 def reconnects(histories: Sequence[ConnectionHistory]) -> tuple[int, int]:

@@ -43,12 +43,14 @@ def connected(case: CheckInput) -> CheckAnswer:
     closed = _closed(case)
     # An end that FEED_END describes may be the close of the connection itself, so it is no absence.
     clients = [client for client in closed if not client.connection.is_ended]
-    away = [_not_connected(client) for client in clients if client.connection.is_connected is False]
+    absent = [client for client in clients if client.connection.is_connected is False]
     detail = _reconnects(closed)
-    if away:
-        return CheckAnswer(
-            False, f"{formatting.several(len(away), 'client')} not connected at the end{detail}", tuple(away)
-        )
+    if absent:
+        # A client that did not get as far as asking the server proves nothing against it.
+        answer = None if all(client.connection.is_unasked for client in absent) else False
+        ordered = sorted(absent, key=lambda client: client.connection.is_unasked)
+        away = tuple(_not_connected(client) for client in ordered)
+        return CheckAnswer(answer, f"{formatting.several(len(away), 'client')} not connected at the end{detail}", away)
     silent = [client for client in clients if client.connection.is_connected is None]
     # A log without any connection line is of an older version, which raises no doubt. One with some of them lacks a
     # line.
@@ -78,7 +80,7 @@ def _not_connected(client: _Client) -> str:
     away = formatting.duration((connection.away_us or 0) * 1000)
     failure = f", {connection.last_failure}" if connection.last_failure else ""
     if connection.since_us is None:
-        return f"{client.name} was never connected, for {away}{failure}"
+        return f"{client.name} was never connected in {away}{failure}"
     is_stopped = client.result.state == "left" or client.facts.until_us is None
     end = "it was stopped" if is_stopped else "the run ended"
     return f"{client.name} was not connected when {end}: away for {away}{failure}"
@@ -212,7 +214,8 @@ def last_reasons(case: CheckInput) -> str:
     for client in case.clients:
         if client.external.connection.is_known:
             connection = client.external.connection
-            cause = connection.cause or connection.last_failure or "connected, and no record came"
+            nothing = "not connected" if connection.since_us is None else "connected, and no record came"
+            cause = connection.cause or connection.last_failure or nothing
             reasons.setdefault(cause, []).append(client.client)
             failures.setdefault(cause, set()).add(connection.last_failure)
         elif client.faults:

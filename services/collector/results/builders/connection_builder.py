@@ -40,9 +40,10 @@ def connection_history(
     end_us = moment(closing.at) if closing else None
     is_whole = _is_whole(lines, productive)
     is_connected = closing.connected if closing and is_whole else None
-    away_us = None
+    began_us = log.opened_us if log.opened_us is not None else moment(lines[0].at)
+    refusals, away_us = sum(line.event == "refused" for line in lines), None
     if is_connected is False and end_us is not None:
-        began = course.away_us if course.away_us is not None else moment(lines[0].at)
+        began = course.away_us if course.away_us is not None else began_us
         away_us = max(0, end_us - (began if began is not None else end_us))
     return ConnectionHistory(
         is_known=True,
@@ -57,10 +58,11 @@ def connection_history(
         refusal=course.refusal,
         attempts=max(course.attempts, final.attempts if final and not final.connected else 0),
         absences=tuple(course.absences),
-        began_us=log.opened_us if log.opened_us is not None else moment(lines[0].at),
+        began_us=began_us,
         spans=connection_spans(lines, last_records),
         is_whole=is_whole,
-        refusals=sum(line.event == "refused" for line in lines),
+        refusals=refusals,
+        waited=displayable(final.reason) if final and course.since_us is None and not refusals else "",
     )
 
 

@@ -314,7 +314,7 @@ def _until(
         quiet_us = connection.end_us - known_rhythm.last_us
         if known_rhythm.is_silent(quiet_us, log.silence_s):
             # The run is doubtful already; when the whole feed stops, the last records of others were in flight.
-            lasts = [other.times.last_us for other in evidence.logs.values() if other.times.last_us is not None]
+            lasts = [last_us for other in evidence.logs.values() if (last_us := other.external.last_us) is not None]
             return min([connection.end_us, *([max(lasts)] if lasts else [])])
     return connection.end_us
 

@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from services.client.backoff import Backoff
+from services.client.external import subscriber
 from services.client.external.connection import ConnectRateLimit
 from services.client.external.subscriber import PROVED_SECONDS, ExternalSubscriber
 from services.contract.scalars import utc_text
@@ -291,6 +292,43 @@ async def test_a_client_disconnected_at_the_end_logs_that(tmp_path: Path) -> Non
         last.event, last.connected, last.code, last.reason
     )  # fmt: skip
     assert last.attempts >= 1
+
+
+async def test_a_server_that_answers_no_handshake_is_reported_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handshake without an answer when the run ends counts as a failed attempt, once it had the time for one."""
+    monkeypatch.setattr(subscriber, "_ANSWER_SECONDS", 0)
+    asked = asyncio.Event()
+
+    async def unanswered(_connection: ServerConnection, _request: Request) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    async with listener(tmp_path, sends(), served={"process_request": unanswered}):
+        await asked.wait()
+
+    *_, refused, sealed = connection_lines(folder(tmp_path))
+    assert ("refused", "sealed") == (refused.event, sealed.event)
+    assert "the server did not answer the opening handshake for " in refused.reason
+
+
+async def test_a_handshake_that_has_just_begun_is_no_failed_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handshake that began right before the end is the reason in the last line, and no failed attempt."""
+    monkeypatch.setattr(subscriber, "_ANSWER_SECONDS", 1000)
+    asked = asyncio.Event()
+
+    async def unanswered(_connection: ServerConnection, _request: Request) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    async with listener(tmp_path, sends(), served={"process_request": unanswered}):
+        await asked.wait()
+
+    (sealed,) = connection_lines(folder(tmp_path))
+    assert (0, "its opening handshake began ") == (sealed.attempts, sealed.reason[:28])
 
 
 async def test_a_close_of_our_own_has_its_code(tmp_path: Path) -> None:

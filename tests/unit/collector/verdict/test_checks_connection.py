@@ -101,7 +101,7 @@ def test_a_client_that_never_got_a_connection_fails_the_run() -> None:
         client("client-1", OPENED, each(0, 7.9), SEALED), client("client-2", ("refused", 0.0, 401, "no"), SEALED)
     )
 
-    assert ("FAIL", "client-2 was never connected, for 8.0 s, HTTP 401: no (1 failed attempt)") == (
+    assert ("FAIL", "client-2 was never connected in 8.0 s, HTTP 401: no (1 failed attempt)") == (
         made.verdict,
         made.headline,
     )
@@ -192,6 +192,23 @@ def test_with_fewer_than_three_intervals_the_rhythm_is_unknown() -> None:
         "PASS"
         == summary_of(client("client-1", OPENED, [at(4 + 0.5 * seq, seq) for seq in range(1, 5)], SEALED)).verdict
     )
+
+
+def test_a_client_that_never_got_as_far_as_asking_proves_nothing() -> None:
+    """A client without an attempt that could be answered makes the run INVALID; one that was refused, FAIL."""
+    why = "no attempt was made: FEED_CONNECTS permits 5 a second"
+    served, waited = client("client-1", OPENED, each(0, 7.9), SEALED), client("client-2", ("sealed", 8.0, None, why))
+    refused = client("client-3", REFUSED, SEALED)
+
+    made, other = summary_of(served, waited), summary_of(served, waited, refused)
+
+    assert ("INVALID", f"client-2 was never connected in 8.0 s, {why}") == (made.verdict, made.headline)
+    assert (None, "1 client not connected at the end") == (check("connected", made).ok, check("connected", made).detail)
+    assert ("FAIL", "client-3 was never connected in 8.0 s, HTTP 503: gone (1 failed attempt)") == (
+        other.verdict,
+        other.headline,
+    )
+    assert f"nothing was measured: no client logged a message; client-2: {why}" == summary_of(waited).headline
 
 
 @pytest.mark.parametrize(
@@ -373,6 +390,15 @@ def test_messages_without_a_number_are_no_records_of_a_feed_with_numbers() -> No
         "client-1 received no record with a number for the last 6.0 s, though 11 messages without one came: more than"
         " 5.0 s"
     ) in made.headline
+
+
+def test_heartbeats_of_a_feed_that_stopped_leave_its_last_records_in_flight() -> None:
+    """What another client received last when the whole feed stopped was in flight, though heartbeats still come."""
+    heartbeats = [message(None, 250 + 50 * place) for place in range(11)]
+    logs = [client(name, OPENED, [*each(0, last_s), *heartbeats], SEALED, seq="$.seq")
+            for name, last_s in (("client-1", 2), ("client-2", 2.1))]  # fmt: skip
+
+    assert ("INVALID", 0) == ((made := summary_of(*logs)).verdict, made.totals.missing)
 
 
 def test_a_message_without_a_number_does_not_divide_an_interval() -> None:
