@@ -104,8 +104,11 @@ class ConnectionHistory:
         return self._told(closed, refused)
 
     def _told(self, closed: str, refused: str) -> str:
+        # An unanswered greeting that ended the connection before is the reason of that close already.
+        question, _, _ = self.unanswered.partition(":")
+        unanswered = "" if question and question in closed and not refused else self.unanswered
         # In the order of time: the attempts that failed since the last connection come after its close.
-        return ", then ".join(filter(None, (closed, refused, self.unanswered, self.waited)))
+        return ", then ".join(filter(None, (closed, refused, unanswered, self.waited)))
 
 
 def reconnects(histories: Sequence[ConnectionHistory]) -> tuple[int, int]:

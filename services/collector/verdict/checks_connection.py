@@ -48,9 +48,10 @@ def connected(case: CheckInput) -> CheckAnswer:
     if absent:
         # A client that did not get as far as asking the server proves nothing against it.
         answer = None if all(client.connection.is_unasked for client in absent) else False
-        ordered = sorted(absent, key=lambda client: client.connection.is_unasked)
-        away = tuple(_not_connected(client) for client in ordered)
-        return CheckAnswer(answer, f"{formatting.several(len(away), 'client')} not connected at the end{detail}", away)
+        away = [_not_connected(client) for client in absent if not client.connection.is_unasked]
+        away += _never_asked([client for client in absent if client.connection.is_unasked])
+        count = formatting.several(len(absent), "client")
+        return CheckAnswer(answer, f"{count} not connected at the end{detail}", tuple(away))
     silent = [client for client in clients if client.connection.is_connected is None]
     # A log without any connection line is of an older version, which raises no doubt. One with some of them lacks a
     # line.
@@ -84,6 +85,19 @@ def _not_connected(client: _Client) -> str:
     is_stopped = client.result.state == "left" or client.facts.until_us is None
     end = "it was stopped" if is_stopped else "the run ended"
     return f"{client.name} was not connected when {end}: away for {away}{failure}"
+
+
+def _never_asked(clients: Sequence[_Client]) -> list[str]:
+    """Return a sentence for all clients that had no answer for the same reason, since there may be very many."""
+    named: dict[str, list[_Client]] = {}
+    for client in clients:
+        named.setdefault(client.connection.waited, []).append(client)
+    return [
+        f"{formatting.names(client.name for client in waiting)} {'was' if len(waiting) == 1 else 'were'} never"
+        f" connected in {formatting.duration(max(client.connection.away_us or 0 for client in waiting) * 1000)}"
+        + (f": {why}" if why else "")
+        for why, waiting in named.items()
+    ]
 
 
 def receiving(case: CheckInput) -> CheckAnswer:

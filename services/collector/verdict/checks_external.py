@@ -34,9 +34,10 @@ def unfound_numbers(case: CheckInput) -> list[str]:
 
 
 def _why_away(client: ClientResult) -> str:
-    """Return the clause about the last close if the client was away at its end, since it may explain its messages."""
+    """Return the clause about the last close or message at the client's end, since it may explain its messages."""
     connection = client.external.connection
-    return f"; {connection.last_failure}" if connection.is_connected is False and connection.last_failure else ""
+    is_explained = connection.is_connected is False or connection.unanswered
+    return f"; {connection.last_failure}" if is_explained and connection.last_failure else ""
 
 
 def why_unnumbered(case: CheckInput) -> str:

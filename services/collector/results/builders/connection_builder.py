@@ -15,6 +15,8 @@ from services.contract.summary import ClientState
 
 _HTTP = range(100, 600)
 """Codes of this range are HTTP statuses; close codes begin at 1000."""
+_NO_CODE = 1005
+"""Stands for a close frame that has no code (RFC 6455, 7.4.1)."""
 
 
 def connection_history(
@@ -162,6 +164,8 @@ class _Course:
 
 def _close(line: ConnectionLine) -> str:
     code, reason = "without a close code" if line.code is None else str(line.code), displayable(line.reason)
+    if line.code == _NO_CODE and not reason:
+        reason = "without a close code"
     return f"last close {code}" + (f" {reason}" if reason and reason != code else "")
 
 

@@ -471,7 +471,7 @@ async def test_retry_after_is_kept(tmp_path: Path) -> None:
     async with listener(tmp_path, sends(1), backoff=recorder, served={"process_request": refuse}) as made:
         await until(lambda: made.received == 1)
 
-    assert ["firm", "not before 20 s"] == recorder.noted
+    assert ["not before 20 s"] == recorder.noted
 
 
 async def test_an_authorization_file_that_is_gone_is_an_attempt_that_failed(tmp_path: Path) -> None:
@@ -565,6 +565,47 @@ async def test_a_greeting_that_is_unanswered_at_the_end_is_reported(tmp_path: Pa
     assert ("sealed", True, "the greeting is unanswered: nothing has matched /ack/") == (
         last.event, last.connected, last.reason
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"FEED_IGNORE": '"event"'}, "no record came; the last message was "),
+        ({}, "no record with a number came; the last message was "),
+        (
+            {"FEED_HELLO": "wait:no"},
+            "the greeting is unanswered: nothing has matched /no/; the last message was ",
+        ),
+    ],
+)
+async def test_what_came_instead_of_records_is_reported(tmp_path: Path, settings: dict[str, str], why: str) -> None:
+    """The last line of a connected client without a record has the last message, without secrets."""
+    heard = asyncio.Event()
+
+    async def refuse(connection: ServerConnection) -> None:
+        await connection.send('{"event":"error","text":"bad key: t0ken"}')
+        await connection.wait_closed()
+
+    async with listener(tmp_path, refuse, FEED_HEARTBEAT='{"token":"t0ken"}', **settings) as made:
+        made.on_frame = lambda *_: heard.set()
+        await heard.wait()
+
+    sealed = connection_lines(folder(tmp_path))[-1]
+    assert (True, f'{why}{{"event":"error","text":"bad key: ***"}}') == (sealed.connected, sealed.reason)
+
+
+async def test_a_client_with_records_is_sealed_without_a_reason(tmp_path: Path) -> None:
+    """The last line of a client that has received records has no reason, whatever else came."""
+
+    async def serve(connection: ServerConnection) -> None:
+        await connection.send('{"event":"welcome"}')
+        await connection.send('{"seq":1}')
+        await connection.wait_closed()
+
+    async with listener(tmp_path, serve, FEED_IGNORE='"event"') as made:
+        await until(lambda: made.received == 1)
+
+    assert "" == connection_lines(folder(tmp_path))[-1].reason
 
 
 async def test_a_close_before_the_answer_says_so(tmp_path: Path) -> None:

@@ -202,13 +202,16 @@ def test_a_client_that_never_got_as_far_as_asking_proves_nothing() -> None:
 
     made, other = summary_of(served, waited), summary_of(served, waited, refused)
 
-    assert ("INVALID", f"client-2 was never connected in 8.0 s, {why}") == (made.verdict, made.headline)
+    assert ("INVALID", f"client-2 was never connected in 8.0 s: {why}") == (made.verdict, made.headline)
     assert (None, "1 client not connected at the end") == (check("connected", made).ok, check("connected", made).detail)
     assert ("FAIL", "client-3 was never connected in 8.0 s, HTTP 503: gone (1 failed attempt)") == (
         other.verdict,
         other.headline,
     )
     assert f"nothing was measured: no client logged a message; client-2: {why}" == summary_of(waited).headline
+    many = [client(f"client-{number}", ("sealed", 8.0, None, why)) for number in range(2, 7)]
+    names = "client-2, client-3, client-4, client-5, client-6"
+    assert f"{names} were never connected in 8.0 s: {why}" == summary_of(served, *many).headline
 
 
 @pytest.mark.parametrize(
