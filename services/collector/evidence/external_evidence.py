@@ -136,6 +136,7 @@ class ExternalEvidence:
         self._unreadable = UnreadableRecords()
         self._connection: tuple[int, int] | None = None
         self._unreadable_before: dict[SequenceName, list[RangeSet]] = {}
+        self._skipped: dict[tuple[int, int], dict[SequenceName, RangeSet]] = {}
         self._through: tuple[int, int, str] = (0, 0, "")
         self._block = self._first_block = 0
 
@@ -224,6 +225,9 @@ class ExternalEvidence:
             turns = len(numbers.gaps)
             # The ranges behind it are only looked at after a reconnect; then few blocks have many of them.
             following = [one for one in row.runs[place:] if one.key == run.key] if numbers.is_reconnected else ()
+            if numbers.is_reconnected and numbers.held and run.first > numbers.last + 1:
+                skipped = self._skipped.setdefault(row.connection, {}).setdefault(run.key, RangeSet())
+                skipped.add(numbers.last + 1, run.first - 1)
             course.add(run, following, row.arrivals)
             course.note_block(self._block)
             self._unreadable.follow(run.key, run.first, run.last, run.unreadable, is_range=run.ends is not None)
@@ -249,6 +253,11 @@ class ExternalEvidence:
         """Return the sequences that had records in many blocks, and none since the last connection was made."""
         block, since = self._block, self._first_block
         return sorted((key for key, course in self.courses().items() if course.is_silent(block, since)), key=str)
+
+    def skipped(self) -> Mapping[tuple[int, int], Mapping[SequenceName, RangeSet]]:
+        """Return the numbers between the last record before each connection, by session and number, and its first."""
+        self.courses()
+        return self._skipped
 
     def productive(self) -> set[tuple[int, int]]:
         """Return the connections over which records were received, as session and number."""

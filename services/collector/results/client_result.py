@@ -108,6 +108,9 @@ class ExternalClientFacts:
         until_us: when the run was to end, epoch microseconds; None for not known.
         lost_sessions: numbers of sessions before the last one that have no file.
         missing: the missing numbers of each sequence.
+        missed_away: the missing numbers between the last record before an absence and the first one after it, or after
+            the last record of a client that was not connected at its end.
+        missed_stalled: those of them that belong to an absence right after a time without reading.
         missing_before_restart: the numbers of each sequence that were missing when it began again.
         unreadable: the missing numbers of each sequence that unreadable records may account for.
         restarts_by_connection: how often a sequence began again with a new connection.
@@ -135,6 +138,8 @@ class ExternalClientFacts:
     until_us: int | None = None
     lost_sessions: RangeSet = field(default_factory=RangeSet)
     missing: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    missed_away: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    missed_stalled: Mapping[str | None, RangeSet] = field(default_factory=dict)
     missing_before_restart: Mapping[str | None, Sequence[Span]] = field(default_factory=dict)
     unreadable: Mapping[str | None, RangeSet] = field(default_factory=dict)
     restarts_by_connection: int = 0
@@ -151,6 +156,20 @@ class ExternalClientFacts:
     contradictions: tuple[Contradiction, ...] = ()
     connection: ConnectionHistory = NO_CONNECTIONS
     rhythm: FeedRhythm | None = None
+
+    @property
+    def is_missed_away(self) -> bool:
+        """Whether every missing number belongs to an absence."""
+        return self._are_all(self.missed_away)
+
+    @property
+    def is_missed_stalled(self) -> bool:
+        """Whether every missing number belongs to an absence right after a time without reading."""
+        return self._are_all(self.missed_stalled)
+
+    def _are_all(self, part: Mapping[str | None, RangeSet]) -> bool:
+        missing = sum(numbers.count for numbers in self.missing.values())
+        return 0 < missing == sum(numbers.count for numbers in part.values()) and not self.missing_before_restart
 
     @property
     def allowed_repeats(self) -> int | None:

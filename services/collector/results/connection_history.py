@@ -11,10 +11,14 @@ EVENT_ORDER = {"opened": 0, "closed": 1, "refused": 2, "ended": 3, "sealed": 4}
 
 
 class Disconnection(NamedTuple):
-    """A time without a connection between two connections, epoch microseconds."""
+    """A time without a connection between two connections, epoch microseconds.
+
+    ``stalled_us`` is for how long the client had not read right before it, because its disk was behind.
+    """
 
     from_us: int
     until_us: int
+    stalled_us: int = 0
 
 
 class ConnectionSpan(NamedTuple):
@@ -62,6 +66,7 @@ class ConnectionHistory:
         spans: its connections.
         is_whole: there is a line for the begin and the end of every connection, so that their lengths are known.
         refusals: how many attempts failed in all.
+        stalled_us: for how long it had not read, because its disk was behind, right before the absence at its end.
         waited: why a client that never was connected has no answer to an attempt, as its log says; empty for others.
     """
 
@@ -82,6 +87,7 @@ class ConnectionHistory:
     is_whole: bool = False
     refusals: int = 0
     waited: str = ""
+    stalled_us: int = 0
 
     @property
     def is_unasked(self) -> bool:

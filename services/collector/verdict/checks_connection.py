@@ -46,8 +46,10 @@ def connected(case: CheckInput) -> CheckAnswer:
     absent = [client for client in clients if client.connection.is_connected is False]
     detail = _reconnects(closed)
     if absent:
-        # A client that did not get as far as asking the server proves nothing against it.
-        answer = None if all(client.connection.is_unasked for client in absent) else False
+        # A client that did not get as far as asking the server proves nothing against it, nor does one that the server
+        # may have cut off because it did not read.
+        is_own = [client.connection.is_unasked or client.connection.stalled_us for client in absent]
+        answer = None if all(is_own) else False
         away = [_not_connected(client) for client in absent if not client.connection.is_unasked]
         away += _never_asked([client for client in absent if client.connection.is_unasked])
         count = formatting.several(len(absent), "client")
@@ -84,7 +86,14 @@ def _not_connected(client: _Client) -> str:
         return f"{client.name} was never connected in {away}{failure}"
     is_stopped = client.result.state == "left" or client.facts.until_us is None
     end = "it was stopped" if is_stopped else "the run ended"
-    return f"{client.name} was not connected when {end}: away for {away}{failure}"
+    stalled = _stalled(client.name, connection.stalled_us)
+    return f"{client.name} was not connected when {end}: away for {away}{failure}{stalled}"
+
+
+def _stalled(name: str, stalled_us: int) -> str:
+    if not stalled_us:
+        return ""
+    return f"; {name} had not read for {formatting.duration(stalled_us * 1000)} before, because its disk was behind"
 
 
 def _never_asked(clients: Sequence[_Client]) -> list[str]:
@@ -202,14 +211,46 @@ def _unserved_without_end(case: CheckInput) -> list[str]:
 
 
 def away(case: CheckInput) -> tuple[str, ...]:
-    """Return a sentence for each client that was away in mid-run, if the numbers begin again with each connection."""
+    """Return a sentence for each client that was away in mid-run, if no number shows what was sent meanwhile."""
     return tuple(
-        f"{client.client} was away in mid-run{_away_for(client.external.connection)}, and the feed's numbers begin"
-        " again with each connection: whether records were sent meanwhile is not known"
+        f"{client.client} was away in mid-run{_away_for(client.external.connection)}, and {why}: whether records were"
+        " sent meanwhile is not known"
         for client in case.clients
-        if client.external.restarts_by_connection
-        or (client.external.rules.scope == "connection" and client.external.connection.absences)
+        if (why := _why_unproved(client))
     )
+
+
+def _why_unproved(client: ClientResult) -> str:
+    """Return why the numbers of a client do not show what was sent while it was away; empty if they do."""
+    facts = client.external
+    if facts.restarts_by_connection or (facts.rules.scope == "connection" and facts.connection.absences):
+        return "the feed's numbers begin again with each connection"
+    is_numbered = client.duplicates is not None or facts.number_path is not None
+    return "the feed has no numbers" if facts.connection.absences and client.messages and not is_numbered else ""
+
+
+def is_away(client: ClientResult) -> bool:
+    """Return whether a client was not connected at its end."""
+    connection = client.external.connection
+    return connection.is_connected is False and not connection.is_ended
+
+
+def while_away(client: ClientResult) -> tuple[str, str]:
+    """Return a clause that names an absence as the cause of all that a client lacks, and one for a part of that."""
+    facts, connection = client.external, client.external.connection
+    count = sum(numbers.count for numbers in facts.missed_away.values())
+    if not count:
+        return "", ""
+    absences = [(absence.until_us - absence.from_us) for absence in connection.absences]
+    absences += [connection.away_us or 0] if is_away(client) else []
+    times = f", {len(absences):,} times" if len(absences) > 1 else ""
+    close = f", {connection.last_close}" if connection.last_close else ""
+    stalls = [absence.stalled_us for absence in connection.absences] + [connection.stalled_us]
+    stalled = _stalled(client.client, max(stalls))
+    if facts.is_missed_away:
+        return f" was away for {formatting.duration(sum(absences) * 1000)}{times}{close}{stalled}", ""
+    some = "" if client.missing is None else f"{count:,} of them "
+    return "", f"; {some}while it was away{times}{close}{stalled}"
 
 
 def _away_for(connection: ConnectionHistory) -> str:

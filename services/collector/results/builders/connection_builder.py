@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from services.collector.evidence.log_evidence import LogEvidence
+from services.collector.evidence.saturation import StallEvidence
 from services.collector.evidence.timestamps import moment
 from services.collector.formatting import displayable
 from services.collector.results.builders.connection_spans import connection_spans
@@ -15,6 +16,9 @@ from services.contract.summary import ClientState
 
 _HTTP = range(100, 600)
 """Codes of this range are HTTP statuses; close codes begin at 1000."""
+STALL_US = 10_000_000
+"""A close this soon after a time in which the client did not read may have that cause: servers end connections whose
+buffers stay full."""
 _NO_CODE = 1005
 """Stands for a close frame that has no code (RFC 6455, 7.4.1)."""
 
@@ -35,7 +39,7 @@ def connection_history(
         return ConnectionHistory(end_us=log.until_us if state == "finished" else None)
     ended, final = _end_lines(log, lines)
     last_records = {session: until for session, (_, until) in log.times.silences.sessions.items()}
-    course = _Course(productive, last_records)
+    course = _Course(productive, last_records, log.stalls)
     for line in lines:
         course.add(line)
     closing = ended or final
@@ -64,6 +68,7 @@ def connection_history(
         spans=connection_spans(lines, last_records),
         is_whole=is_whole,
         refusals=refusals,
+        stalled_us=course.stalled_us() if is_connected is False else 0,
         waited=displayable(final.reason) if final and course.since_us is None and not refusals else "",
     )
 
@@ -105,6 +110,7 @@ class _Course:
 
     productive: Collection[tuple[int, int]]
     last_records: dict[int, int]
+    stalls: StallEvidence
     since_us: int | None = None
     away_us: int | None = None
     last_close: str = ""
@@ -133,9 +139,13 @@ class _Course:
             self.refusal = _refusal(line)
             self.attempts += 1
 
+    def stalled_us(self) -> int:
+        """Return for how long the client had not read right before the present absence."""
+        return 0 if self.away_us is None else self.stalls.within_us(self.away_us - STALL_US, self.away_us)
+
     def _open(self, at_us: int) -> None:
         if self.away_us is not None:
-            self.absences.append(Disconnection(self.away_us, max(self.away_us, at_us)))
+            self.absences.append(Disconnection(self.away_us, max(self.away_us, at_us), self.stalled_us()))
         self.since_us = at_us if self.since_us is None else self.since_us
         self.away_us, self.attempts, self.refusal, self._is_connected = None, 0, "", True
 

@@ -28,6 +28,7 @@ from services.collector.results.builders.common_facts import (
 )
 from services.collector.results.builders.connection_builder import connection_history
 from services.collector.results.builders.file_faults import ledger_faults, log_faults
+from services.collector.results.builders.missed_away import missed_away
 from services.collector.results.builders.sequence_contradictions import contradictions
 from services.collector.results.builders.sequence_counts import counts_of, lost_beginnings, lowest_starts
 from services.collector.results.client_result import (
@@ -179,6 +180,7 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
     repeated, duplicates = _sum(sequences, "repeated"), _sum(sequences, "duplicates")
     gaps = {key: sum(1 for _ in numbers) + len(before.get(key, ())) for key, numbers in missing.items()}
     number_facts = _number_facts(feed, log, union, gaps)
+    away, stalled = missed_away(log, missing, facts.external.connection)
     if number_facts["contradictions"]:
         # Counts of numbers that are not what the settings say would be untrue.
         return replace(facts, received=log.messages, external=replace(facts.external, **number_facts))
@@ -198,6 +200,8 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
         external=replace(
             facts.external,
             missing=missing,
+            missed_away=away,
+            missed_stalled=stalled,
             missing_before_restart=before,
             unreadable=unreadable,
             gaps=counts.gaps,

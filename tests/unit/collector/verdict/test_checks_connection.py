@@ -10,7 +10,8 @@ import pytest
 from services.collector.scan import Source
 from services.collector.verdict.checks_connection import SETTING
 from services.collector.verdict.summary import reconcile
-from services.contract.blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage, Stall
+from services.contract.scalars import utc_text
 from services.contract.summary import Check, Summary
 from tests.builders.external_runs import Happened, evidence_of, log, message
 from tests.builders.runs import START_US, good_run, judged
@@ -422,3 +423,96 @@ def test_what_others_had_last_when_the_whole_feed_stopped_was_in_flight() -> Non
 
     assert "INVALID" == summary_of(behind, ahead).verdict
     assert ("FAIL", [(22, 70)]) == ((made := summary_of(behind, served)).verdict, made.clients[0].missing_ranges)
+
+
+CUT: Happened = ("closed", 3.0, 1012, "service restart")
+AGAIN: Happened = ("opened", 4.0)
+
+
+def stalled(until_s: float) -> dict[str, Any]:
+    """Return the fields of an end line that names two seconds without reading before this time."""
+    started_us = START_US + round((until_s - 2) * 1e6)
+    return {"stalls": [Stall(utc_text(started_us), utc_text(started_us + 2_000_000))]}
+
+
+def test_an_absence_comes_before_the_records_that_were_missed_meanwhile() -> None:
+    """The sentence about missing records begins with the absence in which they were sent, and its close."""
+    away = client("client-1", OPENED, each(0, 2.9), CUT, AGAIN, each(4, 7.9, start=41), SEALED)
+    served = client("client-2", OPENED, each(0, 7.9), SEALED)
+
+    made = summary_of(away, served)
+
+    assert ("FAIL", [(31, 40)]) == (made.verdict, made.clients[0].missing_ranges)
+    assert (
+        "client-1 was away for 1.0 s, last close 1012 service restart: 10 messages missing, 31–40 (10 sent, not logged)"
+    ) == made.headline
+
+
+def test_records_lost_on_a_connection_come_before_those_of_an_absence() -> None:
+    """If only a part was missed while away, the loss comes first; of two clients, the one that lost on a connection."""
+    lossy = [one for one in each(0, 2.9) if one.seq != 7]
+    both = client("client-1", OPENED, lossy, CUT, AGAIN, each(4, 7.9, start=41), SEALED)
+    away = client("client-2", OPENED, each(0, 2.9), CUT, AGAIN, each(4, 7.9, start=41), SEALED)
+
+    made = summary_of(away, both)
+
+    assert (
+        "client-1: 11 messages missing, 7, 31–40 (1 sent, not logged, 10 seen by no client); 10 of them while it was"
+        " away, last close 1012 service restart"
+    ) == made.reasons[0]
+    assert "client-2 was away for 1.0 s" == made.reasons[1].partition(",")[0]
+
+
+def test_the_absence_at_the_end_is_the_headline_of_what_it_explains() -> None:
+    """If all that a client lacks came after its last connection, the headline is that it was not connected."""
+    away = client("client-1", OPENED, each(0, 2.9), CUT, SEALED)
+    served = client("client-2", OPENED, each(0, 7.9), SEALED)
+    lossy = client("client-2", OPENED, [one for one in each(0, 7.9) if one.seq != 7], SEALED)
+
+    made, other = summary_of(away, served), summary_of(away, lossy)
+
+    assert "client-1 was not connected when the run ended: away for 5.0 s, last close 1012 service restart" == (
+        made.headline
+    )
+    assert "client-1 was away for 5.0 s, last close 1012 service restart: 40 messages missing" in made.reasons[1]
+    assert "client-2: 1 message missing, 7 (1 sent, not logged)" == other.headline
+
+
+def test_an_absence_right_after_a_time_without_reading_accuses_nobody() -> None:
+    """A client that did not read may have been cut off for that: the run is INVALID, in mid-run and at the end."""
+    served = client("client-2", OPENED, each(0, 7.9), SEALED)
+    again = (OPENED, each(0, 2.9), CUT, AGAIN, each(4, 7.9, start=41), SEALED)
+    gone = (OPENED, each(0, 2.9), CUT, SEALED)
+    before = "client-1 had not read for 2.0 s before, because its disk was behind"
+
+    back, away = (summary_of(served, client("client-1", *course, ends=stalled(2.8))) for course in (again, gone))
+
+    assert ("INVALID", None) == (back.verdict, check("complete", back).ok)
+    assert ("INVALID", None) == (away.verdict, check("connected", away).ok)
+    assert before in back.headline
+    assert any(before in reason for reason in away.reasons)
+
+
+def test_a_time_without_reading_explains_no_other_loss() -> None:
+    """Records lost on a connection, or in an absence long after the disk was behind, are proved losses."""
+    served = client("client-2", OPENED, each(0, 19.9), ("sealed", 20.0), until_us=None)
+    lossy = [one for one in each(0, 2.9) if one.seq != 7]
+    lost = client("client-1", OPENED, lossy, CUT, AGAIN, each(4, 7.9, start=41), SEALED, ends=stalled(2.8))
+    late = (OPENED, each(0, 14.9), ("closed", 15.0, 1012, "x"), ("opened", 16.0), each(16, 19.9, start=161))
+    far = client("client-1", *late, ("sealed", 20.0), ends=stalled(2.8), until_us=None)
+
+    assert "FAIL" == summary_of(served, lost).verdict
+    assert "FAIL" == summary_of(served, far).verdict
+
+
+def test_an_absence_from_a_feed_without_numbers_is_a_doubt() -> None:
+    """Nothing shows what a feed without numbers sent while its client was away: INVALID, with the seconds."""
+    first, later = [message(None, place * 10) for place in range(30)], [message(None, 400 + p * 10) for p in range(40)]
+
+    made = summary_of(client("client-1", OPENED, first, CUT, AGAIN, later, SEALED))
+
+    assert (
+        "INVALID",
+        "client-1 was away in mid-run for 1.0 s, and the feed has no numbers: whether records were sent meanwhile is"
+        " not known",
+    ) == (made.verdict, made.headline)
