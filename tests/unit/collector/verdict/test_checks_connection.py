@@ -513,6 +513,8 @@ def test_an_absence_from_a_feed_without_numbers_is_a_doubt() -> None:
 
     assert (
         "INVALID",
-        "client-1 was away in mid-run for 1.0 s, and the feed has no numbers: whether records were sent meanwhile is"
-        " not known",
+        (
+            "client-1 was away in mid-run for 1.0 s, and the feed has no numbers: whether records were sent meanwhile"
+            " is not known"
+        ),
     ) == (made.verdict, made.headline)
