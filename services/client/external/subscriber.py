@@ -21,6 +21,7 @@ from services.client.external import connection_failure
 from services.client.external.connection import ConnectRateLimit, connect_to, leave, pause, tls_context
 from services.client.external.connection_failure import ConnectionFailure
 from services.client.external.frame_reader import FrameContents
+from services.client.external.message_framing import ONE_MESSAGE
 from services.client.external.rendezvous import AgreedRun, join, settings_of
 from services.client.external.request_headers import request_headers
 from services.client.external.session import ExternalSession
@@ -355,7 +356,9 @@ class ExternalSubscriber:
             session.connections.held_back(hold_reason.code, hold_reason.reason)
         if self._connection is None:
             self._log_unanswered(session)
-        self._log_unfinished(session)
+        if self._settings.framing.messages == ONE_MESSAGE:
+            # With FEED_SPLIT what waits is the beginning of a message whose end this client does not wait for.
+            self._log_unfinished(session)
         session.close_block("end" if reason == "finished" else "shutdown")
         if self._end_condition is not None:
             log.info("the feed has ended", extra={"client": self.name, "condition": self._end_condition})

@@ -191,8 +191,8 @@ async def test_a_message_goes_on_in_the_next_frame_of_its_connection_alone(tmp_p
     ]
 
 
-async def test_what_waits_is_logged_when_the_run_ends(tmp_path: Path) -> None:
-    """A message that is not finished when the client is stopped is one unreadable record."""
+async def test_a_message_whose_end_was_not_awaited_is_no_record(tmp_path: Path) -> None:
+    """The beginning of a message that is not finished when the client is stopped is no unreadable record."""
 
     async def script(connection: ServerConnection) -> None:
         await connection.send('{"seq":1}\n{"seq":2,')
@@ -200,6 +200,26 @@ async def test_what_waits_is_logged_when_the_run_ends(tmp_path: Path) -> None:
 
     async with listener(tmp_path, script, FEED_SPLIT=r"\n") as made:
         await until(lambda: made.received == 1)
+
+    assert [1] == logged(folder(tmp_path))
+
+
+async def test_a_frame_that_may_be_a_whole_message_is_logged_at_the_end(tmp_path: Path) -> None:
+    """Without FEED_SPLIT a frame that FEED_MATCH has not matched yet is logged when the client is stopped."""
+    heard = asyncio.Event()
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.send('tick {"seq":1}')
+        await connection.send('tick {"se')
+        await connection.wait_closed()
+
+    def hear(frame: str | bytes, _at: int) -> None:
+        if frame == 'tick {"se':
+            heard.set()
+
+    async with listener(tmp_path, script, FEED_MATCH=r"tick (\{.*\})") as made:
+        made.on_frame = hear
+        await heard.wait()
 
     assert [1, None] == logged(folder(tmp_path))
 
