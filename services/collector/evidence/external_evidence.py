@@ -39,6 +39,7 @@ class ExternalIndexRow:
         unreadable: the number of records whose number cannot be read.
         arrivals: of the records that have a number, in a feed with numbers; None if a time cannot be read, or without
             any such record.
+        by_key: the arrivals of each sequence, if there are several; None if they are those of the block.
         unnumbered: how many messages without a number came after the last record that has one.
     """
 
@@ -49,6 +50,7 @@ class ExternalIndexRow:
     unreadable: int = 0
     arrivals: ArrivalTimesOfBlock | None = None
     unnumbered: int = 0
+    by_key: Mapping[SequenceName, ArrivalTimesOfBlock] | None = None
 
 
 class _LastNumber(NamedTuple):
@@ -158,6 +160,7 @@ class ExternalEvidence:
         arrivals: ArrivalTimesOfBlock | None = None,
         rules: SequenceRules | None = None,
         contents: Sequence[int] | None = None,
+        by_key: Mapping[SequenceName, ArrivalTimesOfBlock] | None = None,
     ) -> None:
         """Add a block that was not added before.
 
@@ -168,6 +171,7 @@ class ExternalEvidence:
             arrivals: of its messages, those with a number if the feed has numbers; None if they are not known.
             rules: by which its file was written, None if they are not known.
             contents: 16 bits of the digest of each record, without the sender's time; None to compute them with it.
+            by_key: arrivals of each sequence in the block, None if they are those of the block.
         """
         # The digest orders lines that describe one block with different content, so that the result does not depend on
         # the order of reading.
@@ -179,7 +183,7 @@ class ExternalEvidence:
         # In a feed without numbers all messages are records, and have arrivals.
         is_counted = unsequenced and (arrivals is None or unsequenced < len(block.messages))
         unnumbered = _unnumbered_at_the_end(block.messages) if is_counted else 0
-        row = ExternalIndexRow(block.positions, ended_us, runs, connection, unreadable, arrivals, unnumbered)
+        row = ExternalIndexRow(block.positions, ended_us, runs, connection, unreadable, arrivals, unnumbered, by_key)
         self._rows[place] = row
         if arrivals is not None:
             self.last_us = max(arrivals.last_us, self.last_us or 0)
@@ -229,7 +233,7 @@ class ExternalEvidence:
                 skipped = self._skipped.setdefault(row.connection, {}).setdefault(run.key, RangeSet())
                 skipped.add(numbers.last + 1, run.first - 1)
             course.add(run, following, row.arrivals)
-            course.note_block(self._block)
+            course.note_block(self._block, row.arrivals if row.by_key is None else row.by_key.get(run.key))
             self._unreadable.follow(run.key, run.first, run.last, run.unreadable, is_range=run.ends is not None)
             for _ in range(len(numbers.gaps) - turns):
                 self._unreadable_before.setdefault(run.key, []).append(self._unreadable.forget(run.key))

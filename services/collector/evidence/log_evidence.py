@@ -225,7 +225,8 @@ class LogEvidence:
             arrivals = ArrivalTimesOfBlock.of(stamps[one.received_at] for one in block.messages if one.seq is not None)
         rules = (feed.sequence or PLAIN) if feed else None
         self.external.has_time = self.external.has_time or bool(feed and feed.time)
-        self.external.add_block(block, crc, ended_us, arrivals, rules, contents)
+        by_key = ArrivalTimesOfBlock.by_key(block.messages, stamps) if feed is not None and feed.key else None
+        self.external.add_block(block, crc, ended_us, arrivals, rules, contents, by_key)
         self.is_external = True
 
     def _declare(self, entry: blocklog.AnyBlock | blocklog.EndLine) -> None:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.evidence.silence import LongestSilence
 from services.collector.results.connection_history import ConnectionHistory
-from services.collector.results.silence_limit import FeedRhythm
+from services.collector.results.silence_limit import FeedRhythm, StoppedSequence
 from services.collector.results.sparse_histogram import EMPTY, SparseHistogram
 from services.contract.feed_description import FeedDescription
 from services.contract.rangeset import RangeSet
@@ -126,6 +126,7 @@ class ExternalClientFacts:
         unkeyed: messages with a number and without a key, of a feed with keys.
         repeated: messages received again right after a reconnect.
         silent_keys: sequences that had many records, and none since the client reconnected.
+        stopped: sequences that had no record any more when the client's run ended, though others had.
         contradictions: why the numbers are not what the settings say.
         connection: when the client was connected.
         rhythm: of the records, None if it is not known until when records were expected.
@@ -153,6 +154,7 @@ class ExternalClientFacts:
     unkeyed: int = 0
     repeated: int = 0
     silent_keys: tuple[str | None, ...] = ()
+    stopped: tuple[StoppedSequence, ...] = ()
     contradictions: tuple[Contradiction, ...] = ()
     connection: ConnectionHistory = NO_CONNECTIONS
     rhythm: FeedRhythm | None = None

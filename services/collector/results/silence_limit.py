@@ -7,7 +7,7 @@ not the feed's rhythm.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from services.collector import formatting
@@ -20,6 +20,24 @@ FACTOR = 3
 """… and for this multiple of its longest earlier interval."""
 LEAST_INTERVALS = 3
 """With fewer intervals the rhythm is not known."""
+
+
+KEY_FACTOR, KEY_INTERVALS, KEY_US, KEY_SHARE = 10, 20, 2_000_000, 5
+"""One sequence of several has stopped if it is silent for more than this multiple of its longest interval, had at least
+so many intervals, for at least so long, and is silent for at most so many times as long: a burst has no rhythm."""
+
+
+class StoppedSequence(NamedTuple):
+    """A sequence that has stopped while others go on: its key, for how long, and its longest earlier interval."""
+
+    key: str | None
+    quiet_us: int
+    longest_us: int
+
+    @property
+    def limit_us(self) -> int:
+        """The longest silence that its rhythm explains, in microseconds."""
+        return max(FLOOR_US, KEY_FACTOR * self.longest_us)
 
 
 class FeedRhythm(NamedTuple):
@@ -99,3 +117,25 @@ def rhythm(rows: Iterable[ExternalIndexRow]) -> FeedRhythm:
 
 def _is_continued(row: ExternalIndexRow, later: ExternalIndexRow) -> bool:
     return row.connection == later.connection and row.positions[1] + 1 == later.positions[0]
+
+
+def stopped(
+    arrivals: Mapping[str | None, ArrivalTimesOfBlock | None], end_us: int, allowed_s: float | None
+) -> tuple[StoppedSequence, ...]:
+    """Return the sequences that have stopped, the one with the longest silence first.
+
+    Args:
+        arrivals: of each sequence of a client.
+        end_us: when its run ended, epoch microseconds.
+        allowed_s: how long the feed may be silent by its settings, in seconds; None if they do not say it.
+    """
+    found = []
+    for key, known in arrivals.items():
+        if known is None:
+            continue
+        quiet_us, active_us = end_us - known.last_us, known.last_us - known.first_us
+        is_regular = known.arrival_count > KEY_INTERVALS and max(KEY_US, quiet_us / KEY_SHARE) <= active_us
+        one = StoppedSequence(key, quiet_us, known.longest_us)
+        if is_regular and quiet_us > max(one.limit_us, (allowed_s or 0) * 1e6):
+            found.append(one)
+    return tuple(sorted(found, key=lambda one: (-one.quiet_us, one.key or "")))

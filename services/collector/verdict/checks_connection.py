@@ -8,7 +8,7 @@ from typing import NamedTuple
 from services.collector import formatting
 from services.collector.results.client_result import IN_FLIGHT_US, ClientResult, ExternalClientFacts
 from services.collector.results.connection_history import ConnectionHistory, reconnects
-from services.collector.results.silence_limit import FeedRhythm
+from services.collector.results.silence_limit import FLOOR_US, KEY_FACTOR, FeedRhythm
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 
 SETTING = "FEED_SILENCE"
@@ -148,7 +148,26 @@ def _silent(case: CheckInput, client: _Client, rhythm: FeedRhythm) -> list[str]:
         return []
     if rhythm.last_us is None:
         return _unserved(case, client, end_us)
-    return [] if client.connection.is_ended else _quiet(client, rhythm, end_us - rhythm.last_us)
+    if client.connection.is_ended:
+        return []
+    return _quiet(client, rhythm, end_us - rhythm.last_us) or _stopped(client)
+
+
+def _stopped(client: _Client) -> list[str]:
+    """Return the sentence for sequences that stopped while others went on: their channel may be dead."""
+    stopped, allowed_s = client.facts.stopped, client.facts.silence_s
+    if not stopped:
+        return []
+    worst, names = stopped[0], formatting.names(formatting.sequence(one.key or "") for one in stopped)
+    sentence = (
+        f"{client.name} received no record of {names} for the last {formatting.duration(worst.quiet_us * 1000)}, though"
+        " others came: more than"
+    )
+    if allowed_s is not None and allowed_s * 1e6 >= worst.limit_us:
+        return [f"{sentence} the {formatting.duration(allowed_s * 1e9)} that {SETTING} allows"]
+    limit = f"{formatting.duration(worst.limit_us * 1000)}, the larger of {formatting.duration(FLOOR_US * 1000)} and"
+    longest = f"{KEY_FACTOR} times its longest earlier interval, {formatting.duration(worst.longest_us * 1000)}"
+    return [f"{sentence} {limit} {longest}; {SETTING} sets a higher limit"]
 
 
 def _quiet(client: _Client, rhythm: FeedRhythm, quiet_us: int) -> list[str]:

@@ -40,7 +40,7 @@ from services.collector.results.client_result import (
 )
 from services.collector.results.connection_history import ConnectionHistory
 from services.collector.results.run_result import FeedComparison, RunResult
-from services.collector.results.silence_limit import FeedRhythm, rhythm
+from services.collector.results.silence_limit import FeedRhythm, StoppedSequence, rhythm, stopped
 from services.collector.results.sparse_histogram import SparseHistogram
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
@@ -179,7 +179,7 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
     counts = counts_of(sequences.values(), rules, list(lost.values()), before.values(), unreadable_count)
     repeated, duplicates = _sum(sequences, "repeated"), _sum(sequences, "duplicates")
     gaps = {key: sum(1 for _ in numbers) + len(before.get(key, ())) for key, numbers in missing.items()}
-    number_facts = _number_facts(feed, log, union, gaps)
+    number_facts = _number_facts(feed, log, union, gaps, facts.external.connection)
     away, stalled = missed_away(log, missing, facts.external.connection)
     if number_facts["contradictions"]:
         # Counts of numbers that are not what the settings say would be untrue.
@@ -211,7 +211,11 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
 
 
 def _number_facts(
-    feed: _FeedEvidence, log: LogEvidence, union: Mapping[SequenceName, RangeSet], gaps: Mapping[SequenceName, int]
+    feed: _FeedEvidence,
+    log: LogEvidence,
+    union: Mapping[SequenceName, RangeSet],
+    gaps: Mapping[SequenceName, int],
+    connection: ConnectionHistory,
 ) -> dict[str, Any]:
     """Return what the numbers of a client leave open, and what contradicts them, as fields of its facts."""
     sequences = log.external.sequences()
@@ -220,11 +224,20 @@ def _number_facts(
         **{name: _sum(sequences, name) for name in counted},
         "rules": log.external.rules,
         "silent_keys": tuple(log.external.silent_keys()) if len(sequences) > 1 else (),
+        "stopped": _stopped(log, connection) if len(sequences) > 1 else (),
         "jumps": _all_jumps(log, feed.jumps.get(log.client, {})),
         "uncertain_beginnings": _uncertain_beginnings(feed, log),
         "unkeyed": sequences[None].messages if len(sequences) > 1 and None in sequences else 0,
         "contradictions": contradictions(log, union, gaps, is_divided=bool(feed.groups.divided)),
     }
+
+
+def _stopped(log: LogEvidence, connection: ConnectionHistory) -> tuple[StoppedSequence, ...]:
+    """Return the sequences that stopped while the client was connected; none if the feed itself has ended."""
+    if connection.end_us is None or connection.is_ended or connection.is_connected is False:
+        return ()
+    arrivals = {key: course.arrivals for key, course in log.external.courses().items()}
+    return stopped(arrivals, connection.end_us, log.silence_s)
 
 
 def _all_jumps(log: LogEvidence, jumps: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:

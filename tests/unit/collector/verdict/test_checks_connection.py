@@ -518,3 +518,44 @@ def test_an_absence_from_a_feed_without_numbers_is_a_doubt() -> None:
             " is not known"
         ),
     ) == (made.verdict, made.headline)
+
+
+def of_keys(*keys: tuple[str, float, float]) -> list[ExternalMessage]:
+    """Return the records of several keys, each at a steady rate from one time to another, in order."""
+    records = []
+    for key, first_s, last_s in keys:
+        moments = [first_s + place / 10 for place in range(round((last_s - first_s) * 10))]
+        records += [(at_s, at(at_s, seq, key=key)) for seq, at_s in enumerate(moments, 1)]
+    return [record for _, record in sorted(records, key=lambda pair: pair[0])]
+
+
+def test_one_key_that_stops_while_others_go_on_is_a_doubt() -> None:
+    """A key with a steady rhythm that stops makes the run INVALID, unless FEED_SILENCE allows its silence."""
+    records = of_keys(("a", 0, 19.9), ("b", 0, 19.9), ("c", 0, 5))
+    course = (OPENED, records, ("sealed", 20.0))
+
+    made = summary_of(client("client-1", *course, key="$.key", until_us=None))
+    allowed = summary_of(client("client-1", *course, key="$.key", until_us=None, silence_s=16))
+
+    assert (
+        "INVALID",
+        (
+            "client-1 received no record of c for the last 15.1 s, though others came: more than 5.0 s, the larger of"
+            f" 5.0 s and 10 times its longest earlier interval, 100.0 ms; {SETTING} sets a higher limit"
+        ),
+    ) == (made.verdict, made.headline)
+    assert "PASS" == allowed.verdict
+
+
+@pytest.mark.parametrize(
+    "quiet",
+    [("c", 0, 1.5), ("c", 0, 2.1), ("c", 0, 16), ("c", 18, 19)],
+    ids=["burst", "short beside its silence", "short silence", "late"],
+)
+def test_a_key_without_a_rhythm_may_be_silent(quiet: tuple[str, float, float]) -> None:
+    """A burst of records at the beginning, or a silence within the limit, is no doubt about a key."""
+    records = of_keys(("a", 0, 19.9), ("b", 0, 19.9), quiet)
+
+    assert (
+        "PASS" == summary_of(client("client-1", OPENED, records, ("sealed", 20.0), key="$.key", until_us=None)).verdict
+    )
