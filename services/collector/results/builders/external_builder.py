@@ -27,7 +27,7 @@ from services.collector.results.builders.common_facts import (
     run_state,
 )
 from services.collector.results.builders.connection_builder import connection_history
-from services.collector.results.builders.file_faults import ledger_faults, log_faults
+from services.collector.results.builders.file_faults import damages_of, ledger_faults, log_faults
 from services.collector.results.builders.missed_away import missed_away
 from services.collector.results.builders.sequence_contradictions import contradictions
 from services.collector.results.builders.sequence_counts import counts_of, lost_beginnings, lowest_starts
@@ -363,7 +363,7 @@ def _lost(log: LogEvidence, key: SequenceName, missing: RangeSet, received_by_an
     hidden: list[Span] = []
     for file in log.files:
         session = file.segment[0] if file.segment else 1
-        for damage in file.chain.damages:
+        for damage in damages_of(log, file):
             below, above = log.external.around(key, session, damage.after, damage.before)
             # Numbers may begin at 0. Without a good block after it, damage may hide everything to the end.
             begin = 0 if below is None else below + 1
