@@ -61,6 +61,8 @@ class BeatInterval:
             value: Any = self.path.find(_decoder.raw_decode(message[begin.start() :].decode())[0])
         except (ValueError, RecursionError):
             return None
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            value = float(value)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value * self.factor <= MAX_SECONDS:
             return None
         return max(float(value * self.factor), MIN_SECONDS)
