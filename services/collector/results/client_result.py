@@ -110,6 +110,7 @@ class ExternalClientFacts:
         missing: the missing numbers of each sequence.
         missing_before_restart: the numbers of each sequence that were missing when it began again.
         unreadable: the missing numbers of each sequence that unreadable records may account for.
+        unreadable_before_restart: those of them that were missing when it began again.
         restarts_by_connection: how often a sequence began again with a new connection.
         rules: how the numbers are read.
         gaps: the number of gaps between messages that cover ranges or name the number before; None for other feeds.
@@ -137,6 +138,7 @@ class ExternalClientFacts:
     missing: Mapping[str | None, RangeSet] = field(default_factory=dict)
     missing_before_restart: Mapping[str | None, Sequence[Span]] = field(default_factory=dict)
     unreadable: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    unreadable_before_restart: Mapping[str | None, Sequence[Span]] = field(default_factory=dict)
     restarts_by_connection: int = 0
     rules: SequenceRules = PLAIN
     gaps: int | None = None

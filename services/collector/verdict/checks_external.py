@@ -15,6 +15,7 @@ from services.collector.results.run_result import FeedComparison, RunResult
 from services.collector.verdict import checks_connection, checks_reading, checks_sequence, instrument
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.contract.rangeset import RangeSet
+from services.contract.scalars import Span
 from services.contract.summary import Quantiles, Totals
 
 NO_NUMBERS = "the feed has no sequence numbers"
@@ -106,10 +107,8 @@ def missing_sentence(client: ClientResult) -> str:
     sequences = sorted(client.external.missing.items(), key=lambda pair: -pair[1].count)
     parts = [_numbers(key, missing) for key, missing in sequences if missing]
     shown = "; ".join(parts[:3]) + (f" and {len(parts) - 3:,} more sequences" if len(parts) > 3 else "")
-    restarts = client.external.missing_before_restart.values()
-    before = [span for spans in restarts for span in spans]
-    again = f"{formatting.ranges(before)} before the numbers began again" if before else ""
-    shown = "; ".join(filter(None, (shown, again)))
+    before = [span for spans in client.external.missing_before_restart.values() for span in spans]
+    shown = "; ".join(filter(None, (shown, *_before_restart(before))))
     if client.missing is None:
         gaps = client.external.gaps or 0
         return (
@@ -122,10 +121,16 @@ def missing_sentence(client: ClientResult) -> str:
     return f"{client.client}: {formatting.several(client.missing, 'message')} missing, {shown} ({causes}){beside}"
 
 
+def _before_restart(spans: Sequence[Span]) -> list[str]:
+    return [f"{formatting.ranges(spans)} before the numbers began again"] if spans else []
+
+
 def unreadable_sentence(client: ClientResult) -> str:
     """Return the sentence about the missing numbers of one client that unreadable records may account for."""
     sequences = sorted(client.external.unreadable.items(), key=lambda pair: -pair[1].count)
-    shown = "; ".join(_numbers(key, numbers) for key, numbers in sequences[:3] if numbers)
+    parts = [_numbers(key, numbers) for key, numbers in sequences[:3] if numbers]
+    before = [span for spans in client.external.unreadable_before_restart.values() for span in spans]
+    shown = "; ".join([*parts, *_before_restart(before)])
     count = formatting.several(client.unreadable or 0, "number")
     return f"{client.client}: {count} ({shown}) not found where records cannot be read: not known to be lost"
 

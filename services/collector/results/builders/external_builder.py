@@ -174,7 +174,9 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
     lost = {key: _lost(log, key, numbers, union.get(key, RangeSet())) for key, numbers in missing.items()}
     # Ranges and causes in detail are published of a feed with one sequence.
     only = missing.get(None, RangeSet()) if set(missing) <= {None} else RangeSet()
+    unreadable_before = log.external.unreadable_before()
     unreadable_count = sum(numbers.count for numbers in unreadable.values())
+    unreadable_count += sum(last - first + 1 for spans in unreadable_before.values() for first, last in spans)
     counts = counts_of(sequences.values(), rules, list(lost.values()), before.values(), unreadable_count)
     repeated, duplicates = _sum(sequences, "repeated"), _sum(sequences, "duplicates")
     gaps = {key: sum(1 for _ in numbers) + len(before.get(key, ())) for key, numbers in missing.items()}
@@ -200,6 +202,7 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
             missing=missing,
             missing_before_restart=before,
             unreadable=unreadable,
+            unreadable_before_restart=unreadable_before,
             gaps=counts.gaps,
             **number_facts,
         ),
