@@ -291,6 +291,11 @@ class ExternalEvidence:
         """Return the rows of all blocks, in the order in which the client received them."""
         return [self._rows[place] for place in sorted(self._rows)]
 
+    def last_time(self, key: SequenceName, at_us: int) -> int | None:
+        """Return when the last block with records of a sequence had ended, at a time at most; None without any."""
+        ends = [row.ended_us for row in self._rows.values() if any(run.key == key for run in row.runs)]
+        return max((ended_us for ended_us in ends if 0 < ended_us <= at_us), default=None)
+
     def last_before(self, key: SequenceName, at_us: int) -> int | None:
         """Return the highest number of a sequence in the last block that had ended at a time, None if there is none."""
         for place in sorted(self._rows, reverse=True):

@@ -52,7 +52,7 @@ def present(case: CheckInput) -> CheckAnswer:
     lost = [client.client for client in case.clients if client.state == "lost"]
     # A client that never logged anything shows only by the number of clients that the others expected.
     wanted = max((client.external.expected_clients or 0 for client in case.clients), default=0)
-    stayed = formatting.several(len(case.clients) - len(lost), "client")
+    stayed = formatting.several(len(case.clients) - len(lost), "client") + _left(case.clients)
     fewer = f"{formatting.several(len(case.clients), 'client')} took part, {wanted:,} expected"
     absent = [fewer] if len(case.clients) < wanted else []
     if lost or absent:
@@ -62,6 +62,12 @@ def present(case: CheckInput) -> CheckAnswer:
         )
         return CheckAnswer(False, detail, tuple(reasons))
     return CheckAnswer(True, stayed if wanted else f"{stayed}; CLIENTS does not say how many there should be")
+
+
+def _left(clients: Sequence[ClientResult]) -> str:
+    """Return the clause about the clients that an operator stopped before the run's end, empty without any."""
+    left = [client.client for client in clients if client.state == "left"]
+    return f", {len(left):,} left: {formatting.names(left)}" if left else ""
 
 
 def complete(case: CheckInput) -> CheckAnswer:
@@ -171,7 +177,7 @@ def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantile
     parts += checks_reading.timeless(result.clients)
     parts += [f"sequences begun again: {totals.restarts:,}"] if totals.restarts else []
     parts.append("external feed" + ("" if is_numbered else ": without numbers, missing records are not detected"))
-    return " · ".join(parts)
+    return " · ".join(parts) + _left(result.clients)
 
 
 def not_compared(comparison: FeedComparison | None) -> str:

@@ -30,6 +30,7 @@ from services.collector.results.builders.connection_builder import connection_hi
 from services.collector.results.builders.file_faults import ledger_faults, log_faults
 from services.collector.results.builders.sequence_contradictions import contradictions
 from services.collector.results.builders.sequence_counts import counts_of, lost_beginnings, lowest_starts
+from services.collector.results.builders.uncompared_sequences import Ends, highest_ends, uncertain_ends, unheard
 from services.collector.results.client_result import (
     EXTERNAL_CAUSES,
     IN_FLIGHT_US,
@@ -57,7 +58,7 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     groups = groups_of(evidence, names, uncertain)
     union = union_of(evidence, names, groups, uncertain)
     lowest = lowest_starts(evidence.logs[name].external.sequences() for name in names)
-    feed = _FeedEvidence(evidence, groups, union, jumps, lowest, final=final)
+    feed = _FeedEvidence(evidence, groups, union, jumps, lowest, highest_ends(evidence, names), final=final)
     clients = []
     for name in names:
         evidence.yield_cpu()
@@ -100,6 +101,7 @@ class _FeedEvidence:
         union: the numbers that any client of a group received, by sequence and group.
         jumps: by client and sequence, the numbers that were passed over and that no client received.
         lowest: the number with which a sequence began anywhere, if that is 0 or 1.
+        highest_ends: the highest number with which it ended anywhere, each time before it began again.
         final: nothing more will be logged.
     """
 
@@ -108,6 +110,7 @@ class _FeedEvidence:
     union: Mapping[tuple[SequenceName, int], RangeSet]
     jumps: Mapping[str, Mapping[SequenceName, RangeSet]]
     lowest: Mapping[SequenceName, int]
+    highest_ends: Ends
     final: bool
 
     def received_by_any(self, client: str, keys: Iterable[SequenceName]) -> dict[SequenceName, RangeSet]:
@@ -181,6 +184,7 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
     repeated, duplicates = _sum(sequences, "repeated"), _sum(sequences, "duplicates")
     gaps = {key: sum(1 for _ in numbers) + len(before.get(key, ())) for key, numbers in missing.items()}
     number_facts = _number_facts(feed, log, union, gaps)
+    number_facts["unheard"] = unheard(feed.evidence, log.client, union, until_us)
     if number_facts["contradictions"]:
         # Counts of numbers that are not what the settings say would be untrue.
         return replace(facts, received=log.messages, external=replace(facts.external, **number_facts))
@@ -221,6 +225,7 @@ def _number_facts(
         "silent_keys": tuple(log.external.silent_keys()) if len(sequences) > 1 else (),
         "jumps": _all_jumps(log, feed.jumps.get(log.client, {})),
         "uncertain_beginnings": _uncertain_beginnings(feed, log),
+        "uncertain_ends": {key: uncertain_ends(key, one, feed.highest_ends) for key, one in sequences.items()},
         "unkeyed": sequences[None].messages if len(sequences) > 1 and None in sequences else 0,
         "contradictions": contradictions(log, union, gaps, is_divided=bool(feed.groups.divided)),
     }
