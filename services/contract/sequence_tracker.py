@@ -18,6 +18,8 @@ FIRSTS = (0, 1)
 _LAST_FIRST = FIRSTS[-1]
 SPARE = 1000
 """Most numbers by which a record is late: a sequence that falls back further has begun again."""
+_LATE_FIRST = 16
+"""Most numbers by which a first number, 0 or 1, may come after a sequence was joined above it, and still be late."""
 TOPS = tuple(
     sorted(
         [2**bits - 1 for bits in (8, 15, 16, 24, 31, 32, 48, 53, 63, 64)] + [10**digits - 1 for digits in range(3, 20)]
@@ -45,7 +47,7 @@ class SequenceTracker:
         wraps: how often the counter wrapped around, or was set back by a message that names its predecessor.
         doubtful_wraps: how often a recognised wrap does not show whether the counter has a 0.
         unlinked: how often a message in mid-connection named no predecessor, in a feed whose messages do.
-        starts: with which number the sequence began, each time before the last.
+        starts: with which number the sequence began, each time before the last; ``lasts`` its highest number then.
         gaps: the ranges that were missing before each restart or wrap, in order.
     """
 
@@ -56,6 +58,7 @@ class SequenceTracker:
         self.restarts = self.restarts_by_connection = self.restarts_elsewhere = 0
         self.wraps = self.doubtful_wraps = self.unlinked = 0
         self.starts: list[int] = []
+        self.lasts: list[int] = []
         self.gaps: list[RangeSet] = []
         self._rules, self._counter, self._is_plain = rules, wrap_span(rules.wrap), rules.is_plain
         # Digests only of the records under first numbers: in mid-connection no other held number begins a sequence.
@@ -257,6 +260,7 @@ class SequenceTracker:
     def _leave(self) -> None:
         self.past += self.held.count
         self.gaps.append(self.missing())
+        self.lasts.append(self.held.last)
         self.held, self._known, self._turn, self._repeats_through = RangeSet(), 0, 0, -1
         # The first numbers of the sequence before must not make those of this one look like restarts.
         self._beginnings.clear()
@@ -270,7 +274,10 @@ class SequenceTracker:
         if seq in self._beginnings:
             # The same record again is a duplicate; a different record under its number begins another sequence.
             return self._beginnings[seq] != digest
-        if seq in FIRSTS or (self.start is not None and seq < self.start):
+        start = seq if self.start is None else self.start
+        if seq in FIRSTS or seq < start:
+            if seq in FIRSTS and start - seq > _LATE_FIRST and not self._rules.is_shared:
+                return True
             # No record is late on a new connection, so there any fall below the first number is a new sequence. Only of
             # a stream that all connections share it may be an older record.
             return last - seq > (0 if self._reconnected and not self._rules.is_shared else SPARE)

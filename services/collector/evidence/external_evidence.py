@@ -84,14 +84,36 @@ class UnreadableRecords:
         known = self._lasts.get(key)
         if known is not None and first > known.number + 1:
             gap = (known.number + 1, first - 1)
-            spans = _assigned(gap, known.unreadable, self.count + before[0], self._used)
-            for span in [gap] if spans and is_range else spans:
+            for span in self._assign(gap, known.unreadable, before[0], is_range=is_range):
                 self._numbers.setdefault(key, RangeSet()).add(*span)
         self._lasts[key] = _LastNumber(last, self.count + before[1])
 
-    def forget(self, key: SequenceName) -> RangeSet:
-        """Remove the numbers of a sequence that has begun again, and return them."""
-        return self._numbers.pop(key, RangeSet())
+    def begin_again(
+        self, key: SequenceName, missing: RangeSet, head: Span, before: int, *, is_range: bool = False
+    ) -> RangeSet:
+        """Begin a sequence again; return the numbers before it that unreadable records account for.
+
+        Args:
+            key: of the sequence.
+            missing: the numbers that it lacked before. After a wrap they reach up to the counter's highest number.
+            head: the numbers from its new start to the one before the first received, which are missing after a wrap;
+                an empty range, whose end is below its begin, without any.
+            before: the number of unreadable records in the block before the first record.
+            is_range: as in `follow`.
+        """
+        numbers, known = self._numbers.pop(key, RangeSet()), self._lasts[key]
+        for gap in missing.within(known.number + 1, missing.last):
+            for span in self._assign(gap, known.unreadable, before, is_range=is_range):
+                numbers.add(*span)
+        for span in self._assign(head, known.unreadable, before, is_range=is_range):
+            self._numbers.setdefault(key, RangeSet()).add(*span)
+        return numbers
+
+    def _assign(self, gap: Span, after: int, before: int, *, is_range: bool) -> list[Span]:
+        if gap[1] < gap[0]:
+            return []
+        spans = _assigned(gap, after, self.count + before, self._used)
+        return [gap] if spans and is_range else spans
 
     def among(self, missing: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:
         """Return the missing numbers that unreadable records account for, also those after the last number."""
@@ -234,9 +256,12 @@ class ExternalEvidence:
                 skipped.add(numbers.last + 1, run.first - 1)
             course.add(run, following, row.arrivals)
             course.note_block(self._block, row.arrivals if row.by_key is None else row.by_key.get(run.key))
-            self._unreadable.follow(run.key, run.first, run.last, run.unreadable, is_range=run.ends is not None)
-            for _ in range(len(numbers.gaps) - turns):
-                self._unreadable_before.setdefault(run.key, []).append(self._unreadable.forget(run.key))
+            is_range = run.ends is not None
+            for missing in numbers.gaps[turns:]:
+                head = (run.first if numbers.start is None else numbers.start, run.first - 1)
+                explained = self._unreadable.begin_again(run.key, missing, head, run.unreadable[0], is_range=is_range)
+                self._unreadable_before.setdefault(run.key, []).append(explained)
+            self._unreadable.follow(run.key, run.first, run.last, run.unreadable, is_range=is_range)
         self._unreadable.count += row.unreadable
 
     def unreadable(self, missing: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:
@@ -246,12 +271,30 @@ class ExternalEvidence:
 
     def gaps_before(self) -> dict[SequenceName, list[Span]]:
         """Return the ranges that were missing each time a sequence began again, by key."""
-        found: dict[SequenceName, list[Span]] = {}
+        return {
+            key: spans
+            for key, turns in self._turns_before().items()
+            if (spans := [span for gaps, unreadable in turns for span in gaps - unreadable])
+        }
+
+    def unreadable_before(self) -> dict[SequenceName, list[Span]]:
+        """Return the other ones: those that unreadable records account for, by key."""
+        return {
+            key: spans
+            for key, turns in self._turns_before().items()
+            if (spans := [span for gaps, unreadable in turns for span in gaps & unreadable])
+        }
+
+    def _turns_before(self) -> dict[SequenceName, list[tuple[RangeSet, RangeSet]]]:
+        """Return for each time that a sequence began again the numbers not received, and those of unreadable records.
+
+        What was passed over in a jump is not known to exist.
+        """
+        turns = {}
         for key, course in self.courses().items():
-            turns = zip(course.numbers.gaps, self._unreadable_before.get(key, ()), course.earlier_jumps, strict=False)
-            if spans := [span for gaps, unreadable, jumps in turns for span in gaps - unreadable - jumps]:
-                found[key] = spans
-        return found
+            each = zip(course.numbers.gaps, self._unreadable_before.get(key, ()), course.earlier_jumps, strict=False)
+            turns[key] = [(gaps - jumps, unreadable) for gaps, unreadable, jumps in each]
+        return turns
 
     def silent_keys(self) -> list[SequenceName]:
         """Return the sequences that had records in many blocks, and none since the last connection was made."""
@@ -271,6 +314,11 @@ class ExternalEvidence:
     def rows(self) -> list[ExternalIndexRow]:
         """Return the rows of all blocks, in the order in which the client received them."""
         return [self._rows[place] for place in sorted(self._rows)]
+
+    def last_time(self, key: SequenceName, at_us: int) -> int | None:
+        """Return when the last block with records of a sequence had ended, at a time at most; None without any."""
+        ends = [row.ended_us for row in self._rows.values() if any(run.key == key for run in row.runs)]
+        return max((ended_us for ended_us in ends if 0 < ended_us <= at_us), default=None)
 
     def last_before(self, key: SequenceName, at_us: int) -> int | None:
         """Return the highest number of a sequence in the last block that had ended at a time, None if there is none."""

@@ -80,6 +80,18 @@ class Contradiction(NamedTuple):
     text: str = ""
 
 
+class Unheard(NamedTuple):
+    """That other clients received records of a sequence after the last one that a client received.
+
+    Attributes:
+        others: these clients.
+        behind_us: for how long the last of them did, in microseconds; None if the client received none at all.
+    """
+
+    others: tuple[str, ...]
+    behind_us: int | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class LogConflicts:
     """Lines of a log that cannot all be right: different lines in the place of one.
@@ -113,6 +125,7 @@ class ExternalClientFacts:
         missed_stalled: those of them that belong to an absence right after a time without reading.
         missing_before_restart: the numbers of each sequence that were missing when it began again.
         unreadable: the missing numbers of each sequence that unreadable records may account for.
+        unreadable_before_restart: those of them that were missing when it began again.
         restarts_by_connection: how often a sequence began again with a new connection.
         rules: how the numbers are read.
         gaps: the number of gaps between messages that cover ranges or name the number before; None for other feeds.
@@ -120,6 +133,9 @@ class ExternalClientFacts:
             clients did not receive either: not known to exist.
         uncertain_beginnings: the numbers before the first one of each sequence, of a client that seems to be numbered
             for itself, if the sequence began with a lower one at another client.
+        uncertain_ends: the numbers that other clients received before a sequence began again in mid-connection, and
+            this one did not.
+        unheard: sequences that are not compared by number, and of which other clients received further records.
         restarts_elsewhere: how often a sequence began again in mid-connection at another number than before.
         unlinked: messages in mid-connection that name no number before, of a feed whose messages name it.
         doubtful_wraps: recognised wraps that do not show whether the counter has a 0.
@@ -143,11 +159,14 @@ class ExternalClientFacts:
     missed_stalled: Mapping[str | None, RangeSet] = field(default_factory=dict)
     missing_before_restart: Mapping[str | None, Sequence[Span]] = field(default_factory=dict)
     unreadable: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    unreadable_before_restart: Mapping[str | None, Sequence[Span]] = field(default_factory=dict)
     restarts_by_connection: int = 0
     rules: SequenceRules = PLAIN
     gaps: int | None = None
     jumps: Mapping[str | None, RangeSet] = field(default_factory=dict)
     uncertain_beginnings: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    uncertain_ends: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    unheard: Mapping[str | None, Unheard] = field(default_factory=dict)
     restarts_elsewhere: int = 0
     unlinked: int = 0
     doubtful_wraps: int = 0

@@ -15,6 +15,7 @@ from services.collector.results.run_result import FeedComparison, RunResult
 from services.collector.verdict import checks_connection, checks_reading, checks_sequence, instrument
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.contract.rangeset import RangeSet
+from services.contract.scalars import Span
 from services.contract.summary import Quantiles, Totals
 
 NO_NUMBERS = "the feed has no sequence numbers"
@@ -52,7 +53,7 @@ def present(case: CheckInput) -> CheckAnswer:
     lost = [client.client for client in case.clients if client.state == "lost"]
     # A client that never logged anything shows only by the number of clients that the others expected.
     wanted = max((client.external.expected_clients or 0 for client in case.clients), default=0)
-    stayed = formatting.several(len(case.clients) - len(lost), "client")
+    stayed = formatting.several(len(case.clients) - len(lost), "client") + _left(case.clients)
     fewer = f"{formatting.several(len(case.clients), 'client')} took part, {wanted:,} expected"
     absent = [fewer] if len(case.clients) < wanted else []
     if lost or absent:
@@ -62,6 +63,12 @@ def present(case: CheckInput) -> CheckAnswer:
         )
         return CheckAnswer(False, detail, tuple(reasons))
     return CheckAnswer(True, stayed if wanted else f"{stayed}; CLIENTS does not say how many there should be")
+
+
+def _left(clients: Sequence[ClientResult]) -> str:
+    """Return the clause about the clients that an operator stopped before the run's end, empty without any."""
+    left = [client.client for client in clients if client.state == "left"]
+    return f", {len(left):,} left: {formatting.names(left)}" if left else ""
 
 
 def complete(case: CheckInput) -> CheckAnswer:
@@ -113,10 +120,8 @@ def missing_sentence(client: ClientResult) -> str:
     sequences = sorted(client.external.missing.items(), key=lambda pair: -pair[1].count)
     parts = [_numbers(key, missing) for key, missing in sequences if missing]
     shown = "; ".join(parts[:3]) + (f" and {len(parts) - 3:,} more sequences" if len(parts) > 3 else "")
-    restarts = client.external.missing_before_restart.values()
-    before = [span for spans in restarts for span in spans]
-    again = f"{formatting.ranges(before)} before the numbers began again" if before else ""
-    shown = "; ".join(filter(None, (shown, again)))
+    before = [span for spans in client.external.missing_before_restart.values() for span in spans]
+    shown = "; ".join(filter(None, (shown, *_before_restart(before))))
     away, among = checks_connection.while_away(client)
     if client.missing is None:
         gaps = client.external.gaps or 0
@@ -131,10 +136,16 @@ def missing_sentence(client: ClientResult) -> str:
     return f"{client.client}{away}: {count} missing, {shown} ({causes}){beside}{among}"
 
 
+def _before_restart(spans: Sequence[Span]) -> list[str]:
+    return [f"{formatting.ranges(spans)} before the numbers began again"] if spans else []
+
+
 def unreadable_sentence(client: ClientResult) -> str:
     """Return the sentence about the missing numbers of one client that unreadable records may account for."""
     sequences = sorted(client.external.unreadable.items(), key=lambda pair: -pair[1].count)
-    shown = "; ".join(_numbers(key, numbers) for key, numbers in sequences[:3] if numbers)
+    parts = [_numbers(key, numbers) for key, numbers in sequences[:3] if numbers]
+    before = [span for spans in client.external.unreadable_before_restart.values() for span in spans]
+    shown = "; ".join([*parts, *_before_restart(before)])
     count = formatting.several(client.unreadable or 0, "number")
     return f"{client.client}: {count} ({shown}) not found where records cannot be read: not known to be lost"
 
@@ -175,7 +186,7 @@ def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantile
     parts += checks_reading.timeless(result.clients)
     parts += [f"sequences begun again: {totals.restarts:,}"] if totals.restarts else []
     parts.append("external feed" + ("" if is_numbered else ": without numbers, missing records are not detected"))
-    return " · ".join(parts)
+    return " · ".join(parts) + _left(result.clients)
 
 
 def not_compared(comparison: FeedComparison | None) -> str:

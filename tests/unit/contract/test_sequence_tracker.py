@@ -13,11 +13,11 @@ from services.contract.sequence_tracker import SPARE, SequenceTracker
 LINKS = SequenceRules(previous="$.previous")
 
 
-def tracker_of(seqs: Iterable[int], content: int = 0) -> SequenceTracker:
-    """Return the tracker after some numbers, whose records depend on the number and on ``content``."""
-    sequence = SequenceTracker()
+def tracker_of(seqs: Iterable[int], rules: SequenceRules = PLAIN) -> SequenceTracker:
+    """Return the tracker after some numbers, whose records depend on the number."""
+    sequence = SequenceTracker(rules)
     for seq in seqs:
-        sequence.accept(seq, seq + content)
+        sequence.accept(seq, seq)
     return sequence
 
 
@@ -75,7 +75,16 @@ def test_the_same_record_again_is_a_duplicate() -> None:
 def test_falling_back_far_is_a_restart() -> None:
     """A fall from the middle of a feed to a first number is a restart; a small one is a late record."""
     assert 1 == tracker_of([SPARE + 2, 1, 2]).restarts
-    assert (0, 1) == ((near := tracker_of([SPARE + 1, 1])).restarts, near.reordered)
+    assert 1 == tracker_of([18, 19, 1, 2]).restarts
+    assert (0, 1) == ((near := tracker_of([17, 18, 1])).restarts, near.reordered)
+
+
+def test_a_first_number_of_a_shared_stream_may_be_late() -> None:
+    """Of a stream that all connections share, a first number is late as long as any other number would be."""
+    shared = SequenceRules(scope="stream")
+
+    assert (0, 1) == ((late := tracker_of([SPARE, 1], shared)).restarts, late.reordered)
+    assert 1 == tracker_of([SPARE + 2, 1, 2], shared).restarts
 
 
 def test_a_gap_of_any_length_before_a_restart_costs_no_memory() -> None:

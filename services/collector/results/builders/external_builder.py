@@ -31,6 +31,7 @@ from services.collector.results.builders.file_faults import damages_of, ledger_f
 from services.collector.results.builders.missed_away import missed_away
 from services.collector.results.builders.sequence_contradictions import contradictions
 from services.collector.results.builders.sequence_counts import counts_of, lost_beginnings, lowest_starts
+from services.collector.results.builders.uncompared_sequences import Ends, highest_ends, uncertain_ends, unheard
 from services.collector.results.client_result import (
     EXTERNAL_CAUSES,
     IN_FLIGHT_US,
@@ -58,7 +59,7 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     groups = groups_of(evidence, names, uncertain)
     union = union_of(evidence, names, groups, uncertain)
     lowest = lowest_starts(evidence.logs[name].external.sequences() for name in names)
-    feed = _FeedEvidence(evidence, groups, union, jumps, lowest, final=final)
+    feed = _FeedEvidence(evidence, groups, union, jumps, lowest, highest_ends(evidence, names), final=final)
     clients = []
     for name in names:
         evidence.yield_cpu()
@@ -101,6 +102,7 @@ class _FeedEvidence:
         union: the numbers that any client of a group received, by sequence and group.
         jumps: by client and sequence, the numbers that were passed over and that no client received.
         lowest: the number with which a sequence began anywhere, if that is 0 or 1.
+        highest_ends: the highest number with which it ended anywhere, each time before it began again.
         final: nothing more will be logged.
     """
 
@@ -109,6 +111,7 @@ class _FeedEvidence:
     union: Mapping[tuple[SequenceName, int], RangeSet]
     jumps: Mapping[str, Mapping[SequenceName, RangeSet]]
     lowest: Mapping[SequenceName, int]
+    highest_ends: Ends
     final: bool
 
     def received_by_any(self, client: str, keys: Iterable[SequenceName]) -> dict[SequenceName, RangeSet]:
@@ -175,12 +178,15 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
     lost = {key: _lost(log, key, numbers, union.get(key, RangeSet())) for key, numbers in missing.items()}
     # Ranges and causes in detail are published of a feed with one sequence.
     only = missing.get(None, RangeSet()) if set(missing) <= {None} else RangeSet()
+    unreadable_before = log.external.unreadable_before()
     unreadable_count = sum(numbers.count for numbers in unreadable.values())
+    unreadable_count += sum(last - first + 1 for spans in unreadable_before.values() for first, last in spans)
     counts = counts_of(sequences.values(), rules, list(lost.values()), before.values(), unreadable_count)
     repeated, duplicates = _sum(sequences, "repeated"), _sum(sequences, "duplicates")
     gaps = {key: sum(1 for _ in numbers) + len(before.get(key, ())) for key, numbers in missing.items()}
     number_facts = _number_facts(feed, log, union, gaps, facts.external.connection)
     away, stalled = missed_away(log, missing, facts.external.connection)
+    number_facts["unheard"] = unheard(feed.evidence, log.client, union, until_us)
     if number_facts["contradictions"]:
         # Counts of numbers that are not what the settings say would be untrue.
         return replace(facts, received=log.messages, external=replace(facts.external, **number_facts))
@@ -204,6 +210,7 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
             missed_stalled=stalled,
             missing_before_restart=before,
             unreadable=unreadable,
+            unreadable_before_restart=unreadable_before,
             gaps=counts.gaps,
             **number_facts,
         ),
@@ -227,6 +234,7 @@ def _number_facts(
         "stopped": _stopped(log, connection) if len(sequences) > 1 else (),
         "jumps": _all_jumps(log, feed.jumps.get(log.client, {})),
         "uncertain_beginnings": _uncertain_beginnings(feed, log),
+        "uncertain_ends": {key: uncertain_ends(key, one, feed.highest_ends) for key, one in sequences.items()},
         "unkeyed": sequences[None].messages if len(sequences) > 1 and None in sequences else 0,
         "contradictions": contradictions(log, union, gaps, is_divided=bool(feed.groups.divided)),
     }
