@@ -18,8 +18,8 @@ FIRSTS = (0, 1)
 _LAST_FIRST = FIRSTS[-1]
 SPARE = 1000
 """Most numbers by which a record is late: a sequence that falls back further has begun again."""
-_JOINED = 16
-"""A client whose first number is higher has joined the stream in its middle, where no record before that is late."""
+_LATE_FIRST = 16
+"""Most numbers by which a first number, 0 or 1, may come after a sequence was joined above it, and still be late."""
 TOPS = tuple(
     sorted(
         [2**bits - 1 for bits in (8, 15, 16, 24, 31, 32, 48, 53, 63, 64)] + [10**digits - 1 for digits in range(3, 20)]
@@ -41,14 +41,14 @@ class SequenceTracker:
         duplicates: the number of messages received again.
         repeated: how many of these were received before a reconnect, and again right after it.
         reordered: the number of messages received after one with a higher number.
-        restarts: how often the sequence began again; what was sent in between is not known.
+        restarts: how often the sequence began again; the records sent in between are not known.
         restarts_by_connection: how often it did so on a new connection.
         restarts_elsewhere: how often it began again in mid-connection, neither at 0 or 1 nor at its own first number.
         wraps: how often the counter wrapped around, or was set back by a message that names its predecessor.
         doubtful_wraps: how often a recognised wrap does not show whether the counter has a 0.
         unlinked: how often a message in mid-connection named no predecessor, in a feed whose messages do.
         unheld_signs: how often a message that names its own number as its predecessor's rose above all others.
-        starts: with which number the sequence began, each time before the last.
+        starts: with which number the sequence began, each time before the last; ``lasts`` its highest number then.
         gaps: the ranges that were missing before each restart or wrap, in order.
     """
 
@@ -59,6 +59,7 @@ class SequenceTracker:
         self.restarts = self.restarts_by_connection = self.restarts_elsewhere = 0
         self.wraps = self.doubtful_wraps = self.unlinked = self.unheld_signs = 0
         self.starts: list[int] = []
+        self.lasts: list[int] = []
         self.gaps: list[RangeSet] = []
         self._rules, self._counter, self._is_plain = rules, wrap_span(rules.wrap), rules.is_plain
         # Digests only of the records under first numbers: in mid-connection no other held number begins a sequence.
@@ -97,7 +98,7 @@ class SequenceTracker:
         """The ranges that were missing before each restart or wrap, all together."""
         return [span for gaps in self.gaps for span in gaps]
 
-    def take(self, seq: int, digest: int, first: int | None = None, previous: int | None = None) -> bool:
+    def accept_message(self, seq: int, digest: int, first: int | None = None, previous: int | None = None) -> bool:
         """Add the next message by the rules of the feed; return whether it covers a new number.
 
         Args:
@@ -106,7 +107,7 @@ class SequenceTracker:
             first: the first number that it covers, None without one.
             previous: the number that it names as its predecessor's, None without one.
         """
-        # Nearly all records take this way, and the client takes it for each of them.
+        # Nearly all records pass here, and the client calls this for each of them.
         if self._is_plain and self._is_above(seq):
             self._reconnected = False
             self.held.add(seq, seq)
@@ -174,7 +175,7 @@ class SequenceTracker:
             self.accept(seq, 0)
 
     def accept_ranges(self, first: int, ends: Sequence[int], digest: int, link: int | None) -> None:
-        """Add messages that cover ranges of numbers, each of which begins where the one before ends.
+        """Add messages that cover ranges of numbers, each from the end of the one before.
 
         Args:
             first: the first number that the first message covers.
@@ -212,7 +213,7 @@ class SequenceTracker:
             return self.accept(seq, digest, None if previous is None or previous >= seq else previous + 1)
         last = self.held.last
         if previous is None and seq != last:
-            # A feed sends such a message when it begins anew: what it sent before is not known.
+            # A feed sends such a message when it begins again: the records it sent before are not known.
             self.unlinked += not self._reconnected
             self.begin_again(seq)
         elif seq == last and previous in (None, seq):
@@ -261,6 +262,7 @@ class SequenceTracker:
     def _leave(self) -> None:
         self.past += self.held.count
         self.gaps.append(self.missing())
+        self.lasts.append(self.held.last)
         self.held, self._known, self._turn, self._repeats_through = RangeSet(), 0, 0, -1
         # The first numbers of the sequence before must not make those of this one look like restarts.
         self._beginnings.clear()
@@ -274,9 +276,10 @@ class SequenceTracker:
         if seq in self._beginnings:
             # The same record again is a duplicate; a different record under its number begins another sequence.
             return self._beginnings[seq] != digest
-        if seq in FIRSTS and (self.start or 0) > _JOINED and not self._rules.is_shared:
-            return True
-        if seq in FIRSTS or (self.start is not None and seq < self.start):
+        start = seq if self.start is None else self.start
+        if seq in FIRSTS or seq < start:
+            if seq in FIRSTS and start - seq > _LATE_FIRST and not self._rules.is_shared:
+                return True
             # No record is late on a new connection, so there any fall below the first number is a new sequence. Only of
             # a stream that all connections share it may be an older record.
             return last - seq > (0 if self._reconnected and not self._rules.is_shared else SPARE)

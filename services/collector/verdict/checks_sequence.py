@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from services.collector import formatting
-from services.collector.results.client_result import ClientResult, Contradiction
+from services.collector.results.client_result import ClientResult, Contradiction, Unheard
 from services.collector.verdict import checks_reading
 from services.collector.verdict.check_types import CheckInput
 from services.contract.sequence_tracker import FIRSTS
@@ -24,7 +24,7 @@ def contradictions(case: CheckInput) -> list[str]:
 
 
 def _contradiction(client: ClientResult, found: Contradiction) -> str:
-    of = "" if found.key is None else f" of {formatting.sequence(found.key)}"
+    of = _of(found.key)
     if found.kind == "key":
         return checks_reading.unfound_key(client, found.text)
     if found.kind in ("first", "previous"):
@@ -105,23 +105,26 @@ def unproved(case: CheckInput) -> tuple[str, ...]:
     return tuple(f"{client.client}: {sentence}" for client in case.clients for sentence in _unproved(client))
 
 
+_NOT_COMPARED = "with FEED_SCOPE=connection clients are not compared"
+_OPEN_NUMBERS = {
+    "jumps": "{numbers}{of} were passed over faster than the feed's rate explains, and the clients did not receive most"
+    " of them: whether they were sent is not known; FEED_SCOPE=stream counts them as missing",
+    "uncertain_beginnings": "its connection seems to be numbered for itself, and {numbers}{of} did not come: whether"
+    " they were sent is not known; FEED_SCOPE=connection counts them as missing",
+    "uncertain_ends": "its numbers{of} began again without {numbers}, which others received: whether these were lost is"
+    f" not known; {_NOT_COMPARED}",
+}
+"""Sentences about numbers of which it is not known whether they are missing, by the field of the client's facts."""
+
+
 def _unproved(client: ClientResult) -> Iterator[str]:
     facts = client.external
-    for key, jumps in facts.jumps.items():
-        if jumps:
-            of = "" if key is None else f" of {formatting.sequence(key)}"
-            shown = formatting.ranges(jumps)
-            yield (
-                f"{shown}{of} were passed over faster than the feed's rate explains, and the clients did not receive"
-                " most of them: whether they were sent is not known; FEED_SCOPE=stream counts them as missing"
-            )
-    for key, numbers in facts.uncertain_beginnings.items():
-        if numbers:
-            of = "" if key is None else f" of {formatting.sequence(key)}"
-            yield (
-                f"its connection seems to be numbered for itself, and {formatting.ranges(numbers)}{of} did not come:"
-                " whether they were sent is not known; FEED_SCOPE=connection counts them as missing"
-            )
+    for name, sentence in _OPEN_NUMBERS.items():
+        for key, numbers in getattr(facts, name).items():
+            if numbers:
+                yield sentence.format(numbers=formatting.ranges(numbers), of=_of(key))
+    for key, others in facts.unheard.items():
+        yield _unheard(key, others)
     if facts.silent_keys:
         keys = formatting.names(formatting.sequence(key or "") for key in facts.silent_keys)
         yield (
@@ -143,6 +146,22 @@ def _unproved(client: ClientResult) -> Iterator[str]:
             f"its numbers went on with 1 after their highest, {_times(facts.doubtful_wraps)}: whether 0 is missing is"
             " not known; set FEED_WRAP"
         )
+
+
+def _of(key: str | None) -> str:
+    return "" if key is None else f" of {formatting.sequence(key)}"
+
+
+def _unheard(key: str | None, unheard: Unheard) -> str:
+    of, others = _of(key), formatting.names(unheard.others)
+    if unheard.behind_us is None:
+        why = f"though {others} did while it was there: whether it should have is not known; {_NOT_COMPARED}"
+        return f"it received no record{of}, {why}"
+    behind = formatting.duration(unheard.behind_us * 1000)
+    return (
+        f"it received no record{of} in the last {behind} in which {others} did, and numbers that begin again are not"
+        " compared: whether records are missing is not known"
+    )
 
 
 def _times(count: int) -> str:

@@ -85,6 +85,7 @@ class SequenceCourse:
         longest_blocks: most blocks of one connection without any between two that have some.
         openings: the number of the first record over each connection, which may be a snapshot in place of the record
             that other clients received under this number.
+        arrivals: of its records, None as long as they are not known; intervals across connections do not count.
     """
 
     def __init__(self, rules: SequenceRules, *, has_time: bool = False) -> None:
@@ -94,6 +95,7 @@ class SequenceCourse:
         self.earlier_jumps: list[RangeSet] = []
         self.blocks = self.last_block = self.longest_blocks = 0
         self.openings: set[int] = set()
+        self.arrivals: ArrivalTimesOfBlock | None = None
         self._has_new_connection = False
         self._rules, self._has_time = rules, has_time
         self._ranges: list[NumberRange] = []
@@ -148,10 +150,20 @@ class SequenceCourse:
             self._first_us = arrivals.first_us if self._first_us is None else self._first_us
             self._last_us = arrivals.last_us
 
-    def note_block(self, number: int) -> None:
-        """Note that the block with this number has records of the sequence; it may be noted several times."""
+    def note_block(self, number: int, arrivals: ArrivalTimesOfBlock | None = None) -> None:
+        """Note that the block with this number has records of the sequence; it may be noted several times.
+
+        Args:
+            number: of the block.
+            arrivals: of the records of this sequence in it, None if they are not known.
+        """
         if number == self.last_block:
             return
+        if arrivals is not None:
+            is_continued = self.arrivals is not None and not self._has_new_connection
+            self.arrivals = (
+                arrivals if self.arrivals is None else self.arrivals.joined(arrivals, is_continued=is_continued)
+            )
         if self.blocks and not self._has_new_connection:
             self.longest_blocks = max(self.longest_blocks, number - self.last_block - 1)
         self.blocks, self.last_block, self._has_new_connection = self.blocks + 1, number, False
@@ -254,7 +266,7 @@ class SequenceCourse:
         if latest is not None and is_return and run.last + 1 not in numbers.held:
             distance = abs(run.first - latest)
             # After a first number alone the sequence has not begun again: a message in between is numbered so.
-            is_alone = bool(numbers.restarts) and numbers.last in FIRSTS
+            is_alone = bool(numbers.restarts) and numbers.last in FIRSTS and self._rules.is_plain and distance > NEAR
             self._returns += FAR_RETURNS if is_alone else distance > SPARE
             self._near_returns += NEAR < distance <= SPARE
             if distance > NEAR and not self._example:

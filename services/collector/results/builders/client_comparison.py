@@ -69,3 +69,14 @@ def union_of(
             for first, last in numbers.held:
                 union.setdefault((key, groups.group(key, name)), RangeSet()).add(first, last)
     return {place: numbers for place, numbers in union.items() if place[0] not in excluded}
+
+
+def conflicts_of(evidence: RunEvidence, groups: Groups) -> dict[tuple[SequenceName, str, str], RangeSet]:
+    """Return the numbers under which compared clients have different records, by sequence and both clients."""
+    found = {}
+    for (key, one, other), numbers in evidence.times.comparison.conflicts(groups).items():
+        courses = (evidence.logs[name].external.courses().get(key) for name in (one, other))
+        openings = {number for course in courses if course is not None for number in course.openings}
+        if differing := numbers - RangeSet.from_numbers(openings):
+            found[key, one, other] = differing
+    return found

@@ -16,7 +16,7 @@ from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.silence import LongestSilence, longest
-from services.collector.results.builders.client_comparison import groups_of, jumps_of, union_of
+from services.collector.results.builders.client_comparison import conflicts_of, groups_of, jumps_of, union_of
 from services.collector.results.builders.common_facts import (
     block_size,
     by_first_cause,
@@ -27,9 +27,11 @@ from services.collector.results.builders.common_facts import (
     run_state,
 )
 from services.collector.results.builders.connection_builder import connection_history
-from services.collector.results.builders.file_faults import ledger_faults, log_faults
+from services.collector.results.builders.file_faults import damages_of, ledger_faults, log_faults
+from services.collector.results.builders.missed_away import missed_away
 from services.collector.results.builders.sequence_contradictions import contradictions
 from services.collector.results.builders.sequence_counts import counts_of, lost_beginnings, lowest_starts
+from services.collector.results.builders.uncompared_sequences import Ends, highest_ends, uncertain_ends, unheard
 from services.collector.results.client_result import (
     EXTERNAL_CAUSES,
     IN_FLIGHT_US,
@@ -39,13 +41,12 @@ from services.collector.results.client_result import (
 )
 from services.collector.results.connection_history import ConnectionHistory
 from services.collector.results.run_result import FeedComparison, RunResult
-from services.collector.results.silence_limit import FeedRhythm, rhythm
+from services.collector.results.silence_limit import FeedRhythm, StoppedSequence, rhythm, stopped
 from services.collector.results.sparse_histogram import SparseHistogram
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
 from services.contract.sequence_tracker import SequenceTracker
 from services.contract.summary import Causes, ClientState
-from services.contract.unread_data import KINDS, UnreadKind
 
 
 def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
@@ -58,13 +59,13 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     groups = groups_of(evidence, names, uncertain)
     union = union_of(evidence, names, groups, uncertain)
     lowest = lowest_starts(evidence.logs[name].external.sequences() for name in names)
-    feed = _FeedEvidence(evidence, groups, union, jumps, lowest, final=final)
+    feed = _FeedEvidence(evidence, groups, union, jumps, lowest, highest_ends(evidence, names), final=final)
     clients = []
     for name in names:
         evidence.yield_cpu()
         clients.append(_client_result(feed, name))
     urls = sorted({log.feed.url for log in evidence.logs.values() if log.feed is not None})
-    conflicts = _conflicts(evidence, groups) if final else {}
+    conflicts = conflicts_of(evidence, groups) if final else {}
     spread = SparseHistogram.of(evidence.times.external_spread.histogram(groups))
     return RunResult(
         run=evidence.run,
@@ -85,17 +86,6 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     )
 
 
-def _conflicts(evidence: RunEvidence, groups: Groups) -> dict[tuple[SequenceName, str, str], RangeSet]:
-    """Return the numbers under which compared clients have different records, by sequence and both clients."""
-    found = {}
-    for (key, one, other), numbers in evidence.times.comparison.conflicts(groups).items():
-        courses = (evidence.logs[name].external.courses().get(key) for name in (one, other))
-        openings = {number for course in courses if course is not None for number in course.openings}
-        if differing := numbers - RangeSet.from_numbers(openings):
-            found[key, one, other] = differing
-    return found
-
-
 def is_external_client_awaited(evidence: RunEvidence, name: str) -> bool:
     """Return whether a client of an external feed still has to seal its log: it stayed until the end of its run."""
     log = evidence.logs.get(name) or LogEvidence(name, evidence.times)
@@ -112,6 +102,7 @@ class _FeedEvidence:
         union: the numbers that any client of a group received, by sequence and group.
         jumps: by client and sequence, the numbers that were passed over and that no client received.
         lowest: the number with which a sequence began anywhere, if that is 0 or 1.
+        highest_ends: the highest number with which it ended anywhere, each time before it began again.
         final: nothing more will be logged.
     """
 
@@ -120,6 +111,7 @@ class _FeedEvidence:
     union: Mapping[tuple[SequenceName, int], RangeSet]
     jumps: Mapping[str, Mapping[SequenceName, RangeSet]]
     lowest: Mapping[SequenceName, int]
+    highest_ends: Ends
     final: bool
 
     def received_by_any(self, client: str, keys: Iterable[SequenceName]) -> dict[SequenceName, RangeSet]:
@@ -158,22 +150,13 @@ def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
             lost_sessions=RangeSet([(1, max(log.begun, default=0))]) - RangeSet.from_numbers(log.sessions),
             connection=connection,
             rhythm=known_rhythm,
-            unread=_unread(log),
+            unread=log.external.usual_unread(),
         ),
     )
     sequences = log.external.sequences()
     if not sequences:
         return replace(facts, received=log.messages)
     return _with_numbers(feed, facts, log, _until(feed.evidence, log, state, connection, known_rhythm))
-
-
-def _unread(log: LogEvidence) -> UnreadKind | None:
-    """Return what the unreadable records of a client seem to be, None without any."""
-    # Only the first part of a zlib stream can be decompressed by itself, and looks like other compressed data.
-    counts = log.external.unread
-    if counts["zlib-stream"]:
-        return "zlib-stream"
-    return max((kind for kind in KINDS if counts[kind]), key=lambda kind: counts[kind], default=None)
 
 
 def _declared(log: LogEvidence) -> dict[str, int | None]:
@@ -196,11 +179,15 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
     lost = {key: _lost(log, key, numbers, union.get(key, RangeSet())) for key, numbers in missing.items()}
     # Ranges and causes in detail are published of a feed with one sequence.
     only = missing.get(None, RangeSet()) if set(missing) <= {None} else RangeSet()
+    unreadable_before = log.external.unreadable_before()
     unreadable_count = sum(numbers.count for numbers in unreadable.values())
+    unreadable_count += sum(last - first + 1 for spans in unreadable_before.values() for first, last in spans)
     counts = counts_of(sequences.values(), rules, list(lost.values()), before.values(), unreadable_count)
     repeated, duplicates = _sum(sequences, "repeated"), _sum(sequences, "duplicates")
     gaps = {key: sum(1 for _ in numbers) + len(before.get(key, ())) for key, numbers in missing.items()}
-    number_facts = _number_facts(feed, log, union, gaps)
+    number_facts = _number_facts(feed, log, union, gaps, facts.external.connection)
+    away, stalled = missed_away(log, missing, facts.external.connection)
+    number_facts["unheard"] = unheard(feed.evidence, log.client, union, until_us)
     if number_facts["contradictions"]:
         # Counts of numbers that are not what the settings say would be untrue.
         return replace(facts, received=log.messages, external=replace(facts.external, **number_facts))
@@ -220,8 +207,11 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
         external=replace(
             facts.external,
             missing=missing,
+            missed_away=away,
+            missed_stalled=stalled,
             missing_before_restart=before,
             unreadable=unreadable,
+            unreadable_before_restart=unreadable_before,
             gaps=counts.gaps,
             **number_facts,
         ),
@@ -229,7 +219,11 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
 
 
 def _number_facts(
-    feed: _FeedEvidence, log: LogEvidence, union: Mapping[SequenceName, RangeSet], gaps: Mapping[SequenceName, int]
+    feed: _FeedEvidence,
+    log: LogEvidence,
+    union: Mapping[SequenceName, RangeSet],
+    gaps: Mapping[SequenceName, int],
+    connection: ConnectionHistory,
 ) -> dict[str, Any]:
     """Return what the numbers of a client leave open, and what contradicts them, as fields of its facts."""
     sequences = log.external.sequences()
@@ -238,11 +232,21 @@ def _number_facts(
         **{name: _sum(sequences, name) for name in counted},
         "rules": log.external.rules,
         "silent_keys": tuple(log.external.silent_keys()) if len(sequences) > 1 else (),
+        "stopped": _stopped(log, connection) if len(sequences) > 1 else (),
         "jumps": _all_jumps(log, feed.jumps.get(log.client, {})),
         "uncertain_beginnings": _uncertain_beginnings(feed, log),
+        "uncertain_ends": {key: uncertain_ends(key, one, feed.highest_ends) for key, one in sequences.items()},
         "unkeyed": sequences[None].messages if len(sequences) > 1 and None in sequences else 0,
         "contradictions": contradictions(log, union, gaps, is_divided=bool(feed.groups.divided)),
     }
+
+
+def _stopped(log: LogEvidence, connection: ConnectionHistory) -> tuple[StoppedSequence, ...]:
+    """Return the sequences that stopped while the client was connected; none if the feed itself has ended."""
+    if connection.end_us is None or connection.is_ended or connection.is_connected is False:
+        return ()
+    arrivals = {key: course.arrivals for key, course in log.external.courses().items()}
+    return stopped(arrivals, connection.end_us, log.silence_s)
 
 
 def _all_jumps(log: LogEvidence, jumps: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:
@@ -336,7 +340,7 @@ def _until(
         quiet_us = connection.end_us - known_rhythm.last_us
         if known_rhythm.is_silent(quiet_us, log.silence_s):
             # The run is doubtful already; when the whole feed stops, the last records of others were in flight.
-            lasts = [other.times.last_us for other in evidence.logs.values() if other.times.last_us is not None]
+            lasts = [last_us for other in evidence.logs.values() if (last_us := other.external.last_us) is not None]
             return min([connection.end_us, *([max(lasts)] if lasts else [])])
     return connection.end_us
 
@@ -368,7 +372,7 @@ def _lost(log: LogEvidence, key: SequenceName, missing: RangeSet, received_by_an
     hidden: list[Span] = []
     for file in log.files:
         session = file.segment[0] if file.segment else 1
-        for damage in file.chain.damages:
+        for damage in damages_of(log, file):
             below, above = log.external.around(key, session, damage.after, damage.before)
             # Numbers may begin at 0. Without a good block after it, damage may hide everything to the end.
             begin = 0 if below is None else below + 1

@@ -6,15 +6,17 @@ import random
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.external_evidence import UnreadableRecords
+from services.collector.evidence.numbers.unreadable_records import UnreadableRecords
 from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientResult
 from services.collector.verdict.summary import reconcile
 from services.contract.blocklog import ExternalMessage
 from services.contract.rangeset import RangeSet
+from services.contract.sequence_rules import SequenceRules
 from tests.builders.external_runs import evidence_of, log, message, numbered_messages
 
 
@@ -83,14 +85,27 @@ def test_a_record_without_a_number_is_not_unreadable() -> None:
     assert (3, 2, 1, 0) == figures(result(log("client-1", numbered_messages([1, None, 3]))))
 
 
-def test_a_sequence_that_begins_again_forgets_them() -> None:
-    """An unreadable record before a restart does not explain a gap after it."""
+def test_a_sequence_that_begins_again_keeps_them_apart() -> None:
+    """An unreadable record before a restart explains a gap before it, and none after it."""
     again = [
         msgspec.structs.replace(message(seq, 10 + seq), record=msgspec.Raw(b'{"again":%d}' % seq)) for seq in (1, 2, 4)
     ]
     found = result(log("client-1", [*messages_of(1, 2, "?", 4), *again]))
 
-    assert (1, 1, 0) == (found.restarts, found.missing, found.unreadable)
+    assert (1, 1, 1) == (found.restarts, found.missing, found.unreadable)
+    assert {None: [(3, 3)]} == found.external.unreadable_before_restart
+
+
+@pytest.mark.parametrize("place", range(1, 9))
+@pytest.mark.parametrize("size", [1, 3, 20])
+def test_an_unreadable_record_around_a_wrap_is_not_missing(place: int, size: int) -> None:
+    """A record that cannot be read, the highest number or the lowest one too, is neither missing nor overlooked."""
+    seqs: list[int | str] = [251, 252, 253, 254, 255, 0, 1, 2, 3, 4]
+    seqs[place] = "?"
+    made = evidence_of(log("client-1", messages_of(*seqs), rules=SequenceRules(wrap="255"), size=size))
+
+    assert (10, 9, 0, 1) == figures(build_result(made, final=True).clients[0])
+    assert "INVALID" == reconcile(made, final=True).verdict
 
 
 def test_the_run_is_invalid_and_states_so() -> None:
