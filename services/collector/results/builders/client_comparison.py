@@ -76,7 +76,8 @@ def conflicts_of(evidence: RunEvidence, groups: Groups) -> dict[tuple[SequenceNa
     found = {}
     for (key, one, other), numbers in evidence.times.comparison.conflicts(groups).items():
         courses = (evidence.logs[name].external.courses().get(key) for name in (one, other))
-        openings = {number for course in courses if course is not None for number in course.openings}
-        if differing := numbers - RangeSet.from_numbers(openings):
+        mine, theirs = (set() if course is None else course.openings for course in courses)
+        # Where both connections begin with one number, both records are of the same kind.
+        if differing := numbers - RangeSet.from_numbers(mine ^ theirs):
             found[key, one, other] = differing
     return found
