@@ -21,7 +21,6 @@ from services.client.external import connection_failure
 from services.client.external.connection import ConnectRateLimit, connect_to, leave, pause, tls_context
 from services.client.external.connection_failure import ConnectionFailure
 from services.client.external.frame_reader import FrameContents
-from services.client.external.message_framing import ONE_MESSAGE
 from services.client.external.rendezvous import AgreedRun, join, settings_of
 from services.client.external.request_headers import request_headers
 from services.client.external.session import ExternalSession
@@ -46,6 +45,8 @@ a record and kept the connection for this long accepts the client, which may rec
 _ANSWER_SECONDS = 1.0
 """A server that has not answered an opening handshake for this long when the run ends is reported."""
 _AGE_CHECK_SECONDS = 0.1
+IN_FLIGHT_NS = 1_000_000_000
+"""The end of a message that began this recently may still be in flight when the run ends."""
 
 
 async def external_subscribers(
@@ -306,9 +307,9 @@ class ExternalSubscriber:
         session.receive(records, received_ns)
         return contents.condition or self._settings.ending.by_records(session.received, max(seqs, default=None))
 
-    def _log_unfinished(self, session: ExternalSession) -> None:
+    def _log_unfinished(self, session: ExternalSession, *, by_client: bool = False) -> None:
         """Log what came of a message whose end did not come with this connection."""
-        records = self._frames.end().records
+        records = self._frames.end(by_client=by_client).records
         if records and self._frame_ns:
             session.receive(records, self._frame_ns)
 
@@ -356,9 +357,7 @@ class ExternalSubscriber:
             session.connections.held_back(hold_reason.code, hold_reason.reason)
         if self._connection is None:
             self._log_unanswered(session)
-        if self._settings.framing.messages == ONE_MESSAGE:
-            # With FEED_SPLIT what waits is the beginning of a message whose end this client does not wait for.
-            self._log_unfinished(session)
+        self._log_unfinished(session, by_client=self._clock.now_ns() - self._frame_ns < IN_FLIGHT_NS)
         session.close_block("end" if reason == "finished" else "shutdown")
         if self._end_condition is not None:
             log.info("the feed has ended", extra={"client": self.name, "condition": self._end_condition})

@@ -20,8 +20,9 @@ from services.collector.evidence.numbers.sequence_course import SequenceCourse
 from services.contract.blocklog import ExternalBlock, ExternalMessage
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
-from services.contract.sequence_rules import PLAIN, SequenceRules
+from services.contract.sequence_rules import MOST_SEQUENCES, PLAIN, SequenceRules
 from services.contract.sequence_tracker import SequenceTracker
+from services.contract.unread_data import UnreadKind, unread_kind
 
 DECLARED = ("without_key", "without_time", "ignored", "pings")
 """Counts in a block that cannot follow from its messages alone."""
@@ -143,16 +144,20 @@ class ExternalEvidence:
         with_first: how many of these name the first number of a range, and ``with_previous`` the number before.
         declared: counts of the client in its blocks, by the name of the field; one that no block has is not known.
         last_us: when the last record was received, of a feed with numbers the last one that has a number.
+        has_too_many_keys: whether there are sequences beyond `MOST_SEQUENCES`, which are not followed.
+        unread: how many blocks have a first unreadable record of each kind.
     """
 
     def __init__(self) -> None:
         self.unsequenced = self.numbered = self.with_first = self.with_previous = 0
-        self.rules, self.has_time = PLAIN, False
+        self.rules, self.has_time, self.has_too_many_keys = PLAIN, False, False
         self.last_us: int | None = None
         self.declared: Counter[str] = Counter()
+        self.unread: Counter[UnreadKind] = Counter()
         self._all_rules: set[SequenceRules] = set()
         self._rows: dict[tuple[int, int, str], ExternalIndexRow] = {}
         self._new: list[tuple[int, int, str]] = []
+        self._lasts_at, self._lasts = (0, 0), dict[SequenceName, int]()
         self._begin_evaluation()
 
     def _begin_evaluation(self) -> None:
@@ -199,8 +204,16 @@ class ExternalEvidence:
         # the order of reading.
         place = (block.session, block.block, crc)
         unreadable = sum(is_unreadable(message) for message in block.messages)
+        if unreadable:
+            first = next(message for message in block.messages if is_unreadable(message))
+            self.unread[unread_kind(bytes(first.record), first.form or "text")] += 1
         connection = (block.session, block.connection)
-        runs = tuple(number_ranges(block.messages, self.rules if rules is None else rules, contents))
+        # Of too many sequences nothing is claimed, so no more of their numbers are kept.
+        runs = (
+            ()
+            if self.has_too_many_keys
+            else tuple(number_ranges(block.messages, self.rules if rules is None else rules, contents))
+        )
         unsequenced = sum(message.seq is None for message in block.messages)
         # In a feed without numbers all messages are records, and have arrivals.
         is_counted = unsequenced and (arrivals is None or unsequenced < len(block.messages))
@@ -245,6 +258,9 @@ class ExternalEvidence:
                 course.reconnected()
         for place, run in enumerate(row.runs):
             if run.key not in self._courses:
+                if len(self._courses) >= MOST_SEQUENCES:
+                    self.has_too_many_keys = True
+                    continue
                 self._courses[run.key] = SequenceCourse(self.rules, has_time=self.has_time)
             course = self._courses[run.key]
             numbers = course.numbers
@@ -322,12 +338,21 @@ class ExternalEvidence:
 
     def last_before(self, key: SequenceName, at_us: int) -> int | None:
         """Return the highest number of a sequence in the last block that had ended at a time, None if there is none."""
-        for place in sorted(self._rows, reverse=True):
+        # All sequences at once: a feed may have many thousands, and each is asked for.
+        if self._lasts_at != (at_us, len(self._rows)):
+            self._lasts_at, self._lasts = (at_us, len(self._rows)), self._lasts_before(at_us)
+        return self._lasts.get(key)
+
+    def _lasts_before(self, at_us: int) -> dict[SequenceName, int]:
+        lasts: dict[SequenceName, int] = {}
+        for place in sorted(self._rows):
             row = self._rows[place]
-            lasts = [run.last for run in row.runs if run.key == key]
-            if row.ended_us <= at_us and lasts:
-                return max(lasts)
-        return None
+            if row.ended_us <= at_us:
+                in_row: dict[SequenceName, int] = {}
+                for run in row.runs:
+                    in_row[run.key] = max(run.last, in_row.get(run.key, 0))
+                lasts.update(in_row)
+        return lasts
 
     def around(self, key: SequenceName, session: int, after: int, before: int | None) -> tuple[int | None, int | None]:
         """Return the numbers of a sequence before and after a gap in the log, None if there are none.

@@ -52,8 +52,8 @@ def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_
     asked, answers = checks.ask(case, result.books)
     by_client = {client.client: measure_client(client) for client in result.clients if limits}
     thresholds = judge(limits, measure_run(result, totals), by_client, final=result.is_final)
-    if result.is_external and (ahead := checks_external.clock_ahead(latency)):
-        thresholds = [_unclaimed(threshold, limit, ahead) for threshold, limit in zip(thresholds, limits, strict=True)]
+    if case is not None and result.is_external and (why := checks_external.why_no_latency(case)):
+        thresholds = [_unclaimed(threshold, limit, why) for threshold, limit in zip(thresholds, limits, strict=True)]
     verdict, reasons = _judge(case, answers, limits, thresholds) if case else (None, [])
     headline = reasons[0] if reasons else HEADLINES[result.books](result, totals, durations)
     return Summary(
@@ -175,11 +175,11 @@ def _untrustworthy(case: CheckInput) -> list[str]:
     return reasons
 
 
-def _unclaimed(threshold: Threshold, limit: ThresholdLimit, ahead: str) -> Threshold:
+def _unclaimed(threshold: Threshold, limit: ThresholdLimit, why: str) -> Threshold:
     """Return a threshold without an answer if it limits a latency that cannot be claimed."""
     if limit.metric != "latency" or threshold.ok is None:
         return threshold
-    return msgspec.structs.replace(threshold, ok=None, detail=f"latency {ahead}")
+    return msgspec.structs.replace(threshold, ok=None, detail=why)
 
 
 def _broken(threshold: Threshold) -> str:

@@ -47,6 +47,7 @@ from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
 from services.contract.sequence_tracker import SequenceTracker
 from services.contract.summary import Causes, ClientState
+from services.contract.unread_data import KINDS, UnreadKind
 
 
 def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
@@ -65,7 +66,7 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
         evidence.yield_cpu()
         clients.append(_client_result(feed, name))
     urls = sorted({log.feed.url for log in evidence.logs.values() if log.feed is not None})
-    conflicts = evidence.times.comparison.conflicts(groups) if final else {}
+    conflicts = _conflicts(evidence, groups) if final else {}
     spread = SparseHistogram.of(evidence.times.external_spread.histogram(groups))
     return RunResult(
         run=evidence.run,
@@ -84,6 +85,17 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
         comparison=FeedComparison(groups=groups, conflicts=conflicts),
         spread_sample=None,
     )
+
+
+def _conflicts(evidence: RunEvidence, groups: Groups) -> dict[tuple[SequenceName, str, str], RangeSet]:
+    """Return the numbers under which compared clients have different records, by sequence and both clients."""
+    found = {}
+    for (key, one, other), numbers in evidence.times.comparison.conflicts(groups).items():
+        courses = (evidence.logs[name].external.courses().get(key) for name in (one, other))
+        openings = {number for course in courses if course is not None for number in course.openings}
+        if differing := numbers - RangeSet.from_numbers(openings):
+            found[key, one, other] = differing
+    return found
 
 
 def is_external_client_awaited(evidence: RunEvidence, name: str) -> bool:
@@ -150,12 +162,22 @@ def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
             lost_sessions=RangeSet([(1, max(log.begun, default=0))]) - RangeSet.from_numbers(log.sessions),
             connection=connection,
             rhythm=known_rhythm,
+            unread=_unread(log),
         ),
     )
     sequences = log.external.sequences()
     if not sequences:
         return replace(facts, received=log.messages)
     return _with_numbers(feed, facts, log, _until(feed.evidence, log, state, connection, known_rhythm))
+
+
+def _unread(log: LogEvidence) -> UnreadKind | None:
+    """Return what the unreadable records of a client seem to be, None without any."""
+    # Only the first part of a zlib stream can be decompressed by itself, and looks like other compressed data.
+    counts = log.external.unread
+    if counts["zlib-stream"]:
+        return "zlib-stream"
+    return max((kind for kind in KINDS if counts[kind]), key=lambda kind: counts[kind], default=None)
 
 
 def _declared(log: LogEvidence) -> dict[str, int | None]:

@@ -191,8 +191,12 @@ async def test_a_message_goes_on_in_the_next_frame_of_its_connection_alone(tmp_p
     ]
 
 
-async def test_a_message_whose_end_was_not_awaited_is_no_record(tmp_path: Path) -> None:
-    """The beginning of a message that is not finished when the client is stopped is no unreadable record."""
+@pytest.mark.parametrize(("in_flight_ns", "numbers"), [(0, [1, None]), (10**18, [1])])
+async def test_what_waits_is_logged_when_the_run_ends(
+    in_flight_ns: int, numbers: list[int | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message without its end is one unreadable record, unless its end may be in flight when the client stops."""
+    monkeypatch.setattr("services.client.external.subscriber.IN_FLIGHT_NS", in_flight_ns)
 
     async def script(connection: ServerConnection) -> None:
         await connection.send('{"seq":1}\n{"seq":2,')
@@ -201,7 +205,7 @@ async def test_a_message_whose_end_was_not_awaited_is_no_record(tmp_path: Path) 
     async with listener(tmp_path, script, FEED_SPLIT=r"\n") as made:
         await until(lambda: made.received == 1)
 
-    assert [1] == logged(folder(tmp_path))
+    assert numbers == logged(folder(tmp_path))
 
 
 async def test_a_frame_that_may_be_a_whole_message_is_logged_at_the_end(tmp_path: Path) -> None:
