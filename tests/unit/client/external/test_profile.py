@@ -98,6 +98,11 @@ def test_keys_become_texts_of_settings() -> None:
     } == filled
 
 
+def test_an_unknown_table_is_one_mistake() -> None:
+    """A table with an unknown name is reported once, however many keys it has."""
+    assert 1 == len(problems("[sequense]\nnumber = '$.u'\nkey = '$.s'"))
+
+
 def test_an_empty_value_of_a_variable_is_none() -> None:
     """A variable with an empty value has its default, as an empty setting does."""
     defaults = GOOD.replace('about = "the market"', 'about = "the market"\ndefault = "btc"')

@@ -107,6 +107,13 @@ def test_what_is_set_already_is_not_proposed(time: str) -> None:
     assert text.endswith("nothing else is proposed")
 
 
+def test_another_time_is_proposed_with_its_unit() -> None:
+    """Where another path of the time is proposed, its unit is too, although the setting has the same."""
+    times = tuple(one for one in PROPOSED.proposals if one.key.startswith("time"))
+
+    assert "FEED_TIME='$.E ms'" in report(seen(record(1)), Analysis(times, (), None, None), FEED_TIME="$.o ms")
+
+
 def test_settings_that_explain_the_numbers_are_confirmed() -> None:
     """Where the numbers follow each other by the given settings, no other way to read them is proposed."""
     records = [record(seq, key="ab"[seq % 2], prev_seq=seq - 2, latency_ns=1) for seq in range(5, 25)]
