@@ -10,7 +10,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from services.client.external import profile
 from services.client.external.decoder import RecordPaths
 from services.client.external.feed_end import NEVER, EndConditions
 from services.client.external.frame_encoding import NAMES as ENCODINGS
@@ -18,6 +17,7 @@ from services.client.external.frame_encoding import STREAM
 from services.client.external.frame_reader import PLAIN as ONE_A_FRAME
 from services.client.external.frame_reader import FrameReader, Framing
 from services.client.external.message_framing import ONE_MESSAGE, MessageFraming
+from services.client.external.profiles import profile
 from services.client.external.record_values import UNITS, UTC
 from services.client.external.talk.conversation_settings import ConversationSettings, read_conversation, subprotocols
 from services.client.external.templates import PingPolicy

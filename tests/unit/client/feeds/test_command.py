@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from services.client.external.profile import preset_names
+from services.client.external.profiles.profile import preset_names
 from services.client.feeds.command import add_arguments, run
 from services.runtime import cli
 from services.runtime.errors import EXIT_ABORTED, BadSettings

@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.typing import Subprotocol
 
-from services.client.external.profile import preset_names
+from services.client.external.profiles.profile import preset_names
 from services.client.external.settings import read_feed
 from services.client.feeds.look import look
 from tests.unit.client.external.fakes import external_server

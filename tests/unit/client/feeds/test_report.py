@@ -7,7 +7,7 @@ import tomllib
 import msgspec
 import pytest
 
-from services.client.external.profile import load
+from services.client.external.profiles.profile import load
 from services.client.feeds.look import LookedAt
 from services.client.feeds.proposal import Proposal
 from services.client.feeds.proposals import Analysis, ReceivedMessage

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from services.client.external.decoder import DecodedRecord
-from services.client.external.profile import PRESETS, load, preset_names
+from services.client.external.profiles.profile import PRESETS, load, preset_names
 from services.client.external.settings import FeedSettings, read_feed
 from services.client.external.talk.greeting import WaitStep
 from services.contract.scalars import utc_text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.client.external.profile import NAMES_BY_KEY, DescribedFeed, Profile, describe, load, parse
+from services.client.external.profiles.profile import NAMES_BY_KEY, DescribedFeed, Profile, describe, load, parse
 from services.client.external.settings import read_feed
 from services.runtime.errors import BadSettings
 from services.runtime.settings import BY_NAME, EXTERNAL

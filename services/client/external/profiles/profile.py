@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from services.client.external import profile_texts
-from services.client.external.profile_texts import Unsuitable
-from services.client.external.toml_lines import KeyPath, key_lines, line_of
+from services.client.external.profiles import profile_texts
+from services.client.external.profiles.profile_texts import Unsuitable
+from services.client.external.profiles.toml_lines import KeyPath, key_lines, line_of
 from services.runtime.cli import suggest
 from services.runtime.errors import BadSettings
 from services.runtime.setting_tables.parsers import VARIABLE
