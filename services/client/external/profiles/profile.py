@@ -181,7 +181,7 @@ def parse(feed: str, file: str, data: bytes) -> Profile:
     if len(data) > _MAX_BYTES:
         raise BadSettings([f"{file}: expected at most {_MAX_BYTES:,} bytes"])
     try:
-        text = data.decode().replace("\r\n", "\n")
+        text = data.decode()
         document = tomllib.loads(text)
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1

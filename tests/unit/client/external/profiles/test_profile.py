@@ -98,6 +98,14 @@ def test_keys_become_texts_of_settings() -> None:
     } == filled
 
 
+def test_lines_may_end_as_windows_ends_them() -> None:
+    """A file with CR LF is read as one with LF, and its mistakes have the same lines."""
+    text = GOOD.replace("\n", "\r\n")
+
+    assert profile(GOOD) == profile(text)
+    assert problems(GOOD + "numer = 1") == problems(text + "numer = 1")
+
+
 def test_an_unknown_table_is_one_mistake() -> None:
     """A table with an unknown name is reported once, however many keys it has."""
     assert 1 == len(problems("[sequense]\nnumber = '$.u'\nkey = '$.s'"))
