@@ -107,7 +107,7 @@ class DescribedFeed(NamedTuple):
         Args:
             problem: begins with the name of a setting, and perhaps ``=`` and its text.
         """
-        match = re.match(r"(\w+)(?:='(?:[^'\\]|\\.)*'|=\"(?:[^\"\\]|\\.)*\")?: ", problem)
+        match = re.match(r"(\w+)(?:=(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\w+))?: ", problem)
         place = self.places.get(match[1]) if match is not None else None
         return f"{place}: {problem[match.end() :]}" if match is not None and place is not None else problem
 

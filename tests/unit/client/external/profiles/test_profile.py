@@ -188,6 +188,7 @@ def test_all_mistakes_are_reported_together() -> None:
         ("[end]\nseconds = -1", ":4: end.seconds: expected a number from 0"),
         ("[end]\nclose = 99999", ":4: end.close: expected a close code"),
         ("[heartbeat]\npong = 'x'", ":4: heartbeat.pong: without FEED_PING"),
+        ("[sequence]\nnumber = '$.n'\nscope = 'key'", ":5: sequence.scope: without FEED_KEY"),
         ("[decode]\nmatch = '('", ":4: decode.match: expected a regular expression"),
     ],
 )
