@@ -636,13 +636,17 @@ async def test_a_client_with_records_is_sealed_without_a_reason(tmp_path: Path) 
     assert "" == connection_lines(folder(tmp_path))[-1].reason
 
 
-async def test_a_close_before_the_answer_says_so(tmp_path: Path) -> None:
-    """A server that closes without a reason while the greeting waits has that as its reason."""
-    async with listener(tmp_path, leaves(), sends(1), FEED_HELLO="wait 5s:ack") as made:
+@pytest.mark.parametrize(
+    ("reason", "logged_reason"),
+    [("", "before the greeting was answered: nothing matched /ack/"), ("token expired", "token expired")],
+)
+async def test_a_close_before_the_answer_says_so(tmp_path: Path, reason: str, logged_reason: str) -> None:
+    """A server that closes without a reason of its own while the greeting waits has that as its reason."""
+    async with listener(tmp_path, leaves(reason=reason), sends(1), FEED_HELLO="wait 5s:ack") as made:
         await until(lambda: made.received == 1)
 
     closed = next(line for line in connection_lines(folder(tmp_path)) if line.event == "closed")
-    assert "before the greeting was answered: nothing matched /ack/" == closed.reason
+    assert logged_reason == closed.reason
 
 
 async def test_a_heartbeat_is_sent(tmp_path: Path) -> None:
@@ -677,7 +681,7 @@ async def test_a_server_is_told_that_the_run_is_over(tmp_path: Path) -> None:
         except ConnectionClosed:
             codes.append(connection.close_code)
 
-    async with listener(tmp_path, endless, seconds=0.3) as made:
+    async with listener(tmp_path, endless, seconds=1) as made:
         await until(lambda: made.is_over)
 
     assert [1000] == codes

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.external.profile_texts import captured_in, fill, text_of, variables_in
+from services.client.external.profiles.profile_texts import captured_in, fill, text_of, variables_in
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import NamedTuple
 
 import pytest
 
 from services.client.external.decoder import DecodedRecord
-from services.client.external.profile import PRESETS, load, preset_names
+from services.client.external.profiles.profile import PRESETS, load, preset_names
 from services.client.external.settings import FeedSettings, read_feed
+from services.client.external.talk.greeting import WaitStep
 from services.contract.scalars import utc_text
 from tests.repo.markdown import fences, sections
 from tests.repo.repository import text
@@ -91,6 +93,26 @@ def test_a_preset_reads_the_documented_message(name: str) -> None:
     assert expected.values.get("number") == (None if record.seq is None else str(record.seq))
     assert expected.values.get("key") == record.key
     assert (expected.values.get("time") or "Z")[:-1] == (sent or "")[:23]
+
+
+@every_preset
+def test_no_message_takes_a_preset_long(name: str) -> None:
+    """The patterns of a preset need linear time for messages that they nearly match again and again."""
+    found = settings(name)
+    waits = [step.pattern for step in found.conversation.hello.steps if isinstance(step, WaitStep)]
+    patterns = filter(None, [found.reading.match, found.pings.ping, found.pings.ignore, *waits])
+    messages = [
+        beginning + part * 20_000
+        for beginning in (b"", b"MESSAGE\n", b'42["tick",', b'["1",null,"x","phx_reply",')
+        for part in (b"\r\n", b"MSG ", b'"phx_reply",', b'["', b'42["')
+    ]
+    began = time.process_time()
+    for pattern in patterns:
+        for message in messages:
+            for _ in pattern.finditer(message):
+                pass
+
+    assert time.process_time() - began < 3
 
 
 def test_the_page_has_every_preset() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.client.external.profile import NAMES_BY_KEY, DescribedFeed, Profile, describe, load, parse
+from services.client.external.profiles.profile import NAMES_BY_KEY, DescribedFeed, Profile, describe, load, parse
 from services.client.external.settings import read_feed
 from services.runtime.errors import BadSettings
 from services.runtime.settings import BY_NAME, EXTERNAL
@@ -98,6 +98,19 @@ def test_keys_become_texts_of_settings() -> None:
     } == filled
 
 
+def test_lines_may_end_as_windows_ends_them() -> None:
+    """A file with CR LF is read as one with LF, and its mistakes have the same lines."""
+    text = GOOD.replace("\n", "\r\n")
+
+    assert profile(GOOD) == profile(text)
+    assert problems(GOOD + "numer = 1") == problems(text + "numer = 1")
+
+
+def test_an_unknown_table_is_one_mistake() -> None:
+    """A table with an unknown name is reported once, however many keys it has."""
+    assert 1 == len(problems("[sequense]\nnumber = '$.u'\nkey = '$.s'"))
+
+
 def test_an_empty_value_of_a_variable_is_none() -> None:
     """A variable with an empty value has its default, as an empty setting does."""
     defaults = GOOD.replace('about = "the market"', 'about = "the market"\ndefault = "btc"')
@@ -175,6 +188,7 @@ def test_all_mistakes_are_reported_together() -> None:
         ("[end]\nseconds = -1", ":4: end.seconds: expected a number from 0"),
         ("[end]\nclose = 99999", ":4: end.close: expected a close code"),
         ("[heartbeat]\npong = 'x'", ":4: heartbeat.pong: without FEED_PING"),
+        ("[sequence]\nnumber = '$.n'\nscope = 'key'", ":5: sequence.scope: without FEED_KEY"),
         ("[decode]\nmatch = '('", ":4: decode.match: expected a regular expression"),
     ],
 )

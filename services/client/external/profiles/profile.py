@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from services.client.external import profile_texts
-from services.client.external.profile_texts import Unsuitable
-from services.client.external.toml_lines import KeyPath, key_lines, line_of
+from services.client.external.profiles import profile_texts
+from services.client.external.profiles.profile_texts import Unsuitable
+from services.client.external.profiles.toml_lines import KeyPath, key_lines, line_of
 from services.runtime.cli import suggest
 from services.runtime.errors import BadSettings
 from services.runtime.setting_tables.parsers import VARIABLE
@@ -107,7 +107,7 @@ class DescribedFeed(NamedTuple):
         Args:
             problem: begins with the name of a setting, and perhaps ``=`` and its text.
         """
-        match = re.match(r"(\w+)(?:='(?:[^'\\]|\\.)*'|=\"(?:[^\"\\]|\\.)*\")?: ", problem)
+        match = re.match(r"(\w+)(?:=(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\w+))?: ", problem)
         place = self.places.get(match[1]) if match is not None else None
         return f"{place}: {problem[match.end() :]}" if match is not None and place is not None else problem
 
@@ -181,7 +181,7 @@ def parse(feed: str, file: str, data: bytes) -> Profile:
     if len(data) > _MAX_BYTES:
         raise BadSettings([f"{file}: expected at most {_MAX_BYTES:,} bytes"])
     try:
-        text = data.decode().replace("\r\n", "\n")
+        text = data.decode()
         document = tomllib.loads(text)
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1

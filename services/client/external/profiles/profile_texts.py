@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from services.client.external.profiles.toml_lines import KeyPath
 from services.client.external.templates import BINARY, in_json_string, string_depths
-from services.client.external.toml_lines import KeyPath
 from services.runtime.setting_tables.parsers import VARIABLE
 
 _USED = re.compile(rf"\{{\{{({VARIABLE})\}}\}}|\{{({VARIABLE})\}}")

@@ -8,7 +8,7 @@ import tomllib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.external.toml_lines import KeyPath, key_lines, line_of
+from services.client.external.profiles.toml_lines import KeyPath, key_lines, line_of
 
 TEXT = r'''# [not.a.table]
 about = "x = [1]" # y = 2
