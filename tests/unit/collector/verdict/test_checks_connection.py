@@ -172,6 +172,17 @@ def test_the_operators_limit_comes_before_the_rhythm(silence_s: float, verdict: 
         )
 
 
+def test_a_steady_feed_that_stops_in_a_short_run_is_no_pass() -> None:
+    """A feed of a hundred records a second is silent after two seconds, in a run that is shorter than five."""
+    made = summary_of(client("client-1", OPENED, each(0, 2.5, 0.01), ("sealed", 5.0), until_us=None))
+
+    assert "INVALID" == made.verdict
+    assert (
+        "client-1 received no record for the last 2.5 s: more than 2.0 s, the larger of 2.0 s and 20 times the longest"
+        " earlier interval between records, 10.0 ms"
+    ) in made.headline
+
+
 def test_a_slow_feed_sets_its_own_limit() -> None:
     """A silence of up to three times the longest earlier interval passes."""
     slow = [at(0, 1), at(1, 2), at(3.5, 3), at(4, 4)]
