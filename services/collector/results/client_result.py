@@ -110,7 +110,7 @@ class ExternalClientFacts:
         missing: the missing numbers of each sequence.
         missed_away: the missing numbers between the last record before an absence and the first one after it, or after
             the last record of a client that was not connected at its end.
-        missed_stalled: those of them that belong to an absence right after a time without reading.
+        missed_stalled: those of them that belong to an absence right after a time in which the client did not read.
         missing_before_restart: the numbers of each sequence that were missing when it began again.
         unreadable: the missing numbers of each sequence that unreadable records may account for.
         restarts_by_connection: how often a sequence began again with a new connection.

@@ -10,15 +10,35 @@ EVENT_ORDER = {"opened": 0, "closed": 1, "refused": 2, "ended": 3, "sealed": 4}
 """Events of one connection in the order of time, so that sorting lines needs no clock."""
 
 
+class OwnStop(NamedTuple):
+    """A time right before an absence in which the client itself did not read; 0 µs for none.
+
+    Attributes:
+        us: how long it was, in microseconds.
+        why: the reason, as a clause that begins with "because".
+    """
+
+    us: int = 0
+    why: str = ""
+
+
+NO_STOP = OwnStop()
+
+
 class Disconnection(NamedTuple):
     """A time without a connection between two connections, epoch microseconds.
 
-    ``stalled_us`` is for how long the client had not read right before it, because its disk was behind.
+    Attributes:
+        from_us: when it began.
+        until_us: when it ended.
+        stop: in which the client had not read right before it.
+        is_restart: whether the client's process was replaced by another one meanwhile.
     """
 
     from_us: int
     until_us: int
-    stalled_us: int = 0
+    stop: OwnStop = NO_STOP
+    is_restart: bool = False
 
 
 class ConnectionSpan(NamedTuple):
@@ -66,7 +86,7 @@ class ConnectionHistory:
         spans: its connections.
         is_whole: there is a line for the begin and the end of every connection, so that their lengths are known.
         refusals: how many attempts failed in all.
-        stalled_us: for how long it had not read, because its disk was behind, right before the absence at its end.
+        stop: in which it had not read right before the absence at its end.
         waited: why a client that never was connected has no answer to an attempt, as its log says; empty for others.
     """
 
@@ -87,7 +107,7 @@ class ConnectionHistory:
     is_whole: bool = False
     refusals: int = 0
     waited: str = ""
-    stalled_us: int = 0
+    stop: OwnStop = NO_STOP
 
     @property
     def is_unasked(self) -> bool:

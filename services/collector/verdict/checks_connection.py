@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from services.collector import formatting
 from services.collector.results.client_result import IN_FLIGHT_US, ClientResult, ExternalClientFacts
-from services.collector.results.connection_history import ConnectionHistory, reconnects
+from services.collector.results.connection_history import ConnectionHistory, OwnStop, reconnects
 from services.collector.results.silence_limit import FLOOR_US, KEY_FACTOR, FeedRhythm
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 
@@ -48,7 +48,7 @@ def connected(case: CheckInput) -> CheckAnswer:
     if absent:
         # A client that did not get as far as asking the server proves nothing against it, nor does one that the server
         # may have cut off because it did not read.
-        is_own = [client.connection.is_unasked or client.connection.stalled_us for client in absent]
+        is_own = [client.connection.is_unasked or client.connection.stop.us for client in absent]
         answer = None if all(is_own) else False
         away = [_not_connected(client) for client in absent if not client.connection.is_unasked]
         away += _never_asked([client for client in absent if client.connection.is_unasked])
@@ -86,14 +86,12 @@ def _not_connected(client: _Client) -> str:
         return f"{client.name} was never connected in {away}{failure}"
     is_stopped = client.result.state == "left" or client.facts.until_us is None
     end = "it was stopped" if is_stopped else "the run ended"
-    stalled = _stalled(client.name, connection.stalled_us)
-    return f"{client.name} was not connected when {end}: away for {away}{failure}{stalled}"
+    own = _own_stop(connection.stop)
+    return f"{client.name} was not connected when {end}: away for {away}{failure}{own}"
 
 
-def _stalled(name: str, stalled_us: int) -> str:
-    if not stalled_us:
-        return ""
-    return f"; {name} had not read for {formatting.duration(stalled_us * 1000)} before, because its disk was behind"
+def _own_stop(stop: OwnStop) -> str:
+    return f" (it had not read for {formatting.duration(stop.us * 1000)} before, {stop.why})" if stop.us else ""
 
 
 def _never_asked(clients: Sequence[_Client]) -> list[str]:
@@ -264,8 +262,8 @@ def while_away(client: ClientResult) -> tuple[str, str]:
     absences += [connection.away_us or 0] if is_away(client) else []
     times = f", {len(absences):,} times" if len(absences) > 1 else ""
     close = f", {connection.last_close}" if connection.last_close else ""
-    stalls = [absence.stalled_us for absence in connection.absences] + [connection.stalled_us]
-    stalled = _stalled(client.client, max(stalls))
+    close += ", while its process was restarted" * any(absence.is_restart for absence in connection.absences)
+    stalled = _own_stop(max([*(absence.stop for absence in connection.absences), connection.stop]))
     if facts.is_missed_away:
         return f" was away for {formatting.duration(sum(absences) * 1000)}{times}{close}{stalled}", ""
     some = "" if client.missing is None else f"{count:,} of them "
