@@ -126,6 +126,7 @@ class ExternalClientFacts:
         unkeyed: messages with a number and without a key, of a feed with keys.
         repeated: messages received again right after a reconnect.
         silent_keys: sequences that had many records, and none since the client reconnected.
+        outlasted_by: clients that received higher numbers long after a close or a message had ended the feed here.
         stopped: sequences that had no record any more when the client's run ended, though others had.
         contradictions: why the numbers are not what the settings say.
         connection: when the client was connected.
@@ -154,6 +155,7 @@ class ExternalClientFacts:
     unkeyed: int = 0
     repeated: int = 0
     silent_keys: tuple[str | None, ...] = ()
+    outlasted_by: tuple[str, ...] = ()
     stopped: tuple[StoppedSequence, ...] = ()
     contradictions: tuple[Contradiction, ...] = ()
     connection: ConnectionHistory = NO_CONNECTIONS

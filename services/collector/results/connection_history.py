@@ -71,6 +71,7 @@ class ConnectionHistory:
         end_us: when its run ended, epoch microseconds: the run's end, when the operator stopped it, or when the feed
             named its end; None if the log was not sealed, or has no line about it.
         is_ended: a condition of `FEED_END` was met.
+        end_condition: the condition that was met, as `FEED_END` states it; empty for none.
         is_connected: whether it was connected when its run ended, None if the log does not show it.
         since_us: when the first connection was opened, None for never.
         away_us: how long it had been without a connection when its run ended; of a connection that brought no record
@@ -107,6 +108,7 @@ class ConnectionHistory:
     is_whole: bool = False
     refusals: int = 0
     waited: str = ""
+    end_condition: str = ""
     stop: OwnStop = NO_STOP
 
     @property

@@ -68,7 +68,13 @@ def connected(case: CheckInput) -> CheckAnswer:
         return CheckAnswer(None, "no client closed its log")
     ended = len(closed) - len(clients)
     named = f"; {formatting.several(ended, 'client')} ended as FEED_END says" if ended else ""
-    return CheckAnswer(True, f"every client was connected to its end{named}{detail}")
+    endless = "; the end that FEED_END names did not come" * any(_is_unmet(client) for client in clients)
+    return CheckAnswer(True, f"every client was connected to its end{named}{endless}{detail}")
+
+
+def _is_unmet(client: _Client) -> bool:
+    """Return whether FEED_END names an end of the feed that did not come."""
+    return client.facts.feed is not None and client.facts.feed.end is not None and not client.connection.is_ended
 
 
 def _reconnects(clients: Sequence[_Client]) -> str:
@@ -173,15 +179,16 @@ def _quiet(client: _Client, rhythm: FeedRhythm, quiet_us: int) -> list[str]:
     if not rhythm.is_silent(quiet_us, allowed_s):
         return []
     sentence = f"{client.name} received no {_record(client, rhythm, quiet)}: more than"
+    endless = "; the end that FEED_END names did not come" * _is_unmet(client)
     # FEED_SILENCE comes before the rhythm: with it, a rhythm that is not known is no reason for doubt.
     if allowed_s is not None:
-        return [f"{sentence} the {formatting.duration(allowed_s * 1e9)} that {SETTING} allows"]
+        return [f"{sentence} the {formatting.duration(allowed_s * 1e9)} that {SETTING} allows{endless}"]
     if not rhythm.is_known:
         timestamps = f"its records came at {formatting.several(rhythm.intervals + 1, 'moment')} only"
         unknown = f"so the feed's rhythm is not known, nor whether the last {quiet} are silence"
-        return [f"{client.name}: {timestamps}, {unknown}: set {SETTING}"]
+        return [f"{client.name}: {timestamps}, {unknown}: set {SETTING}{endless}"]
     limit = f"{formatting.duration(rhythm.limit_us * 1000)}, {rhythm.limit_text}"
-    return [f"{sentence} {limit}; {SETTING} sets another limit"]
+    return [f"{sentence} {limit}; {SETTING} sets another limit{endless}"]
 
 
 def _record(client: _Client, rhythm: FeedRhythm, quiet: str) -> str:

@@ -58,6 +58,7 @@ def connection_history(
         is_known=True,
         end_us=end_us,
         is_ended=ended is not None,
+        end_condition=displayable(ended.reason) if ended is not None else "",
         is_connected=is_connected,
         since_us=course.since_us,
         away_us=away_us,

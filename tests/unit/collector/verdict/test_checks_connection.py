@@ -570,3 +570,36 @@ def test_a_key_without_a_rhythm_may_be_silent(quiet: tuple[str, float, float]) -
     assert (
         "PASS" == summary_of(client("client-1", OPENED, records, ("sealed", 20.0), key="$.key", until_us=None)).verdict
     )
+
+
+def test_an_end_that_did_not_come_is_mentioned() -> None:
+    """If no condition of FEED_END was met, the check says so, and so does the reason of a silent client."""
+    end = {"end": "last 1000"}
+
+    flowing = summary_of(client("client-1", OPENED, each(0, 7.9), SEALED, feed=end))
+    silent = summary_of(client("client-1", OPENED, each(0, 2), SEALED, feed=end))
+
+    assert ("PASS", "every client was connected to its end; the end that FEED_END names did not come") == (
+        flowing.verdict,
+        check("connected", flowing).detail,
+    )
+    assert silent.headline.endswith(f"{SETTING} sets another limit; the end that FEED_END names did not come")
+
+
+@pytest.mark.parametrize(
+    ("condition", "verdict"),
+    [("close 1000", "INVALID"), ('message "end"', "INVALID"), ("messages 30", "PASS"), ("last 30", "PASS")],
+)
+def test_a_feed_that_ended_for_one_client_only_is_a_doubt(condition: str, verdict: str) -> None:
+    """If a close or a message ended the feed for one client and another one received more, the run is INVALID."""
+    ended = client("client-1", OPENED, each(0, 2.9), ("ended", 3.0, None, condition), ("sealed", 3.0))
+    longer = client("client-2", OPENED, each(0, 6.9), ("ended", 7.0, None, condition), ("sealed", 7.0))
+    close = client("client-2", OPENED, each(0, 3.9), ("ended", 4.0, None, condition), ("sealed", 4.0))
+
+    made = summary_of(ended, longer)
+
+    assert verdict == made.verdict
+    assert verdict == "PASS" or made.headline.startswith(
+        f"client-1: {condition} ended the feed, as FEED_END says, and client-2 received later numbers after that"
+    )
+    assert "PASS" == summary_of(ended, close).verdict
