@@ -244,6 +244,17 @@ def away(case: CheckInput) -> tuple[str, ...]:
     )
 
 
+def outlasted(case: CheckInput) -> tuple[str, ...]:
+    """Return a sentence for each client to which the feed said that it had ended, though it went on for others."""
+    return tuple(
+        f"{client.client}: {client.external.connection.end_condition} ended the feed, as FEED_END says, and"
+        f" {formatting.names(client.external.outlasted_by)} received later numbers after that: whether these were meant"
+        " for both is not known"
+        for client in case.clients
+        if client.external.outlasted_by
+    )
+
+
 def _why_unproved(client: ClientResult) -> str:
     """Return why the numbers of a client do not show what was sent while it was away; empty if they do."""
     facts = client.external

@@ -91,12 +91,6 @@ def _unproved(client: ClientResult) -> Iterator[str]:
                 f"its connection seems to be numbered for itself, and {formatting.ranges(numbers)}{of} did not come:"
                 " whether they were sent is not known; FEED_SCOPE=connection counts them as missing"
             )
-    if facts.outlasted_by:
-        yield (
-            f"{facts.connection.end_condition} ended the feed, as FEED_END says, and"
-            f" {formatting.names(facts.outlasted_by)} received later numbers after that: whether these were meant for"
-            " both is not known"
-        )
     if facts.silent_keys:
         keys = formatting.names(formatting.sequence(key or "") for key in facts.silent_keys)
         yield (

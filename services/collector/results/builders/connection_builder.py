@@ -50,10 +50,7 @@ def connection_history(
     is_whole = _is_whole(lines, productive)
     is_connected = closing.connected if closing and is_whole else None
     began_us = log.opened_us if log.opened_us is not None else moment(lines[0].at)
-    refusals, away_us = sum(line.event == "refused" for line in lines), None
-    if is_connected is False and end_us is not None:
-        began = course.away_us if course.away_us is not None else began_us
-        away_us = max(0, end_us - (began if began is not None else end_us))
+    refusals = sum(line.event == "refused" for line in lines)
     return ConnectionHistory(
         is_known=True,
         end_us=end_us,
@@ -61,7 +58,7 @@ def connection_history(
         end_condition=displayable(ended.reason) if ended is not None else "",
         is_connected=is_connected,
         since_us=course.since_us,
-        away_us=away_us,
+        away_us=_away_us(course, began_us, end_us) if is_connected is False else None,
         last_close=course.last_close,
         closes=course.closes,
         unanswered=final.reason if final and final.event == "sealed" and final.connected else "",
@@ -75,6 +72,12 @@ def connection_history(
         stop=course.stop() if is_connected is False else NO_STOP,
         waited=displayable(final.reason) if final and course.since_us is None and not refusals else "",
     )
+
+
+def _away_us(course: _Course, began_us: int | None, end_us: int | None) -> int | None:
+    """Return how long a client had been away at its end; of one that was never connected, since it began."""
+    began = course.away_us if course.away_us is not None else began_us
+    return None if end_us is None else max(0, end_us - (began if began is not None else end_us))
 
 
 def _end_lines(

@@ -180,7 +180,7 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
     repeated, duplicates = _sum(sequences, "repeated"), _sum(sequences, "duplicates")
     gaps = {key: sum(1 for _ in numbers) + len(before.get(key, ())) for key, numbers in missing.items()}
     number_facts = _number_facts(feed, log, union, gaps, facts.external.connection)
-    away, stalled = missed_away(log, missing, facts.external.connection)
+    number_facts |= missed_away(log, missing, facts.external.connection)
     if number_facts["contradictions"]:
         # Counts of numbers that are not what the settings say would be untrue.
         return replace(facts, received=log.messages, external=replace(facts.external, **number_facts))
@@ -200,8 +200,6 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
         external=replace(
             facts.external,
             missing=missing,
-            missed_away=away,
-            missed_stalled=stalled,
             missing_before_restart=before,
             unreadable=unreadable,
             gaps=counts.gaps,

@@ -12,8 +12,10 @@ from services.contract.rangeset import RangeSet
 Numbers = Mapping[SequenceName, RangeSet]
 
 
-def missed_away(log: LogEvidence, missing: Numbers, connection: ConnectionHistory) -> tuple[Numbers, Numbers]:
+def missed_away(log: LogEvidence, missing: Numbers, connection: ConnectionHistory) -> dict[str, Numbers]:
     """Return the missing numbers of all absences, and of those right after a time without reading, by sequence.
+
+    They are fields of `ExternalClientFacts`, by their names.
 
     Args:
         log: of the client.
@@ -27,7 +29,7 @@ def missed_away(log: LogEvidence, missing: Numbers, connection: ConnectionHistor
             found = numbers & missing.get(key, RangeSet())
             for part in (away, stalled) if is_own else (away,):
                 part[key] = part.get(key, RangeSet()) | found
-    return away, stalled
+    return {"missed_away": away, "missed_stalled": stalled}
 
 
 def _between(log: LogEvidence, connection: ConnectionHistory) -> Iterator[tuple[Numbers, bool]]:
