@@ -18,8 +18,8 @@ from websockets.protocol import State
 from services.client.backoff import Backoff
 from services.client.connection import StampedConnection
 from services.client.external import connection_failure
-from services.client.external.connection import ConnectRateLimit, connect_to, leave, pause, tls_context
-from services.client.external.connection_failure import ConnectionFailure
+from services.client.external.connection import ClosingWatch, ConnectRateLimit, connect_to, leave, pause, tls_context
+from services.client.external.connection_failure import ConnectionFailure, last_message
 from services.client.external.frame_reader import FrameContents
 from services.client.external.rendezvous import AgreedRun, join, settings_of
 from services.client.external.request_headers import request_headers
@@ -118,6 +118,7 @@ class ExternalSubscriber:
         # What came instead of records, and when the attempt began that has no answer yet.
         self._heard = b""
         self._asked_at: float | None = None
+        self._closing = ClosingWatch()
         self.on_frame: Callable[[str | bytes, int], None] | None = None
         self._end_condition: str | None = None
         self._frames, self._frame_ns = settings.frame_reader(), 0
@@ -261,9 +262,9 @@ class ExternalSubscriber:
         failure = connection_failure.of_close(connection.protocol, self._settings.reach.max_bytes, secrets)
         waiting = self._conversation.waits_for if self._conversation is not None else None
         if self._greeting_problem:
-            failure = connection_failure.of_greeting(f"{self._greeting_problem}{self._last_heard()}", secrets)
+            failure = connection_failure.of_greeting(f"{self._greeting_problem}{last_message(self._heard)}", secrets)
         elif waiting is not None and not failure.reason:
-            why = f"before the greeting was answered: nothing matched {waiting.shown}{self._last_heard()}"
+            why = f"before the greeting was answered: nothing matched {waiting.shown}{last_message(self._heard)}"
             failure = failure._replace(reason=connection_failure.brief(why, secrets))
         session = self._session
         if session is not None and session.connections.is_connected and not session.is_sealed:
@@ -322,6 +323,7 @@ class ExternalSubscriber:
             await asyncio.sleep(min(_AGE_CHECK_SECONDS, self._config.block_seconds / 4))
             if self._session is not None and not self._session.is_sealed:
                 self._session.close_old_block(self._clock.now_ns())
+            self._closing.look(self._connection, time.monotonic())
         if not self.is_over:
             await self._finish("finished")
 
@@ -367,18 +369,13 @@ class ExternalSubscriber:
         """Log why a client that is connected has received no record."""
         waiting = self._conversation.waits_for if self._conversation is not None else None
         if waiting is not None:
-            why = f"the greeting is unanswered: nothing has matched {waiting.shown}{self._last_heard()}"
+            why = f"the greeting is unanswered: nothing has matched {waiting.shown}{last_message(self._heard)}"
         elif self._heard and not (session.sequences.by_key if self._settings.reading.seq else session.received):
             record = "record with a number" if session.received else "record"
-            why = f"no {record} came{self._last_heard()}"
+            why = f"no {record} came{last_message(self._heard)}"
         else:
             return
         session.connections.unanswered(connection_failure.brief(why, self._speaker.secrets()))
-
-    def _last_heard(self) -> str:
-        """Return a clause with the last message that came instead of records, which may be an error of the server."""
-        message = self._heard.decode("utf-8", "replace").strip()
-        return f"; the last message was {message}" if message else ""
 
     def _log_unanswered(self, session: ExternalSession) -> None:
         """Log that the last attempt has no answer, or that this client has made none."""
