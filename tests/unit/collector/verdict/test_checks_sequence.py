@@ -300,3 +300,18 @@ def test_a_threshold_on_latency_needs_a_clock() -> None:
         == told.headline
     )
     assert "FAIL" == ahead("latency.p99<50ms, received>9").verdict
+
+
+def test_a_threshold_on_latency_names_the_messages_without_a_time() -> None:
+    """A limit on latency holds for the messages that have a time, and its detail counts the others; of its client."""
+    timed = numbered_messages(range(1, 9))
+    told = judged(
+        log("client-1", [*timed, message(9, 9, late_ns=None)], counts={"without_time": 1}),
+        log("client-2", [*timed, message(9, 9)]),
+        limits="latency.p99<50ms, latency{client:client-2}.max<50ms, missing==0",
+    )
+
+    assert ["measured 1.0 ms; 2 messages without a time", "measured 1.0 ms", "measured 0"] == (
+        [limit.detail for limit in told.thresholds]
+    )
+    assert "PASS" == told.verdict
