@@ -37,7 +37,7 @@ class StallTimes:
             self._stalls.append(blocklog.Stall(utc_text(self._began_us), utc_text(self._clock.now_us())))
             self._began_us = None
 
-    def take(self) -> list[blocklog.Stall]:
+    def collect(self) -> list[blocklog.Stall]:
         """Return the stalls since the last call. One that lasts is divided here, so that no part of it is lost."""
         is_stalled = self._began_us is not None
         self.finish()
@@ -115,7 +115,7 @@ class SessionLog(ABC, Generic[Arrived]):
     def _put_blocks(self, cuts: Iterable[BlockCut[Arrived]]) -> None:
         for cut in cuts:
             line = self._line_of(cut)
-            if stalls := self._stalls.take():
+            if stalls := self._stalls.collect():
                 # Before the messages, as in the struct.
                 messages = line.fields.pop("messages")
                 line.fields.update(stalls=stalls, messages=messages)
@@ -139,7 +139,7 @@ class SessionLog(ABC, Generic[Arrived]):
             # After a takeover nothing more may be written: the other process logs what still waits here.
             if reason != "superseded":
                 await self._queue.drain()
-            await self._queue.end(reason, self._take_counts(), self._stalls.take())
+            await self._queue.end(reason, self._take_counts(), self._stalls.collect())
             if not self.has_begun:
                 self._claimed.close()
         finally:

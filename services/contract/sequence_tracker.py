@@ -41,7 +41,7 @@ class SequenceTracker:
         duplicates: the number of messages received again.
         repeated: how many of these were received before a reconnect, and again right after it.
         reordered: the number of messages received after one with a higher number.
-        restarts: how often the sequence began again; what was sent in between is not known.
+        restarts: how often the sequence began again; the records sent in between are not known.
         restarts_by_connection: how often it did so on a new connection.
         restarts_elsewhere: how often it began again in mid-connection, neither at 0 or 1 nor at its own first number.
         wraps: how often the counter wrapped around, or was set back by a message that names its predecessor.
@@ -97,7 +97,7 @@ class SequenceTracker:
         """The ranges that were missing before each restart or wrap, all together."""
         return [span for gaps in self.gaps for span in gaps]
 
-    def take(self, seq: int, digest: int, first: int | None = None, previous: int | None = None) -> bool:
+    def accept_message(self, seq: int, digest: int, first: int | None = None, previous: int | None = None) -> bool:
         """Add the next message by the rules of the feed; return whether it covers a new number.
 
         Args:
@@ -106,7 +106,7 @@ class SequenceTracker:
             first: the first number that it covers, None without one.
             previous: the number that it names as its predecessor's, None without one.
         """
-        # Nearly all records take this way, and the client takes it for each of them.
+        # Nearly all records pass here, and the client calls this for each of them.
         if self._is_plain and self._is_above(seq):
             self._reconnected = False
             self.held.add(seq, seq)
@@ -174,7 +174,7 @@ class SequenceTracker:
             self.accept(seq, 0)
 
     def accept_ranges(self, first: int, ends: Sequence[int], digest: int, link: int | None) -> None:
-        """Add messages that cover ranges of numbers, each of which begins where the one before ends.
+        """Add messages that cover ranges of numbers, each from the end of the one before.
 
         Args:
             first: the first number that the first message covers.
@@ -212,7 +212,7 @@ class SequenceTracker:
             return self.accept(seq, digest, None if previous is None or previous >= seq else previous + 1)
         last = self.held.last
         if previous is None and seq != last:
-            # A feed sends such a message when it begins anew: what it sent before is not known.
+            # A feed sends such a message when it begins again: the records it sent before are not known.
             self.unlinked += not self._reconnected
             self.begin_again(seq)
         elif seq == last and previous in (None, seq):

@@ -103,14 +103,14 @@ GRAPHQL: dict[str, object] = {
 
 
 async def test_a_greeting_waits_for_its_acknowledgement(tmp_path: Path) -> None:
-    """A subscription that must follow an acknowledgement is sent after it, with what it said."""
+    """A subscription that must follow an acknowledgement is sent after it, with the value that it had."""
     found = await judged(Case((graphql,), 20, GRAPHQL), tmp_path, subprotocols=["graphql-transport-ws"])
 
     assert ("PASS", 20, []) == (found.summary.verdict, found.summary.totals.received, found.warnings)
 
 
 async def test_a_greeting_that_is_never_answered_is_named(tmp_path: Path) -> None:
-    """If the awaited message never comes, log, summary and headline name what was waited for, and how long."""
+    """If the awaited message never comes, log, summary and headline name its pattern and the time limit."""
     hello: dict[str, object] = {"FEED_HELLO": "hi\nwait 0.4s:connection_ack"}
     why = "the greeting is unanswered: nothing matched /connection_ack/ within 0.4 s"
     found = await judged(Case((sends(),), 0, hello, final_line=why), tmp_path)

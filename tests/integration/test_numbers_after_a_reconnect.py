@@ -76,7 +76,7 @@ def judged(url: str, folder: Path, **settings: object) -> Summary:
 
 @pytest.mark.parametrize("name", CASES)
 async def test_the_numbers_show_what_they_can(name: str, tmp_path: Path) -> None:
-    """Losses that the numbers prove are counted, and what they leave open is neither a loss nor a success."""
+    """Losses that the numbers prove are counted; the rest, which they leave open, is neither a loss nor a success."""
     case = CASES[name]
     scripts = plays(case.first, "first", cut=True), plays(case.second, "second")
     async with external_server(*scripts) as url:

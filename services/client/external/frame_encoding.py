@@ -75,14 +75,15 @@ class FrameDecoder:
 
     def rest(self) -> bytes:
         """Return the compressed bytes whose end has not come yet."""
-        return self._stream.waiting
+        return bytes(self._stream.waiting)
 
 
 class _ZlibStream:
-    """One zlib stream over all frames of a connection, of which a message ends with a flush, as Discord sends it."""
+    """One zlib stream over all frames of a connection; each message ends with a flush, as Discord sends it."""
 
     def __init__(self, max_bytes: int) -> None:
-        self.waiting = b""
+        # An array grows in place: very many small frames would otherwise be copied again with each further one.
+        self.waiting = bytearray()
         self._inflater, self._max_bytes, self._is_broken = zlib.decompressobj(), max_bytes, False
 
     def add(self, data: bytes) -> bytes | None:
@@ -98,7 +99,7 @@ class _ZlibStream:
             self._is_broken = True
             raise UndecodableFrame(f"no {STREAM}: {problem}") from problem
         finally:
-            self.waiting = b""
+            self.waiting = bytearray()
         # What follows cannot be decompressed without all of this.
         self._is_broken = not is_complete or len(content) > self._max_bytes
         if self._is_broken:

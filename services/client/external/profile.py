@@ -125,10 +125,11 @@ def describe(environment: Mapping[str, str]) -> DescribedFeed:
             raise BadSettings(["FEED_VARIABLES: without a profile in FEED there are no variables"])
         return DescribedFeed(environment, {})
     profile = load(feed)
+    variables = BY_NAME["FEED_VARIABLES"]
     try:
-        texts = profile.filled(BY_NAME["FEED_VARIABLES"].read(given) if given else {})
+        texts = profile.filled(variables.read(given) if given else {})
     except ValueError as expected:
-        raise BadSettings([f"FEED_VARIABLES={given!r}: expected {expected}"]) from None
+        raise BadSettings([variables.mistake(given, expected)]) from None
     set_here = {name for name, text in environment.items() if text.strip()}
     if "SERVER_URL" not in texts.keys() | set_here:
         raise BadSettings([f"FEED={feed}: the profile has no connect.url, so SERVER_URL must be the feed's address"])
@@ -136,24 +137,29 @@ def describe(environment: Mapping[str, str]) -> DescribedFeed:
     return DescribedFeed({**environment, **own}, {name: profile.places[name] for name in own})
 
 
+def is_path(feed: str) -> bool:
+    """Return whether a profile is named by its path, which contains a ``/`` or ends in ``.toml``."""
+    return "/" in feed or feed.endswith(".toml")
+
+
 def load(feed: str) -> Profile:
-    """Return a profile by its path, which contains a ``/`` or ends in ``.toml``, or by the name of a preset.
+    """Return a profile by its path or by the name of a preset.
 
     Raises:
         BadSettings: with every problem of the file, each with its line.
     """
-    is_path = "/" in feed or feed.endswith(".toml")
-    path = Path(feed) if is_path else PRESETS / f"{feed}.toml"
-    if not is_path and feed not in preset_names():
+    path = Path(feed) if is_path(feed) else PRESETS / f"{feed}.toml"
+    if not is_path(feed) and feed not in preset_names():
         known = ("foreign", "streamgauge", *preset_names())
         hint = suggest(feed, known) or "python -m services.client feeds lists them"
         raise BadSettings([f"FEED={feed!r}: no such preset; {hint}; a profile of your own is a path: feeds/mine.toml"])
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
     except OSError as problem:
         hint = "; a container sees the folder feeds/ only" if isinstance(problem, FileNotFoundError) else ""
         raise BadSettings([f"FEED={feed!r}: {problem.strerror}{hint}"]) from problem
-    return parse(feed, path.name if not is_path else feed, data)
+    return parse(feed, feed if is_path(feed) else path.name, data)
 
 
 def preset_names() -> list[str]:
@@ -223,7 +229,8 @@ class _Document:
             except Unsuitable as unsuitable:
                 self._problems.append(f"{self._place(unsuitable.path)}: expected {unsuitable}")
         # A step of the greeting may capture a part of an answer under a name, for the messages after it.
-        known = {*variables, *RESERVED, *profile_texts.captured_in(texts.get("FEED_HELLO", ""))}
+        greetings = "\n".join(texts.get(name, "") for name in ("FEED_HELLO", "FEED_RESUME"))
+        known = {*variables, *RESERVED, *profile_texts.captured_in(greetings)}
         for name, text in texts.items():
             self._check_variables(places[name], text, known)
         if self._problems:

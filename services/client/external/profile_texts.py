@@ -8,12 +8,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from services.client.external.templates import BINARY, in_json_string, string_depths
+from services.client.external.toml_lines import KeyPath
 from services.runtime.setting_tables.parsers import VARIABLE
-
-KeyPath = tuple[str | int, ...]
 
 _USED = re.compile(rf"\{{\{{({VARIABLE})\}}\}}|\{{({VARIABLE})\}}")
 _NAME_IN_BRACES = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
+# A line of a greeting that is no message, by its beginning.
+_STEP = re.compile(r"(?:(?P<wait>wait)\b[^:]*|command\b[^:]*|file):")
+_GREETINGS = ("FEED_HELLO", "FEED_RESUME")
 # Messages with braces of their own: their template removes the second pair itself.
 _TEMPLATES = ("FEED_HELLO", "FEED_RESUME", "FEED_HEARTBEAT", "FEED_PONG")
 _PATTERNS = ("FEED_MATCH", "FEED_IGNORE", "FEED_PING", "FEED_END")
@@ -91,45 +94,36 @@ def captured_in(text: str) -> list[str]:
 def fill(name: str, text: str, values: Mapping[str, str]) -> str:
     """Return the text of a setting with the values of its variables.
 
-    In a message that is JSON a value is escaped as JSON needs it, in a regular expression as that needs it.
-    ``{{name}}`` is the text ``{name}``.
+    Inside a JSON string of a message or command a value is escaped as JSON requires, in a regular expression so that it
+    is found as it is. ``{{name}}`` is the text ``{name}``.
     """
     return "\n".join(_filled(name, line, values) for line in text.split("\n"))
 
 
 def _filled(name: str, line: str, values: Mapping[str, str]) -> str:
-    is_pattern = name in _PATTERNS or (name == "FEED_HELLO" and re.match(r"wait\b[^:]*:", line) is not None)
-    is_json = name in _TEMPLATES and line.lstrip().startswith(("{", "["))
+    step = _STEP.match(line) if name in _GREETINGS else None
+    is_pattern = name in _PATTERNS or (step is not None and step["wait"] is not None)
+    is_message = name in _TEMPLATES and step is None
+    # A command is a JSON list. In a binary message a value stays as it is: whether it is JSON is not known.
+    is_json = name in _TEMPLATES and not line.lstrip().startswith(BINARY)
+    depths = string_depths(line) if is_json and not is_pattern else {}
 
     def replaced(match: re.Match[str]) -> str:
         if match[1] is not None:
-            return match[0] if name in _TEMPLATES else f"{{{match[1]}}}"
+            return match[0] if is_message else f"{{{match[1]}}}"
         value = values.get(match[2])
         if value is None:
             return match[0]
         if is_pattern:
             return re.escape(value)
-        if name in _TEMPLATES and _NAME_IN_BRACES.search(value):
+        if is_message and _NAME_IN_BRACES.search(value):
             # A template would replace the name, such as a field of a GraphQL query.
             value = value.replace("{", "{{").replace("}", "}}")
-        for _ in range(_strings_around(line[: match.start()]) if is_json else 0):
-            value = json.dumps(value, ensure_ascii=False)[1:-1]
+        for _ in range(depths.get(match.start(), 0)):
+            value = in_json_string(value)
         return value
 
     return _USED.sub(replaced, line)
-
-
-def _strings_around(before: str) -> int:
-    """Return in how many JSON strings, one within the other, a place is; by the text before it."""
-    within: list[int] = []
-    for quote in re.finditer(r'(\\*)"', before):
-        # A string's quotes have 0 backslashes outside of strings, 1 in one, 3 in two.
-        slashes = len(quote[1])
-        if within and within[-1] == slashes:
-            within.pop()
-        elif not within or slashes == 2 * within[-1] + 1:
-            within.append(slashes)
-    return len(within)
 
 
 def _with_escapes(text: str) -> str:

@@ -80,6 +80,11 @@ class ConnectionLog:
             why = f"held back, since another client was refused: {reason}"
             self._code, self._reason = code, why[:MAX_REASON_LENGTH]
 
+    def waits(self, why: str) -> None:
+        """Remember why a client that never was connected has no answer, unless another reason is known."""
+        if not (self.count or self._attempts or self._reason):
+            self._reason = why[:MAX_REASON_LENGTH]
+
     def unanswered(self, why: str) -> None:
         """Remember that the client is connected, and that the server has not answered its greeting."""
         if self.is_connected:
@@ -121,7 +126,7 @@ class Sequences:
             if sequence is None:
                 sequence = self.by_key[record.key] = SequenceTracker(self._rules)
             # The digest tells a repeated record from another record with the same number.
-            sequence.take(record.seq, zlib.crc32(record.record), record.first_seq, record.prev_seq)
+            sequence.accept_message(record.seq, zlib.crc32(record.record), record.first_seq, record.prev_seq)
 
     def reconnected(self) -> None:
         """Begin with a new connection, on which the numbers may restart."""

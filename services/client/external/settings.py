@@ -1,4 +1,4 @@
-"""The settings of an external feed: its address, how its messages are decoded, what is said to its server."""
+"""The settings of an external feed: its address, how its messages are decoded, the messages to its server."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def _parse(values: Mapping[str, Any]) -> tuple[_Parsed, list[str]]:
         try:
             return parse(text) if text else None
         except (ValueError, re.error) as problem:
-            problems.append(f"{name}={text!r}: expected {problem}")
+            problems.append(BY_NAME[name].mistake(text, problem))
             return None
 
     time = parsed("FEED_TIME", _time)

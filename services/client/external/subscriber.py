@@ -18,16 +18,17 @@ from websockets.protocol import State
 from services.client.backoff import Backoff
 from services.client.connection import StampedConnection
 from services.client.external import connection_failure
-from services.client.external.connection import ConnectRateLimit, connect_to, pause, tls_context
+from services.client.external.connection import ConnectRateLimit, connect_to, leave, pause, tls_context
 from services.client.external.connection_failure import ConnectionFailure
 from services.client.external.frame_reader import FrameContents
+from services.client.external.message_framing import ONE_MESSAGE
 from services.client.external.rendezvous import AgreedRun, join, settings_of
 from services.client.external.request_headers import request_headers
 from services.client.external.session import ExternalSession
 from services.client.external.settings import FeedSettings
+from services.client.external.speaker import Speaker
 from services.client.external.talk.conversation import Conversation
 from services.client.external.talk.greeting_sources import GreetingFailed
-from services.client.external.talk.speaker import Speaker
 from services.client.settings import ClientConfig
 from services.contract.scalars import utc_us
 from services.runtime import invocation
@@ -42,8 +43,9 @@ MAX_BACKOFF_SECONDS = 15.0
 PROVED_SECONDS = 2.0
 """A server that rejects a client does so within a round trip of the handshake, perhaps in a message. A server that sent
 a record and kept the connection for this long accepts the client, which may reconnect at once after a cut."""
+_ANSWER_SECONDS = 1.0
+"""A server that has not answered an opening handshake for this long when the run ends is reported."""
 _AGE_CHECK_SECONDS = 0.1
-_LEAVE_SECONDS = 1.0
 
 
 async def external_subscribers(
@@ -112,6 +114,9 @@ class ExternalSubscriber:
         self._writing: asyncio.Task[None] | None = None
         # Whether this connection has brought a record, and whether the server is known to accept this client.
         self._opened_at, self._is_useful, self._was_accepted = 0.0, False, False
+        # What came instead of records, and when the attempt began that has no answer yet.
+        self._heard = b""
+        self._asked_at: float | None = None
         self.on_frame: Callable[[str | bytes, int], None] | None = None
         self._end_condition: str | None = None
         self._frames, self._frame_ns = settings.frame_reader(), 0
@@ -158,10 +163,11 @@ class ExternalSubscriber:
         log.info("run is over", extra={"client": self.name, "run": self._run.run})
 
     async def _wait(self, failure: ConnectionFailure) -> None:
-        if failure.is_firm:
-            self._backoff.use_longest()
-        if failure.retry_after_s is not None:
+        if failure.retry_after_s:
+            # The server says itself when it is to be asked again, which may be sooner.
             self._backoff.not_before(failure.retry_after_s)
+        elif failure.is_firm:
+            self._backoff.use_longest()
         delay = self._backoff.next_seconds()
         if not self._is_useful and (failure.is_firm or failure.retry_after_s is not None):
             # The other clients of this process would be refused for the same reason.
@@ -180,12 +186,15 @@ class ExternalSubscriber:
             return None
         self._is_useful = self._was_accepted = False
         self._greeting_problem = ""
+        self._asked_at = time.monotonic()
         try:
             self._speaker.prepare()
             connection = await connect_to(self._settings.reach, self._clock, self._tls)
         except (OSError, WebSocketException, BadSettings, ValueError) as problem:
             # ValueError: a redirect to a malformed address.
             return self._failed(problem)
+        finally:
+            self._asked_at = None
         self._connection, self._opened_at = connection, time.monotonic()
         if not session.is_sealed:
             session.opened()
@@ -193,7 +202,7 @@ class ExternalSubscriber:
         self._conversation, speaking = conversation, asyncio.create_task(self._speak(conversation, connection))
         try:
             await self._receive(connection, conversation)
-            await _leave(connection)
+            await leave(connection)
         except ConnectionClosed:
             return await self._lost(connection)
         finally:
@@ -251,9 +260,10 @@ class ExternalSubscriber:
         failure = connection_failure.of_close(connection.protocol, self._settings.reach.max_bytes, secrets)
         waiting = self._conversation.waits_for if self._conversation is not None else None
         if self._greeting_problem:
-            failure = connection_failure.of_greeting(self._greeting_problem, secrets)
+            failure = connection_failure.of_greeting(f"{self._greeting_problem}{self._last_heard()}", secrets)
         elif waiting is not None and not failure.reason:
-            failure = failure._replace(reason=f"before the greeting was answered: nothing matched {waiting.shown}")
+            why = f"before the greeting was answered: nothing matched {waiting.shown}{self._last_heard()}"
+            failure = failure._replace(reason=connection_failure.brief(why, secrets))
         session = self._session
         if session is not None and session.connections.is_connected and not session.is_sealed:
             self._log_unfinished(session)
@@ -285,11 +295,14 @@ class ExternalSubscriber:
         self._frame_ns = received_ns
         if contents.pings or contents.ignored:
             session.passed_over(ignored=contents.ignored, pings=contents.pings)
+            self._heard = contents.data
         if not records:
             return contents.condition
         seqs = [record.seq for record in records if record.seq is not None]
         # A greeting or an error message is no proof that the server accepts this client; a numbered record is.
-        self._is_useful = self._is_useful or bool(seqs) or self._settings.reading.seq is None
+        if not self._is_useful:
+            self._is_useful = bool(seqs) or self._settings.reading.seq is None
+            self._heard = b"" if self._is_useful else contents.data
         session.receive(records, received_ns)
         return contents.condition or self._settings.ending.by_records(session.received, max(seqs, default=None))
 
@@ -338,25 +351,44 @@ class ExternalSubscriber:
             # The server has closed the connection, and this client has not yet read the messages before the close.
             failure = self._log_closed(self._connection)
             self._end_condition = self._end_condition or self._settings.ending.by_close(failure.code or 0)
-        waiting = self._conversation.waits_for if self._conversation is not None else None
-        if waiting is not None:
-            session.connections.unanswered(f"the greeting is unanswered: nothing has matched {waiting.shown}")
+        self._log_unserved(session)
         if (hold_reason := self._gate.hold_reason) is not None:
             session.connections.held_back(hold_reason.code, hold_reason.reason)
-        self._log_unfinished(session)
+        if self._connection is None:
+            self._log_unanswered(session)
+        if self._settings.framing.messages == ONE_MESSAGE:
+            # With FEED_SPLIT what waits is the beginning of a message whose end this client does not wait for.
+            self._log_unfinished(session)
         session.close_block("end" if reason == "finished" else "shutdown")
         if self._end_condition is not None:
             log.info("the feed has ended", extra={"client": self.name, "condition": self._end_condition})
             session.ended(self._end_condition)
 
+    def _log_unserved(self, session: ExternalSession) -> None:
+        """Log why a client that is connected has received no record."""
+        waiting = self._conversation.waits_for if self._conversation is not None else None
+        if waiting is not None:
+            why = f"the greeting is unanswered: nothing has matched {waiting.shown}{self._last_heard()}"
+        elif self._heard and not (session.sequences.by_key if self._settings.reading.seq else session.received):
+            record = "record with a number" if session.received else "record"
+            why = f"no {record} came{self._last_heard()}"
+        else:
+            return
+        session.connections.unanswered(connection_failure.brief(why, self._speaker.secrets()))
 
-async def _leave(connection: StampedConnection) -> None:
-    """Close a connection whose run is over: a server that is not told so would report a cut."""
-    leaving = asyncio.create_task(connection.end())
-    with contextlib.suppress(ConnectionClosed, TimeoutError):
-        async with asyncio.timeout(_LEAVE_SECONDS):
-            # The answer comes after what was sent before it.
-            while True:
-                await connection.recv()
-    leaving.cancel()
-    await asyncio.gather(leaving, return_exceptions=True)
+    def _last_heard(self) -> str:
+        """Return a clause with the last message that came instead of records, which may be an error of the server."""
+        message = self._heard.decode("utf-8", "replace").strip()
+        return f"; the last message was {message}" if message else ""
+
+    def _log_unanswered(self, session: ExternalSession) -> None:
+        """Log that the last attempt has no answer, or that this client has made none."""
+        if self._asked_at is None:
+            session.connections.waits(f"no attempt was made: FEED_CONNECTS permits {self._gate.per_second:g} a second")
+            return
+        asked_s = time.monotonic() - self._asked_at
+        if asked_s >= _ANSWER_SECONDS:
+            of = " of wss://, which begins with TLS," if self._tls is not None else ""
+            session.refused(None, f"the server did not answer the opening handshake{of} for {int(asked_s)} s")
+        else:
+            session.connections.waits(f"its opening handshake began {asked_s:.1f} s before the end")

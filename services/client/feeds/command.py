@@ -47,7 +47,7 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         _print(report.preset_list([profile.load(name) for name in profile.preset_names()], _width()))
         return 0
     if chosen.does == "show":
-        if not chosen.feed:
+        if not chosen.feed or profile.is_path(chosen.feed):
             raise BadSettings(["feeds show: expected the name of a preset; feeds lists them"])
         profile.load(chosen.feed)
         _print((profile.PRESETS / f"{chosen.feed}.toml").read_text(encoding="utf-8").rstrip("\n"))

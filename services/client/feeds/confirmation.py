@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from services.client.feeds.numbering import Numbering, check_numbering
-from services.client.feeds.proposals import Proposal
+from services.client.feeds.proposal import Proposal
 from services.contract.blocklog import ExternalMessage
 
 _FRAMES = ("decode.records", "decode.list", "decode.match", "decode.split", "decode.encoding")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 import msgspec
 
-MAX_BYTES = 4 * 1024 * 1024
-"""Bytes of a message after decompression; a longer one is not taken for compressed JSON."""
+from services.client.feeds.proposal import Proposal
+
+MAX_BYTES, MAX_TOTAL_BYTES = 4 * 1024 * 1024, 32 * 1024 * 1024
+"""Bytes of a message, and of all messages, after decompression; longer ones are not taken for compressed JSON."""
 _MIN_SHARE = 0.5
 _COMPRESSED = {"gzip": 16 + zlib.MAX_WBITS, "zlib": zlib.MAX_WBITS, "deflate": -zlib.MAX_WBITS}
 """Parameters of the decompressor by the name of the encoding."""
@@ -36,27 +37,13 @@ _PROTOCOLS = (
 """Presets, and the messages by which each is known."""
 
 
-class Framing(NamedTuple):
-    """How a message contains JSON texts.
-
-    Attributes:
-        key: the key of the profile that describes it.
-        text: its value.
-        why: one sentence.
-    """
-
-    key: str
-    text: str
-    why: str
-
-
-def find_framing(messages: Sequence[bytes]) -> tuple[Framing, list[list[bytes]]] | None:
+def find_framing(messages: Sequence[bytes]) -> tuple[Proposal, list[list[bytes]]] | None:
     """Return how most messages contain JSON, and the JSON texts of each message; None if nothing fits."""
-    for framing, take_apart in _candidates(messages):
+    for proposal, take_apart in _candidates(messages):
         parts = [take_apart(message) for message in messages]
         good = sum(bool(texts) and all(map(is_json, texts)) for texts in parts)
         if good >= max(1, _MIN_SHARE * len(messages)):
-            return framing, parts
+            return proposal, parts
     return None
 
 
@@ -86,11 +73,14 @@ def is_json(text: bytes) -> bool:
         return False
 
 
-def unpacked(data: bytes, encoding: str) -> bytes | None:
-    """Return decompressed data, None if it is not compressed in this way or too long."""
+def unpacked(data: bytes, encoding: str, most_bytes: int = MAX_BYTES) -> bytes | None:
+    """Return decompressed data, None if it is not compressed in this way or longer than ``most_bytes``."""
+    if most_bytes <= 0:
+        # To the decompressor 0 means no limit.
+        return None
     decompressor = zlib.decompressobj(_COMPRESSED[encoding])
     try:
-        found = decompressor.decompress(data, MAX_BYTES)
+        found = decompressor.decompress(data, most_bytes)
     except zlib.error:
         return None
     return found if decompressor.eof or not decompressor.unconsumed_tail else None
@@ -99,18 +89,18 @@ def unpacked(data: bytes, encoding: str) -> bytes | None:
 _TakeApart = Callable[[bytes], list[bytes]]
 
 
-def _candidates(messages: Sequence[bytes]) -> Iterable[tuple[Framing, _TakeApart]]:
+def _candidates(messages: Sequence[bytes]) -> Iterable[tuple[Proposal, _TakeApart]]:
     for text, separator in _SPLIT.items():
         if any(separator in message for message in messages):
-            yield Framing("decode.split", text, f"messages are separated by {text}"), _split_by(separator)
+            yield Proposal("decode.split", text, f"messages are separated by {text}"), _split_by(separator)
     for encoding in _COMPRESSED:
-        yield Framing("decode.encoding", encoding, f"messages are compressed: {encoding}"), _unpacked_by(encoding)
+        yield Proposal("decode.encoding", encoding, f"messages are compressed: {encoding}"), _unpacked_by(encoding)
     events = r'^42\["[^"]*",(.*)\]$'
-    yield Framing("decode.match", events, "Socket.IO events"), _matched_by(events.encode())
+    yield Proposal("decode.match", events, "Socket.IO events"), _matched_by(events.encode())
     payload = r"MSG [^\r]*\r\n(.*?)\r\n"
-    yield Framing("decode.match", payload, "messages of NATS"), _matched_by(payload.encode())
+    yield Proposal("decode.match", payload, "messages of NATS"), _matched_by(payload.encode())
     body = r"^MESSAGE\r?\n.*?\r?\n\r?\n(.*?)\x00"
-    yield Framing("decode.match", body, "messages of STOMP"), _matched_by(body.encode())
+    yield Proposal("decode.match", body, "messages of STOMP"), _matched_by(body.encode())
 
 
 def _split_by(separator: bytes) -> _TakeApart:
@@ -118,8 +108,12 @@ def _split_by(separator: bytes) -> _TakeApart:
 
 
 def _unpacked_by(encoding: str) -> _TakeApart:
+    left_bytes = MAX_TOTAL_BYTES
+
     def take_apart(message: bytes) -> list[bytes]:
-        found = unpacked(message, encoding)
+        nonlocal left_bytes
+        found = unpacked(message, encoding, min(left_bytes, MAX_BYTES))
+        left_bytes -= len(found or b"")
         return [] if found is None else [found]
 
     return take_apart

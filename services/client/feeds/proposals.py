@@ -14,6 +14,7 @@ from services.client.external.record_values import UNITS, epoch_ns
 from services.client.feeds.framing import find_framing, find_protocol, is_json
 from services.client.feeds.json_columns import Columns, Scalar, columns_of, lists_in
 from services.client.feeds.numbering import Numbering, describe, find_numbering, integer_of
+from services.client.feeds.proposal import Proposal
 
 _DAY_NS = 86_400 * 10**9
 _AHEAD_NS = 60 * 10**9
@@ -34,20 +35,6 @@ class ReceivedMessage(NamedTuple):
 
     data: bytes
     received_ns: int
-
-
-class Proposal(NamedTuple):
-    """A setting that the data suggest.
-
-    Attributes:
-        key: its key in a profile.
-        text: its value.
-        why: one sentence.
-    """
-
-    key: str
-    text: str
-    why: str
 
 
 class Analysis(NamedTuple):
@@ -96,8 +83,9 @@ def analyse(messages: Sequence[ReceivedMessage]) -> Analysis:
     if sum(is_json(data) for data, _ in texts) < len(texts) / 2:
         found = find_framing([data for data, _ in texts])
         if found is not None:
-            framings.append(Proposal(*found[0]))
-            texts = [(part, at) for (_, at), parts in zip(texts, found[1], strict=True) for part in parts]
+            proposal, parts_of_each = found
+            framings.append(proposal)
+            texts = [(part, at) for (_, at), parts in zip(texts, parts_of_each, strict=True) for part in parts]
     values = [(value, at) for data, at in texts if (value := _decoded(data)) is not None]
     if not values:
         note = "no message is JSON: FEED_MATCH can name the part that is" if messages else "no message came"
@@ -153,7 +141,7 @@ def _items_at(path: str, values: Sequence[tuple[Any, int]]) -> _Rows:
 
 
 def _is_numbered(rows: _Rows, lists: Iterable[str] = ()) -> bool:
-    """Return whether most records have a number that shows what is missing, and that is in none of these lists."""
+    """Return whether most records have a number that shows missing records, and that is in none of these lists."""
     columns = rows.columns
     times = [path for path in columns if _lags(columns[path], rows.received_ns)]
     found = find_numbering(columns, times)

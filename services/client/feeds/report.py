@@ -1,4 +1,4 @@
-"""The text that the command ``feeds`` prints: the presets, and what was seen of a feed."""
+"""The text that the command ``feeds`` prints: the presets, and the report on a feed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from services.client.external.settings import FeedSettings
 from services.client.feeds.confirmation import confirm
 from services.client.feeds.look import LookedAt
 from services.client.feeds.numbering import Numbering
-from services.client.feeds.proposals import Analysis, Proposal
+from services.client.feeds.proposal import Proposal
+from services.client.feeds.proposals import Analysis
 from services.contract.blocklog import ExternalMessage
 from services.contract.scalars import utc_text, utc_us
 
@@ -41,15 +42,20 @@ def _hanging(text: str, width: int) -> str:
 
 
 def of_look(seen: LookedAt, settings: FeedSettings, analysis: Analysis, seconds: float, width: int) -> Iterator[str]:
-    """Yield the parts of the report on a feed.
+    """Yield the parts of the report on a feed, without characters by which its server could control the terminal.
 
     Args:
-        seen: what came.
+        seen: its messages, records and connections.
         settings: with which it was read.
         analysis: of the messages.
         seconds: how long the feed was received.
         width: columns of the terminal.
     """
+    for part in _parts(seen, settings, analysis, seconds, width):
+        yield "\n".join(map(_printable, part.split("\n")))
+
+
+def _parts(seen: LookedAt, settings: FeedSettings, analysis: Analysis, seconds: float, width: int) -> Iterator[str]:
     yield _summary(seen, seconds)
     if seen.records:
         yield "\n".join(["", *_table(seen.records[:SHOWN_MESSAGES], width)])
@@ -61,7 +67,7 @@ def of_look(seen: LookedAt, settings: FeedSettings, analysis: Analysis, seconds:
     missing = list(_not_found(seen, settings))
     if missing:
         yield "\n".join(["", "not found", *(f"  {line}" for line in missing)])
-    confirmed = confirm(seen.records, int(settings.given.get("FEED_STEP", "").strip() or 1))
+    confirmed = confirm(seen.records, settings.sequence.step)
     if confirmed.numbering is not None:
         yield f"\n{_confirmation(confirmed.numbering, len(seen.records))}"
     differing = _differing(confirmed.left(analysis.proposals), settings)
@@ -137,7 +143,7 @@ def _table(records: Sequence[ExternalMessage], width: int) -> list[str]:
 
 
 def _printable(text: str) -> str:
-    # A server must not control the terminal.
+    # A name in a record, which a proposed path has in it, may have escape sequences as well as a record.
     return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
 
 

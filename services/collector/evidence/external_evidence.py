@@ -37,7 +37,10 @@ class ExternalIndexRow:
         runs: its numbers.
         connection: its session, and the number of the connection in the session.
         unreadable: the number of records whose number cannot be read.
-        arrivals: None if a time cannot be read.
+        arrivals: of the records that have a number, in a feed with numbers; None if a time cannot be read, or without
+            any such record.
+        by_key: the arrivals of each sequence, if there are several; None if they are those of the block.
+        unnumbered: how many messages without a number came after the last record that has one.
     """
 
     positions: tuple[int, int]
@@ -46,6 +49,8 @@ class ExternalIndexRow:
     connection: tuple[int, int] = (1, 1)
     unreadable: int = 0
     arrivals: ArrivalTimesOfBlock | None = None
+    unnumbered: int = 0
+    by_key: Mapping[SequenceName, ArrivalTimesOfBlock] | None = None
 
 
 class _LastNumber(NamedTuple):
@@ -137,11 +142,13 @@ class ExternalEvidence:
         numbered: the number of messages with a number.
         with_first: how many of these name the first number of a range, and ``with_previous`` the number before.
         declared: counts of the client in its blocks, by the name of the field; one that no block has is not known.
+        last_us: when the last record was received, of a feed with numbers the last one that has a number.
     """
 
     def __init__(self) -> None:
         self.unsequenced = self.numbered = self.with_first = self.with_previous = 0
         self.rules, self.has_time = PLAIN, False
+        self.last_us: int | None = None
         self.declared: Counter[str] = Counter()
         self._all_rules: set[SequenceRules] = set()
         self._rows: dict[tuple[int, int, str], ExternalIndexRow] = {}
@@ -153,6 +160,7 @@ class ExternalEvidence:
         self._unreadable = UnreadableRecords()
         self._connection: tuple[int, int] | None = None
         self._unreadable_before: dict[SequenceName, list[RangeSet]] = {}
+        self._skipped: dict[tuple[int, int], dict[SequenceName, RangeSet]] = {}
         self._through: tuple[int, int, str] = (0, 0, "")
         self._block = self._first_block = 0
 
@@ -174,6 +182,7 @@ class ExternalEvidence:
         arrivals: ArrivalTimesOfBlock | None = None,
         rules: SequenceRules | None = None,
         contents: Sequence[int] | None = None,
+        by_key: Mapping[SequenceName, ArrivalTimesOfBlock] | None = None,
     ) -> None:
         """Add a block that was not added before.
 
@@ -181,9 +190,10 @@ class ExternalEvidence:
             block: the block.
             crc: the digest of its line.
             ended_us: when its last message was received, epoch microseconds; 0 for not known.
-            arrivals: of its messages, None if they are not known.
+            arrivals: of its messages, those with a number if the feed has numbers; None if they are not known.
             rules: by which its file was written, None if they are not known.
             contents: 16 bits of the digest of each record, without the sender's time; None to compute them with it.
+            by_key: arrivals of each sequence in the block, None if they are those of the block.
         """
         # The digest orders lines that describe one block with different content, so that the result does not depend on
         # the order of reading.
@@ -191,9 +201,15 @@ class ExternalEvidence:
         unreadable = sum(is_unreadable(message) for message in block.messages)
         connection = (block.session, block.connection)
         runs = tuple(number_ranges(block.messages, self.rules if rules is None else rules, contents))
-        self._rows[place] = ExternalIndexRow(block.positions, ended_us, runs, connection, unreadable, arrivals)
-        self._new.append(place)
         unsequenced = sum(message.seq is None for message in block.messages)
+        # In a feed without numbers all messages are records, and have arrivals.
+        is_counted = unsequenced and (arrivals is None or unsequenced < len(block.messages))
+        unnumbered = _unnumbered_at_the_end(block.messages) if is_counted else 0
+        row = ExternalIndexRow(block.positions, ended_us, runs, connection, unreadable, arrivals, unnumbered, by_key)
+        self._rows[place] = row
+        if arrivals is not None:
+            self.last_us = max(arrivals.last_us, self.last_us or 0)
+        self._new.append(place)
         self.unsequenced += unsequenced
         self.numbered += len(block.messages) - unsequenced
         if not self.rules.is_plain:
@@ -235,8 +251,11 @@ class ExternalEvidence:
             turns = len(numbers.gaps)
             # The ranges behind it are only looked at after a reconnect; then few blocks have many of them.
             following = [one for one in row.runs[place:] if one.key == run.key] if numbers.is_reconnected else ()
+            if numbers.is_reconnected and numbers.held and run.first > numbers.last + 1:
+                skipped = self._skipped.setdefault(row.connection, {}).setdefault(run.key, RangeSet())
+                skipped.add(numbers.last + 1, run.first - 1)
             course.add(run, following, row.arrivals)
-            course.note_block(self._block)
+            course.note_block(self._block, row.arrivals if row.by_key is None else row.by_key.get(run.key))
             is_range = run.ends is not None
             for missing in numbers.gaps[turns:]:
                 head = (run.first if numbers.start is None else numbers.start, run.first - 1)
@@ -281,6 +300,11 @@ class ExternalEvidence:
         """Return the sequences that had records in many blocks, and none since the last connection was made."""
         block, since = self._block, self._first_block
         return sorted((key for key, course in self.courses().items() if course.is_silent(block, since)), key=str)
+
+    def skipped(self) -> Mapping[tuple[int, int], Mapping[SequenceName, RangeSet]]:
+        """Return the numbers between the last record before each connection, by session and number, and its first."""
+        self.courses()
+        return self._skipped
 
     def productive(self) -> set[tuple[int, int]]:
         """Return the connections over which records were received, as session and number."""
@@ -339,6 +363,10 @@ def runs_of(messages: Sequence[ExternalMessage]) -> Iterator[tuple[int, int, Ext
         opened = (number, number, message, message)
     if opened is not None:
         yield opened
+
+
+def _unnumbered_at_the_end(messages: Sequence[ExternalMessage]) -> int:
+    return next((place for place, message in enumerate(reversed(messages)) if message.seq is not None), len(messages))
 
 
 def _assigned(span: tuple[int, int], after: int, through: int, used: RangeSet) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.evidence.silence import LongestSilence
 from services.collector.results.connection_history import ConnectionHistory
-from services.collector.results.silence_limit import FeedRhythm
+from services.collector.results.silence_limit import FeedRhythm, StoppedSequence
 from services.collector.results.sparse_histogram import EMPTY, SparseHistogram
 from services.contract.feed_description import FeedDescription
 from services.contract.rangeset import RangeSet
@@ -120,6 +120,9 @@ class ExternalClientFacts:
         until_us: when the run was to end, epoch microseconds; None for not known.
         lost_sessions: numbers of sessions before the last one that have no file.
         missing: the missing numbers of each sequence.
+        missed_away: the missing numbers between the last record before an absence and the first one after it, or after
+            the last record of a client that was not connected at its end.
+        missed_stalled: those of them that belong to an absence right after a time without reading.
         missing_before_restart: the numbers of each sequence that were missing when it began again.
         unreadable: the missing numbers of each sequence that unreadable records may account for.
         unreadable_before_restart: those of them that were missing when it began again.
@@ -139,6 +142,7 @@ class ExternalClientFacts:
         unkeyed: messages with a number and without a key, of a feed with keys.
         repeated: messages received again right after a reconnect.
         silent_keys: sequences that had many records, and none since the client reconnected.
+        stopped: sequences that had no record any more when the client's run ended, though others had.
         contradictions: why the numbers are not what the settings say.
         connection: when the client was connected.
         rhythm: of the records, None if it is not known until when records were expected.
@@ -151,6 +155,8 @@ class ExternalClientFacts:
     until_us: int | None = None
     lost_sessions: RangeSet = field(default_factory=RangeSet)
     missing: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    missed_away: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    missed_stalled: Mapping[str | None, RangeSet] = field(default_factory=dict)
     missing_before_restart: Mapping[str | None, Sequence[Span]] = field(default_factory=dict)
     unreadable: Mapping[str | None, RangeSet] = field(default_factory=dict)
     unreadable_before_restart: Mapping[str | None, Sequence[Span]] = field(default_factory=dict)
@@ -167,9 +173,24 @@ class ExternalClientFacts:
     unkeyed: int = 0
     repeated: int = 0
     silent_keys: tuple[str | None, ...] = ()
+    stopped: tuple[StoppedSequence, ...] = ()
     contradictions: tuple[Contradiction, ...] = ()
     connection: ConnectionHistory = NO_CONNECTIONS
     rhythm: FeedRhythm | None = None
+
+    @property
+    def is_missed_away(self) -> bool:
+        """Whether every missing number belongs to an absence."""
+        return self._are_all(self.missed_away)
+
+    @property
+    def is_missed_stalled(self) -> bool:
+        """Whether every missing number belongs to an absence right after a time without reading."""
+        return self._are_all(self.missed_stalled)
+
+    def _are_all(self, part: Mapping[str | None, RangeSet]) -> bool:
+        missing = sum(numbers.count for numbers in self.missing.values())
+        return 0 < missing == sum(numbers.count for numbers in part.values()) and not self.missing_before_restart
 
     @property
     def allowed_repeats(self) -> int | None:

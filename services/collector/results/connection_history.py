@@ -11,10 +11,14 @@ EVENT_ORDER = {"opened": 0, "closed": 1, "refused": 2, "ended": 3, "sealed": 4}
 
 
 class Disconnection(NamedTuple):
-    """A time without a connection between two connections, epoch microseconds."""
+    """A time without a connection between two connections, epoch microseconds.
+
+    ``stalled_us`` is for how long the client had not read right before it, because its disk was behind.
+    """
 
     from_us: int
     until_us: int
+    stalled_us: int = 0
 
 
 class ConnectionSpan(NamedTuple):
@@ -62,6 +66,8 @@ class ConnectionHistory:
         spans: its connections.
         is_whole: there is a line for the begin and the end of every connection, so that their lengths are known.
         refusals: how many attempts failed in all.
+        stalled_us: for how long it had not read, because its disk was behind, right before the absence at its end.
+        waited: why a client that never was connected has no answer to an attempt, as its log says; empty for others.
     """
 
     is_known: bool = False
@@ -80,6 +86,13 @@ class ConnectionHistory:
     spans: tuple[ConnectionSpan, ...] = ()
     is_whole: bool = False
     refusals: int = 0
+    waited: str = ""
+    stalled_us: int = 0
+
+    @property
+    def is_unasked(self) -> bool:
+        """Whether the server answered no attempt because there was none, or none long enough before the end."""
+        return self.is_known and self.since_us is None and not self.refusals
 
     @property
     def cause(self) -> str:
@@ -97,8 +110,11 @@ class ConnectionHistory:
         return self._told(closed, refused)
 
     def _told(self, closed: str, refused: str) -> str:
+        # An unanswered greeting that ended the connection before is the reason of that close already.
+        question, _, _ = self.unanswered.partition(":")
+        unanswered = "" if question and question in closed and not refused else self.unanswered
         # In the order of time: the attempts that failed since the last connection come after its close.
-        return ", then ".join(filter(None, (closed, refused, self.unanswered)))
+        return ", then ".join(filter(None, (closed, refused, unanswered, self.waited)))
 
 
 def reconnects(histories: Sequence[ConnectionHistory]) -> tuple[int, int]:

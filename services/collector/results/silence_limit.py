@@ -1,16 +1,18 @@
 """How long a client of an external feed may go without a record before the feed counts as silent.
 
-Only records count: pings, heartbeats and frames that `FEED_IGNORE` passes over are not logged. The interval across a
-new connection, a new session or damage in the log is not the feed's rhythm.
+Only records count: pings, heartbeats and frames that `FEED_IGNORE` passes over are not logged, and of a feed with
+numbers a message without one is no record. The interval across a new connection, a new session or damage in the log is
+not the feed's rhythm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from services.collector import formatting
 from services.collector.evidence.external_evidence import ExternalIndexRow
+from services.collector.evidence.numbers.arrival_times import ArrivalTimesOfBlock
 
 FLOOR_US = 5_000_000
 """A feed may be silent for this long, however fast its rhythm."""
@@ -20,12 +22,34 @@ LEAST_INTERVALS = 3
 """With fewer intervals the rhythm is not known."""
 
 
+KEY_FACTOR, KEY_INTERVALS, KEY_US, KEY_SHARE = 10, 20, 2_000_000, 5
+"""One sequence of several has stopped if it is silent for more than this multiple of its longest interval, had at least
+so many intervals, for at least so long, and is silent for at most so many times as long: a burst has no rhythm."""
+
+
+class StoppedSequence(NamedTuple):
+    """A sequence that has stopped while others go on: its key, for how long, and its longest earlier interval."""
+
+    key: str | None
+    quiet_us: int
+    longest_us: int
+
+    @property
+    def limit_us(self) -> int:
+        """The longest silence that its rhythm explains, in microseconds."""
+        return max(FLOOR_US, KEY_FACTOR * self.longest_us)
+
+
 class FeedRhythm(NamedTuple):
-    """The arrivals of records at one client: the last one, the number of intervals and the longest of them."""
+    """The arrivals of records at one client: the last one, the number of intervals and the longest of them.
+
+    ``unnumbered`` is how many messages without a number came after the last record that has one.
+    """
 
     last_us: int | None
     intervals: int
     longest_us: int
+    unnumbered: int = 0
 
     @property
     def is_known(self) -> bool:
@@ -65,25 +89,53 @@ def rhythm(rows: Iterable[ExternalIndexRow]) -> FeedRhythm:
         rows: of its blocks, in the order in which it received them.
     """
     last_us: int | None = None
-    intervals, longest_us, previous = 0, 0, None
+    intervals, longest_us, unnumbered = 0, 0, 0
+    previous: ArrivalTimesOfBlock | None = None
+    before: ExternalIndexRow | None = None
     for row in rows:
-        arrivals = row.arrivals
-        # Without the times of a block neither the interval before it nor the one after it is known.
-        if arrivals is None:
+        if before is not None and not _is_continued(before, row):
             previous = None
+        before, arrivals = row, row.arrivals
+        unnumbered = row.unnumbered if arrivals is not None else unnumbered + row.unnumbered
+        if arrivals is None:
+            # Without the times of a block neither the interval before it nor the one after it is known. A block whose
+            # messages have no number lies within an interval.
+            previous = previous if row.ended_us else None
             continue
         # Records that one read returned have one arrival time: between them there is no interval.
         intervals += arrivals.arrival_count - 1
         longest_us = max(longest_us, arrivals.longest_us)
-        if previous is not None and previous.arrivals is not None and _is_continued(previous, row):
-            between_us = arrivals.first_us - previous.arrivals.last_us
+        if previous is not None:
+            between_us = arrivals.first_us - previous.last_us
             # As between two records, there is no interval between two blocks with one arrival time.
             intervals += between_us > 0
             longest_us = max(longest_us, between_us)
         last_us = arrivals.last_us if last_us is None else max(last_us, arrivals.last_us)
-        previous = row
-    return FeedRhythm(last_us, intervals, longest_us)
+        previous = arrivals
+    return FeedRhythm(last_us, intervals, longest_us, unnumbered)
 
 
 def _is_continued(row: ExternalIndexRow, later: ExternalIndexRow) -> bool:
     return row.connection == later.connection and row.positions[1] + 1 == later.positions[0]
+
+
+def stopped(
+    arrivals: Mapping[str | None, ArrivalTimesOfBlock | None], end_us: int, allowed_s: float | None
+) -> tuple[StoppedSequence, ...]:
+    """Return the sequences that have stopped, the one with the longest silence first.
+
+    Args:
+        arrivals: of each sequence of a client.
+        end_us: when its run ended, epoch microseconds.
+        allowed_s: how long the feed may be silent by its settings, in seconds; None if they do not say it.
+    """
+    found = []
+    for key, known in arrivals.items():
+        if known is None:
+            continue
+        quiet_us, active_us = end_us - known.last_us, known.last_us - known.first_us
+        is_regular = known.arrival_count > KEY_INTERVALS and max(KEY_US, quiet_us / KEY_SHARE) <= active_us
+        one = StoppedSequence(key, quiet_us, known.longest_us)
+        if is_regular and quiet_us > max(one.limit_us, (allowed_s or 0) * 1e6):
+            found.append(one)
+    return tuple(sorted(found, key=lambda one: (-one.quiet_us, one.key or "")))

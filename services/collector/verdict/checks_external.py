@@ -35,9 +35,10 @@ def unfound_numbers(case: CheckInput) -> list[str]:
 
 
 def _why_away(client: ClientResult) -> str:
-    """Return the clause about the last close if the client was away at its end, since it may explain its messages."""
+    """Return the clause about the last close or message at the client's end, since it may explain its messages."""
     connection = client.external.connection
-    return f"; {connection.last_failure}" if connection.is_connected is False and connection.last_failure else ""
+    is_explained = connection.is_connected is False or connection.unanswered
+    return f"; {connection.last_failure}" if is_explained and connection.last_failure else ""
 
 
 def why_unnumbered(case: CheckInput) -> str:
@@ -74,21 +75,27 @@ def complete(case: CheckInput) -> CheckAnswer:
     """Answer whether every client received every number; unknown if records without a number may have been sent."""
     missing, gaps = case.totals.missing, sum(client.external.gaps or 0 for client in case.clients)
     if missing is None and not gaps:
-        return CheckAnswer(None, f"not claimed: {why_unnumbered(case)}")
+        return CheckAnswer(None, f"not claimed: {why_unnumbered(case)}", checks_connection.away(case))
     detail = _delivered(case)
     odd, unkeyed = case.totals.unsequenced, sum(client.external.unkeyed for client in case.clients)
     detail += f"; {formatting.several(odd, 'message')} without a number" if odd else ""
     detail += f"; {formatting.several(unkeyed, 'message')} with a number and without a key" if unkeyed else ""
     apart = not_compared(case.result.comparison)
     detail += f"; {apart}" if apart else ""
-    worst = sorted(case.clients, key=lambda client: -(client.missing or 0))
-    reasons = tuple(missing_sentence(client) for client in worst if client.missing or client.external.gaps)
+    lossy = [client for client in case.clients if client.missing or client.external.gaps]
+    # What a client missed while it was away has a cause of its own, and is less than what was lost on a connection.
+    lossy.sort(key=lambda client: (client.external.is_missed_away, -(client.missing or 0)))
+    reasons = tuple(missing_sentence(client) for client in lossy)
     unreadable = tuple(unreadable_sentence(client) for client in case.clients if client.unreadable)
     open_questions = checks_connection.away(case) + checks_sequence.unproved(case) + unreadable
     # A proved loss comes before all that is left open.
     if missing or gaps:
         lost = f"{missing:,} missing" if missing is not None else f"{formatting.several(gaps, 'gap')}"
-        return CheckAnswer(False, f"{lost}; {detail}", reasons + open_questions)
+        # An absence that this client may have caused itself, by not reading, accuses nobody (ADR 58).
+        answer = None if all(client.external.is_missed_stalled for client in lossy) else False
+        is_away = all(client.external.is_missed_away for client in lossy)
+        cause = "connected" if is_away and any(checks_connection.is_away(client) for client in lossy) else ""
+        return CheckAnswer(answer, f"{lost}; {detail}", reasons + open_questions, cause)
     # None of them is proved to be lost: records that were sent during an absence or between two numbers that nothing
     # links, and numbers of records that cannot be read.
     if open_questions:
@@ -115,16 +122,18 @@ def missing_sentence(client: ClientResult) -> str:
     shown = "; ".join(parts[:3]) + (f" and {len(parts) - 3:,} more sequences" if len(parts) > 3 else "")
     before = [span for spans in client.external.missing_before_restart.values() for span in spans]
     shown = "; ".join(filter(None, (shown, *_before_restart(before))))
+    away, among = checks_connection.while_away(client)
     if client.missing is None:
         gaps = client.external.gaps or 0
         return (
-            f"{client.client}: {formatting.several(gaps, 'gap')}, {shown}: at least"
-            f" {formatting.several(gaps, 'message')} missing, how many is not known"
+            f"{client.client}{away}: {formatting.several(gaps, 'gap')}, {shown}: at least"
+            f" {formatting.several(gaps, 'message')} missing, how many is not known{among}"
         )
     counts = {cause: getattr(client.missing_by_cause, cause) for cause in EXTERNAL_CAUSES}
     causes = ", ".join(f"{count:,} {formatting.CAUSE_WORDS[cause]}" for cause, count in counts.items() if count)
-    beside = checks_reading.passed_over(client)
-    return f"{client.client}: {formatting.several(client.missing, 'message')} missing, {shown} ({causes}){beside}"
+    beside = "" if away else checks_reading.passed_over(client)
+    count = formatting.several(client.missing, "message")
+    return f"{client.client}{away}: {count} missing, {shown} ({causes}){beside}{among}"
 
 
 def _before_restart(spans: Sequence[Span]) -> list[str]:

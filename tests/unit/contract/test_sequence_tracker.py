@@ -145,7 +145,7 @@ def linked(pairs: Iterable[tuple[int | None, int]], rules: SequenceRules = LINKS
     """Return the tracker after messages with these previous numbers and numbers."""
     sequence = SequenceTracker(rules)
     for previous, seq in pairs:
-        sequence.take(seq, seq, None, previous)
+        sequence.accept_message(seq, seq, None, previous)
     return sequence
 
 
@@ -183,7 +183,7 @@ def test_every_passed_over_range_is_a_gap(made: list[int], data: st.DataObject) 
     sequence = SequenceTracker(SequenceRules(first="$.U"))
     for place, (previous, seq) in enumerate(pairs):
         if place not in removed:
-            sequence.take(seq, seq, min(seq, previous + 1 - (overlap if place else 0)))
+            sequence.accept_message(seq, seq, min(seq, previous + 1 - (overlap if place else 0)))
 
     assert sum(pairs[place][1] - pairs[place][0] for place in removed) == sequence.missing().count
     assert (0, 0) == (sequence.restarts, sequence.reordered)
@@ -197,7 +197,7 @@ def test_records_between_steps_are_counted(step: int, start: int, count: int, da
     sequence = SequenceTracker(SequenceRules(step=step))
     for seq in whole:
         if seq not in removed:
-            sequence.take(seq, seq)
+            sequence.accept_message(seq, seq)
 
     assert step * len(removed) == sequence.missing().count
 
@@ -230,11 +230,11 @@ def test_a_linked_fall_loses_nothing() -> None:
 
 
 def test_a_message_that_names_no_number_begins_anew() -> None:
-    """In mid-connection it leaves open what was sent before; over a new connection it counts as a restart there."""
+    """In mid-connection it leaves open which records were sent before; over a new connection it is a restart there."""
     sequence = linked([(-1, 10), (10, 15), (None, 40), (40, 42)])
     assert (1, 0, 1) == (sequence.restarts, sequence.restarts_by_connection, sequence.unlinked)
     sequence.reconnected()
-    sequence.take(90, 90, None, -1)
+    sequence.accept_message(90, 90, None, -1)
 
     assert (2, 1, 1) == (sequence.restarts, sequence.restarts_by_connection, sequence.unlinked)
 
@@ -243,8 +243,8 @@ def test_a_snapshot_with_the_last_number_lacks_nothing() -> None:
     """After a reconnect a snapshot with the number received last shows that nothing was sent in between."""
     sequence = linked([(-1, 10), (10, 15)])
     sequence.reconnected()
-    sequence.take(15, 15, None, -1)
-    sequence.take(18, 18, None, 15)
+    sequence.accept_message(15, 15, None, -1)
+    sequence.accept_message(18, 18, None, 15)
 
     assert (0, [], 3) == (sequence.restarts, sequence.missing().spans(), sequence.messages)
 
@@ -260,7 +260,7 @@ def test_a_counter_that_wraps_around_is_followed(before: int, removed: set[int],
             if place in removed and not (rules == PLAIN and abs(place - 350) <= 1):
                 lost += 1
             else:
-                sequence.take(seq, before + place)
+                sequence.accept_message(seq, before + place)
 
         assert (lost, 1, 0) == (
             sequence.missing().count + sum(gaps.count for gaps in sequence.gaps),
@@ -295,7 +295,7 @@ def test_a_counter_may_have_no_zero() -> None:
     for text in ("65535", "1-65535", ""):
         sequence = SequenceTracker(SequenceRules(wrap=text))
         for place, seq in enumerate(seqs):
-            sequence.take(seq, place)
+            sequence.accept_message(seq, place)
         by_rule[text] = (sequence.missing().spans(), sequence.doubtful_wraps)
 
     assert {"65535": ([(0, 0)], 0), "1-65535": ([], 0), "": ([], 1)} == by_rule
@@ -315,7 +315,7 @@ def test_numbers_of_a_connection_begin_anew_with_each() -> None:
     """With the scope of a connection, every new connection begins again, also with a higher number."""
     sequence = SequenceTracker(SequenceRules(scope="connection"))
     for seq in (1, 2):
-        sequence.take(seq, seq)
+        sequence.accept_message(seq, seq)
     sequence.reconnected()
     sequence.accept_run(5, 9, 5)
 

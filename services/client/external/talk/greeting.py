@@ -38,7 +38,7 @@ class WaitStep:
 
     @property
     def unanswered(self) -> str:
-        """What is said when no such message came in time."""
+        """The failure if no such message came in time."""
         return f"the greeting is unanswered: nothing matched {self.shown} within {self.seconds:g} s"
 
     @property

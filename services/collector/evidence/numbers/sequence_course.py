@@ -74,6 +74,7 @@ class SequenceCourse:
         earlier_jumps: those before each restart or wrap, as many sets as the tracker has of gaps.
         blocks: how many blocks have records of it, and ``last_block`` the number of the last one.
         longest_blocks: most blocks of one connection without any between two that have some.
+        arrivals: of its records, None as long as they are not known; intervals across connections do not count.
     """
 
     def __init__(self, rules: SequenceRules, *, has_time: bool = False) -> None:
@@ -82,6 +83,7 @@ class SequenceCourse:
         self.jumps: list[Span] = []
         self.earlier_jumps: list[RangeSet] = []
         self.blocks = self.last_block = self.longest_blocks = 0
+        self.arrivals: ArrivalTimesOfBlock | None = None
         self._has_new_connection = False
         self._rules, self._has_time = rules, has_time
         self._ranges: list[NumberRange] = []
@@ -133,10 +135,20 @@ class SequenceCourse:
             self._first_us = arrivals.first_us if self._first_us is None else self._first_us
             self._last_us = arrivals.last_us
 
-    def note_block(self, number: int) -> None:
-        """Note that the block with this number has records of the sequence; it may be noted several times."""
+    def note_block(self, number: int, arrivals: ArrivalTimesOfBlock | None = None) -> None:
+        """Note that the block with this number has records of the sequence; it may be noted several times.
+
+        Args:
+            number: of the block.
+            arrivals: of the records of this sequence in it, None if they are not known.
+        """
         if number == self.last_block:
             return
+        if arrivals is not None:
+            is_continued = self.arrivals is not None and not self._has_new_connection
+            self.arrivals = (
+                arrivals if self.arrivals is None else self.arrivals.joined(arrivals, is_continued=is_continued)
+            )
         if self.blocks and not self._has_new_connection:
             self.longest_blocks = max(self.longest_blocks, number - self.last_block - 1)
         self.blocks, self.last_block, self._has_new_connection = self.blocks + 1, number, False

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from services.collector.evidence.log_evidence import LogEvidence
+from services.collector.evidence.saturation import StallEvidence
 from services.collector.evidence.timestamps import moment
 from services.collector.formatting import displayable
 from services.collector.results.builders.connection_spans import connection_spans
@@ -15,6 +16,11 @@ from services.contract.summary import ClientState
 
 _HTTP = range(100, 600)
 """Codes of this range are HTTP statuses; close codes begin at 1000."""
+STALL_US = 10_000_000
+"""A close this soon after a time in which the client did not read may have that cause: servers end connections whose
+buffers stay full."""
+_NO_CODE = 1005
+"""Stands for a close frame that has no code (RFC 6455, 7.4.1)."""
 
 
 def connection_history(
@@ -33,16 +39,17 @@ def connection_history(
         return ConnectionHistory(end_us=log.until_us if state == "finished" else None)
     ended, final = _end_lines(log, lines)
     last_records = {session: until for session, (_, until) in log.times.silences.sessions.items()}
-    course = _Course(productive, last_records)
+    course = _Course(productive, last_records, log.stalls)
     for line in lines:
         course.add(line)
     closing = ended or final
     end_us = moment(closing.at) if closing else None
     is_whole = _is_whole(lines, productive)
     is_connected = closing.connected if closing and is_whole else None
-    away_us = None
+    began_us = log.opened_us if log.opened_us is not None else moment(lines[0].at)
+    refusals, away_us = sum(line.event == "refused" for line in lines), None
     if is_connected is False and end_us is not None:
-        began = course.away_us if course.away_us is not None else moment(lines[0].at)
+        began = course.away_us if course.away_us is not None else began_us
         away_us = max(0, end_us - (began if began is not None else end_us))
     return ConnectionHistory(
         is_known=True,
@@ -57,10 +64,12 @@ def connection_history(
         refusal=course.refusal,
         attempts=max(course.attempts, final.attempts if final and not final.connected else 0),
         absences=tuple(course.absences),
-        began_us=log.opened_us if log.opened_us is not None else moment(lines[0].at),
+        began_us=began_us,
         spans=connection_spans(lines, last_records),
         is_whole=is_whole,
-        refusals=sum(line.event == "refused" for line in lines),
+        refusals=refusals,
+        stalled_us=course.stalled_us() if is_connected is False else 0,
+        waited=displayable(final.reason) if final and course.since_us is None and not refusals else "",
     )
 
 
@@ -101,6 +110,7 @@ class _Course:
 
     productive: Collection[tuple[int, int]]
     last_records: dict[int, int]
+    stalls: StallEvidence
     since_us: int | None = None
     away_us: int | None = None
     last_close: str = ""
@@ -129,9 +139,13 @@ class _Course:
             self.refusal = _refusal(line)
             self.attempts += 1
 
+    def stalled_us(self) -> int:
+        """Return for how long the client had not read right before the present absence."""
+        return 0 if self.away_us is None else self.stalls.within_us(self.away_us - STALL_US, self.away_us)
+
     def _open(self, at_us: int) -> None:
         if self.away_us is not None:
-            self.absences.append(Disconnection(self.away_us, max(self.away_us, at_us)))
+            self.absences.append(Disconnection(self.away_us, max(self.away_us, at_us), self.stalled_us()))
         self.since_us = at_us if self.since_us is None else self.since_us
         self.away_us, self.attempts, self.refusal, self._is_connected = None, 0, "", True
 
@@ -160,6 +174,8 @@ class _Course:
 
 def _close(line: ConnectionLine) -> str:
     code, reason = "without a close code" if line.code is None else str(line.code), displayable(line.reason)
+    if line.code == _NO_CODE and not reason:
+        reason = "without a close code"
     return f"last close {code}" + (f" {reason}" if reason and reason != code else "")
 
 

@@ -27,7 +27,8 @@ from services.collector.results.builders.common_facts import (
     run_state,
 )
 from services.collector.results.builders.connection_builder import connection_history
-from services.collector.results.builders.file_faults import ledger_faults, log_faults
+from services.collector.results.builders.file_faults import damages_of, ledger_faults, log_faults
+from services.collector.results.builders.missed_away import missed_away
 from services.collector.results.builders.sequence_contradictions import contradictions
 from services.collector.results.builders.sequence_counts import counts_of, lost_beginnings, lowest_starts
 from services.collector.results.builders.uncompared_sequences import Ends, highest_ends, uncertain_ends, unheard
@@ -40,7 +41,7 @@ from services.collector.results.client_result import (
 )
 from services.collector.results.connection_history import ConnectionHistory
 from services.collector.results.run_result import FeedComparison, RunResult
-from services.collector.results.silence_limit import FeedRhythm, rhythm
+from services.collector.results.silence_limit import FeedRhythm, StoppedSequence, rhythm, stopped
 from services.collector.results.sparse_histogram import SparseHistogram
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
@@ -183,8 +184,9 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
     counts = counts_of(sequences.values(), rules, list(lost.values()), before.values(), unreadable_count)
     repeated, duplicates = _sum(sequences, "repeated"), _sum(sequences, "duplicates")
     gaps = {key: sum(1 for _ in numbers) + len(before.get(key, ())) for key, numbers in missing.items()}
-    number_facts = _number_facts(feed, log, union, gaps)
+    number_facts = _number_facts(feed, log, union, gaps, facts.external.connection)
     number_facts["unheard"] = unheard(feed.evidence, log.client, union, until_us)
+    away, stalled = missed_away(log, missing, facts.external.connection)
     if number_facts["contradictions"]:
         # Counts of numbers that are not what the settings say would be untrue.
         return replace(facts, received=log.messages, external=replace(facts.external, **number_facts))
@@ -204,6 +206,8 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
         external=replace(
             facts.external,
             missing=missing,
+            missed_away=away,
+            missed_stalled=stalled,
             missing_before_restart=before,
             unreadable=unreadable,
             unreadable_before_restart=unreadable_before,
@@ -214,7 +218,11 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
 
 
 def _number_facts(
-    feed: _FeedEvidence, log: LogEvidence, union: Mapping[SequenceName, RangeSet], gaps: Mapping[SequenceName, int]
+    feed: _FeedEvidence,
+    log: LogEvidence,
+    union: Mapping[SequenceName, RangeSet],
+    gaps: Mapping[SequenceName, int],
+    connection: ConnectionHistory,
 ) -> dict[str, Any]:
     """Return what the numbers of a client leave open, and what contradicts them, as fields of its facts."""
     sequences = log.external.sequences()
@@ -223,12 +231,21 @@ def _number_facts(
         **{name: _sum(sequences, name) for name in counted},
         "rules": log.external.rules,
         "silent_keys": tuple(log.external.silent_keys()) if len(sequences) > 1 else (),
+        "stopped": _stopped(log, connection) if len(sequences) > 1 else (),
         "jumps": _all_jumps(log, feed.jumps.get(log.client, {})),
         "uncertain_beginnings": _uncertain_beginnings(feed, log),
         "uncertain_ends": {key: uncertain_ends(key, one, feed.highest_ends) for key, one in sequences.items()},
         "unkeyed": sequences[None].messages if len(sequences) > 1 and None in sequences else 0,
         "contradictions": contradictions(log, union, gaps, is_divided=bool(feed.groups.divided)),
     }
+
+
+def _stopped(log: LogEvidence, connection: ConnectionHistory) -> tuple[StoppedSequence, ...]:
+    """Return the sequences that stopped while the client was connected; none if the feed itself has ended."""
+    if connection.end_us is None or connection.is_ended or connection.is_connected is False:
+        return ()
+    arrivals = {key: course.arrivals for key, course in log.external.courses().items()}
+    return stopped(arrivals, connection.end_us, log.silence_s)
 
 
 def _all_jumps(log: LogEvidence, jumps: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:
@@ -322,7 +339,7 @@ def _until(
         quiet_us = connection.end_us - known_rhythm.last_us
         if known_rhythm.is_silent(quiet_us, log.silence_s):
             # The run is doubtful already; when the whole feed stops, the last records of others were in flight.
-            lasts = [other.times.last_us for other in evidence.logs.values() if other.times.last_us is not None]
+            lasts = [last_us for other in evidence.logs.values() if (last_us := other.external.last_us) is not None]
             return min([connection.end_us, *([max(lasts)] if lasts else [])])
     return connection.end_us
 
@@ -354,7 +371,7 @@ def _lost(log: LogEvidence, key: SequenceName, missing: RangeSet, received_by_an
     hidden: list[Span] = []
     for file in log.files:
         session = file.segment[0] if file.segment else 1
-        for damage in file.chain.damages:
+        for damage in damages_of(log, file):
             below, above = log.external.around(key, session, damage.after, damage.before)
             # Numbers may begin at 0. Without a good block after it, damage may hide everything to the end.
             begin = 0 if below is None else below + 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import SecurityError
+from websockets.exceptions import InvalidStatus, SecurityError
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
@@ -115,6 +115,26 @@ async def test_secrets_are_not_sent_to_another_origin(tmp_path: Path, setting: s
                 await first_message(url, **given)
             assert "none" == await first_message(f"{url}/same", **given)
             assert "none" == await first_message(url)
+
+
+async def test_a_redirect_to_an_http_address_is_followed() -> None:
+    """A redirect whose address begins with http is followed; what is refused there names the place."""
+
+    def redirect(connection: ServerConnection, request: Request) -> Response | None:
+        if request.path == "/here":
+            return None
+        status = HTTPStatus.PERMANENT_REDIRECT if request.path in ("/", "/away") else HTTPStatus.GONE
+        response = connection.respond(status, "")
+        target = "/here" if request.path == "/" else "/gone"
+        response.headers["Location"] = f"http://{request.headers['Host']}{target}"
+        return response
+
+    async with external_server(echo_header, process_request=redirect) as url:
+        assert "none" == await first_message(url)
+        with pytest.raises(InvalidStatus) as refused:
+            await first_message(f"{url}/away")
+
+    assert [f"after a redirect to {url}/gone"] == refused.value.__notes__
 
 
 async def test_a_server_must_prove_its_identity(certificate: Path) -> None:

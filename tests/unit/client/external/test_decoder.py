@@ -340,7 +340,7 @@ def test_a_missing_key_or_time_has_a_remark(text: str, remark: str) -> None:
     ],
 )
 def test_an_odd_record_is_read_or_called_unreadable(frame: bytes, seq: int | None) -> None:
-    """What lenient readers understand has its number; what nobody understands has a form and no number."""
+    """A text that lenient readers understand has its number; any other text has a form and no number."""
     [found] = read(frame, NUMBERED, binary=True)
 
     assert seq == found.seq

@@ -48,7 +48,7 @@ def decoded(data: bytes, *encodings: str, most: int = 2**20, binary: bool = True
     ],
 )
 def test_encodings_are_undone_in_their_order(encodings: list[str], data: bytes) -> None:
-    """Each encoding gives back the text, and what was decompressed may be shown as text."""
+    """Each encoding gives back the text, and decompressed data may be shown as text."""
     found = decoded(data, *encodings)
 
     assert found is not None

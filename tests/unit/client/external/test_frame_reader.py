@@ -212,7 +212,7 @@ def test_json_in_a_text_is_the_message() -> None:
 
 
 def test_an_end_is_found_in_each_message() -> None:
-    """A condition of FEED_END is searched in every message; what is no record itself is not logged."""
+    """A condition of FEED_END is searched in every message; one that is no record itself is not logged."""
     [found, _] = read(['{"seq":1}\n{"type":"end"}\n{"seq":2}'], FEED_SPLIT=r"\n", FEED_END='message "end"')
     waiting = reader(**MQTT, FEED_END="message bye").read(b"bye")
 
@@ -236,7 +236,7 @@ def test_no_frames_raise_an_error(frames: list[bytes], settings: dict[str, str])
 
 
 def test_packets_of_mqtt_go_on_over_the_ends_of_frames() -> None:
-    """With FEED_SPLIT=mqtt each packet is a message, in whatever frames it comes, and the rest is one record."""
+    """With FEED_SPLIT=mqtt each packet is a message, however it is divided into frames, and the rest is one record."""
     body = b'\x00\x05ticks{"seq":%d,"a":{"b":{}}}'
     packets = [bytes([0x30, len(body % seq)]) + body % seq for seq in (1, 2, 3)]
     stream = b"\x20\x02\x00\x00" + b"".join(packets) + packets[0][:9]
@@ -257,3 +257,24 @@ def test_the_decoded_frame_is_returned() -> None:
         made.read(frame).data for frame in (gzip.compress(b"{}\x1e{}"), "{}\x1e", b"damage")
     ]
     assert b"{}" == reader().read("{}").data
+
+
+def test_a_ping_without_a_pong_is_not_answered() -> None:
+    """Without FEED_PONG a ping is counted and has no answer."""
+    assert (0, 1, []) == passed(read(["ping"], FEED_PING="^ping$"))
+
+
+def test_the_last_message_of_a_feed_without_numbers_is_logged() -> None:
+    """Without FEED_SEQ every message may be a record, also the one that ends the feed."""
+    [found, _] = read(["bye"], FEED_SEQ="", FEED_END="message bye")
+
+    assert ("message bye", [b'"bye"']) == (found.condition, [record.record for record in found.records])
+
+
+def test_a_message_in_very_many_frames_is_given_up() -> None:
+    """A message is read from up to 256 frames, and given up in more of them."""
+    found = {
+        count: set(seqs(read(['{"seq":1,"x":"', *["a"] * count, '"}\n'], FEED_SPLIT=r"\n"))) for count in (200, 300)
+    }
+
+    assert {200: {1}, 300: {None}} == found

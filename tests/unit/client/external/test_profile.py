@@ -14,7 +14,7 @@ from tests.repo.markdown import fences
 from tests.repo.repository import text as file_text
 
 WITHOUT_KEY = {"FEED", "FEED_VARIABLES", "FEED_COMMANDS"}
-"""Settings of the operator that no profile can have: which profile, its variables, and what it may do."""
+"""Settings that no profile can have: which profile, its variables, and its permission to run commands."""
 
 GOOD = r"""
 about = "a feed"
@@ -96,6 +96,13 @@ def test_keys_become_texts_of_settings() -> None:
         "FEED_SECONDS": "2.5",
         "FEED_END": "close 1000\nclose 1001\nmessage bye\nmessages 10",
     } == filled
+
+
+def test_an_empty_value_of_a_variable_is_none() -> None:
+    """A variable with an empty value has its default, as an empty setting does."""
+    defaults = GOOD.replace('about = "the market"', 'about = "the market"\ndefault = "btc"')
+
+    assert "wss://feed/btc" == profile(defaults).filled({"symbol": ""})["SERVER_URL"]
 
 
 def test_the_environment_overrides_single_keys(tmp_path: Path) -> None:
@@ -197,8 +204,8 @@ def test_a_mistake_in_the_environment_keeps_its_name(tmp_path: Path) -> None:
         ({"FEED_VARIABLES": "a=b"}, "FEED_VARIABLES: without a profile in FEED there are no variables"),
         ({"FEED": "kraken", "FEED_VARIABLES": "symbl=x"}, "kraken has no variable symbl; did you mean symbol?"),
         ({"FEED": "kraken", "FEED_VARIABLES": "zzz=x"}, "kraken has no variable zzz; it has symbol"),
-        ({"FEED": "kraken", "FEED_VARIABLES": "symbol"}, "FEED_VARIABLES='symbol': expected names with values"),
-        ({"FEED": "kraken", "FEED_VARIABLES": "a='"}, 'FEED_VARIABLES="a=\'": expected names with values'),
+        ({"FEED": "kraken", "FEED_VARIABLES": "symbol"}, "FEED_VARIABLES: expected names with values"),
+        ({"FEED": "kraken", "FEED_VARIABLES": "a='"}, "FEED_VARIABLES: expected names with values"),
     ],
 )
 def test_a_wrong_feed_is_one_line(environment: dict[str, str], problem: str) -> None:

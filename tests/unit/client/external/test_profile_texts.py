@@ -48,6 +48,12 @@ def test_values_become_a_text(name: str, values: dict[str, object], text: str) -
         ("FEED_HELLO", '{"a":{v}}', '{"a":a"b.c}'),
         ("FEED_HELLO", "plain {v}", 'plain a"b.c'),
         ("FEED_HELLO", 'wait 5s:"{v}"', 'wait 5s:"a"b\\.c"'),
+        ("FEED_HELLO", "wait:{{v}}", "wait:{v}"),
+        ("FEED_RESUME", 'wait:"{v}"', 'wait:"a"b\\.c"'),
+        ("FEED_HELLO", 'command 5s:["x", "{v}"]', r'command 5s:["x", "a\"b.c"]'),
+        ("FEED_HELLO", "file:{v}", 'file:a"b.c'),
+        ("FEED_HELLO", '42["login","{v}"]', r'42["login","a\"b.c"]'),
+        ("FEED_HELLO", 'binary:SUB "{v}"', 'binary:SUB "a"b.c"'),
         ("FEED_HELLO", '{"q":"{{v}} {v}"}', r'{"q":"{{v}} a\"b.c"}'),
         ("FEED_MATCH", "^{v}{2}", '^a"b\\.c{2}'),
         ("FEED_IGNORE", "{{v}}", "{v}"),
@@ -62,6 +68,7 @@ def test_a_value_is_escaped_for_its_place(name: str, text: str, filled: str) -> 
 def test_a_name_in_a_value_is_no_template() -> None:
     """Names in braces in a value, such as a field of a query, are not replaced by the template of the message."""
     assert '{"q":"{{ a {{seq}} }}"}' == fill("FEED_HELLO", '{"q":"{v}"}', {"v": "{ a {seq} }"})
+    assert 'command:["{seq}"]' == fill("FEED_HELLO", 'command:["{v}"]', {"v": "{seq}"})
     assert '{"q":{"t":"x"}}' == fill("FEED_HELLO", '{"q":{v}}', {"v": '{"t":"x"}'})
 
 

@@ -27,13 +27,14 @@ def chosen(*arguments: str) -> argparse.Namespace:
     [
         (("show",), {}, "expected the name of a preset"),
         (("show", "krakn"), {}, "did you mean kraken?"),
+        (("show", "feeds/mine.toml"), {}, "expected the name of a preset"),
         (("check", "--seconds", "0.5"), {}, "--seconds 0.5: expected a number from 1 to 600"),
         (("check",), {"FEED": "streamgauge"}, "this project's own feed needs no settings"),
         (("check", "krakn"), {}, "did you mean kraken?"),
     ],
 )
 def test_a_mistake_is_refused(arguments: tuple[str, ...], environment: Mapping[str, str], problem: str) -> None:
-    """A wrong argument is one line that says what is expected."""
+    """A wrong argument is one line with the expected form."""
     with pytest.raises(BadSettings) as refused:
         run(chosen(*arguments), environment)
 
@@ -53,7 +54,7 @@ def test_a_preset_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_feed_is_checked_by_its_address(capsys: pytest.CaptureFixture[str]) -> None:
-    """The address of an unknown feed is enough for a check, which shows what came."""
+    """The address of an unknown feed is enough for a check, which shows its messages."""
 
     async def checked() -> int:
         async with external_server(sends(*range(1, 30))) as url:

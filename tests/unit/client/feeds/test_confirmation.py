@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from services.client.feeds.confirmation import confirm
-from services.client.feeds.proposals import Proposal
+from services.client.feeds.proposal import Proposal
 from services.contract.blocklog import ExternalMessage
 
 PROPOSALS = [Proposal(key, "x", "y") for key in ("decode.records", "sequence.number", "decode.ignore", "time.path")]

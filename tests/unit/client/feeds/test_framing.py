@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from services.client.feeds.framing import MAX_BYTES, find_framing, find_protocol, unpacked
+from services.client.feeds.framing import MAX_BYTES, MAX_TOTAL_BYTES, find_framing, find_protocol, unpacked
 
 TICK = b'{"seq":1}'
 
@@ -35,8 +35,8 @@ def test_a_frame_is_recognised(message: bytes, key: str, text: str, count: int) 
     found = find_framing([message] * 3)
 
     assert found is not None
-    framing, parts = found
-    assert (key, text) == (framing.key, framing.text)
+    proposal, parts = found
+    assert (key, text) == (proposal.key, proposal.text)
     assert [[TICK] * count] * 3 == parts
 
 
@@ -50,6 +50,16 @@ def test_decompression_is_bounded() -> None:
     """A message that would decompress to very much is not decompressed."""
     assert unpacked(gzip.compress(b"x" * (MAX_BYTES + 1)), "gzip") is None
     assert unpacked(b"no gzip", "gzip") is None
+    assert unpacked(gzip.compress(b"x"), "gzip", 0) is None
+
+
+def test_decompression_is_bounded_over_all_messages() -> None:
+    """Of many messages that each decompress to much, those after the limit of all are left."""
+    long = gzip.compress(b"[" + b" " * (MAX_BYTES - 2) + b"]")
+    found = find_framing([long] * 12)
+
+    assert found is not None
+    assert MAX_TOTAL_BYTES == sum(len(text) for texts in found[1] for text in texts)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 
 from services.client.external.profile import load
 from services.client.feeds.look import LookedAt
-from services.client.feeds.proposals import Analysis, Proposal, ReceivedMessage
+from services.client.feeds.proposal import Proposal
+from services.client.feeds.proposals import Analysis, ReceivedMessage
 from services.client.feeds.report import of_look, preset_list, shortened
 from services.contract.blocklog import ExternalMessage
 from tests.unit.client.external.fakes import feed_settings
@@ -44,7 +45,7 @@ def report(seen: LookedAt, analysis: Analysis = NOTHING, **settings: str) -> str
 
 
 def seen(*records: ExternalMessage, remarks: list[str] | None = None) -> LookedAt:
-    """Return what was seen of a feed with these records."""
+    """Return a look at a feed with these records."""
     return LookedAt([], len(records), list(records), [], remarks or [])
 
 
@@ -126,6 +127,15 @@ def test_messages_that_are_no_records_are_shown() -> None:
 def test_remarks_of_the_client_are_shown() -> None:
     """What the client warned of is shown."""
     assert "client: not JSON" in report(seen(record(1), remarks=["not JSON"]))
+
+
+def test_a_server_does_not_control_the_terminal() -> None:
+    """Escape sequences in the names and values of a record are shown as text wherever they occur in the report."""
+    hidden = Analysis((Proposal("sequence.number", "$['\x1b[2J']", "\x1b"),), ("\x9b note",), None, None)
+    text = report(seen(record(1, key="\x1bkey"), remarks=["\x1b remark"]), hidden)
+
+    assert text.replace("\n", "").isprintable()
+    assert r"FEED_SEQ='$['\x1b[2J']'" in text
 
 
 def test_a_long_text_is_cut() -> None:

@@ -21,7 +21,7 @@ def heard(*connections: range | list[int], rules: SequenceRules = PLAIN) -> Sequ
             made.reconnected()
             made.begin_again(seqs[0])
         for seq in seqs:
-            made.take(seq, seq + 1000 * number)
+            made.accept_message(seq, seq + 1000 * number)
     return made
 
 

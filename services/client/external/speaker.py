@@ -16,7 +16,7 @@ from services.runtime.errors import BadSettings
 
 
 class Speaker:
-    """Begins a conversation on each connection of one client, and remembers what was captured on earlier ones."""
+    """Begins a conversation on each connection of one client, and remembers the values captured on earlier ones."""
 
     def __init__(self, client: str, settings: FeedSettings) -> None:
         self._client, self._reach, self._said = client, settings.reach, settings.conversation

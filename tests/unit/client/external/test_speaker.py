@@ -6,14 +6,14 @@ import asyncio
 from pathlib import Path
 
 from services.client.external.session import Sequences
+from services.client.external.speaker import Speaker
 from services.client.external.talk.conversation import Conversation
-from services.client.external.talk.speaker import Speaker
 from services.contract.sequence_tracker import SequenceTracker
 from tests.unit.client.external.fakes import feed_settings
 
 
 async def said(speaker: Speaker, last: dict[str | None, int], connections: int, *heard: bytes) -> list[str | bytes]:
-    """Return what is said on a connection, after these numbers were received."""
+    """Return the messages on a connection, after these numbers were received."""
     found: list[str | bytes] = []
 
     async def send(message: str | bytes) -> None:
@@ -27,7 +27,7 @@ async def said(speaker: Speaker, last: dict[str | None, int], connections: int, 
     conversation: Conversation = speaker.begin(send, sequences, connections)
     for message in heard:
         conversation.hear(message)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await conversation.speak()
     return found
 
@@ -69,6 +69,16 @@ async def test_a_captured_value_serves_later_connections() -> None:
         await said(speaker, {}, 1, b"session=abc"), await said(speaker, {None: 7}, 2)
     ]  # fmt: skip
     assert ["hello"] == await said(Speaker("client-1", settings), {None: 7}, 2, b"session=")
+
+
+async def test_a_login_may_capture_a_value_for_the_resumption(tmp_path: Path) -> None:
+    """A value that the login of this connection will capture is known to the resuming messages after it."""
+    login = tmp_path / "login"
+    login.write_text("auth\nwait:session=(?P<session>.*)")
+    hello, resume = "hello\nwait:session=(?P<session>.*)", "resume {session} {seq}"
+    settings = feed_settings(FEED_HELLO_FILE=str(login), FEED_HELLO=hello, FEED_RESUME=resume)
+
+    assert ["auth", "resume abc 7"] == await said(Speaker("client-1", settings), {None: 7}, 2, b"session=abc")
 
 
 async def test_secrets_are_known(tmp_path: Path) -> None:
