@@ -166,7 +166,7 @@ class SequenceTracker:
             return
         self.accept(first, digest)
         # The first number is the highest one now, so the rest of the range lies above all others.
-        if first == self.held.last and last > first and not self._turn:
+        if first == self.held.last and last > first:
             self.held.add(first + 1, last)
             self.messages += last - first
             return
