@@ -7,7 +7,7 @@ import json
 import sys
 import urllib.request
 
-from chaos.external.feed import records
+from chaos.external.scripts.feed import records
 
 
 def subscriptions(monitor: int) -> int:
