@@ -23,12 +23,12 @@ end
 
 TicksChannel.arrived = subscribed
 cable = ActionCable.server
-cable.config.cable = { "adapter" => "async" }
+# The adapter "async" and more than one worker send records of a stream in the wrong order, now and then.
+cable.config.cable = { "adapter" => "inline" }
+cable.config.worker_pool_size = 1
 cable.config.logger = Logger.new(File::NULL)
 cable.config.connection_class = -> { TicksConnection }
 cable.config.disable_request_forgery_protection = true
-# With several threads Action Cable may send two records of one stream in the wrong order.
-cable.config.worker_pool_size = 1
 
 server = Puma::Server.new(cable)
 server.add_tcp_listener("127.0.0.1", port)
