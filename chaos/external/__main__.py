@@ -6,6 +6,7 @@ Exits with 1 if a report is not the expected one, or if no server could be tried
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
-from chaos.external.conditions import CONDITIONS
+from chaos.external.conditions import CONDITIONS, long
 from chaos.external.decodings import DECODINGS
 from chaos.external.false_alarms import RUNS, tallies
 from chaos.external.matrix import rows
@@ -22,16 +23,24 @@ from chaos.external.registry import ALL_SERVERS
 
 ROW = "{:<20}{:<23}{:<12}{:<28}{:<28}{}"
 HEADINGS = ("server", "preset", "condition", "expected", "reported", "")
+_INTERRUPTED = 130
 TALLY_ROW = "{:<28}{:>6}{:>14}"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Test the servers that are named in the arguments, or all; return the exit code."""
     chosen = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        if chosen.decodings is not None:
-            return _print_tallies(chosen.names, chosen.decodings, pool)
-        return _print_matrix(chosen, pool)
+        try:
+            if chosen.decodings is not None:
+                return _print_tallies(chosen.names, chosen.decodings, pool)
+            return _print_matrix(chosen, pool)
+        except KeyboardInterrupt:
+            return _INTERRUPTED
+        finally:
+            # The runs that have begun end by themselves, and end their servers.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,6 +51,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", help=f"servers or presets to test, of {known}; default: all")
     conditions = ", ".join(condition.name for condition in CONDITIONS)
     parser.add_argument("--only", metavar="CONDITION", help=f"one condition, of {conditions}")
+    parser.add_argument(
+        "--long",
+        type=float,
+        nargs="?",
+        const=100.0,
+        metavar="SECONDS",
+        help="instead, judge one healthy run of this length for each server, 100 s by default",
+    )
     parser.add_argument("--jobs", type=int, default=2, help="runs at the same time; default: %(default)s")
     parser.add_argument("--headlines", action="store_true", help="show the headline of every summary")
     parser.add_argument("--page", type=Path, help="a Markdown file into which the table is written, between its marks")
@@ -57,10 +74,12 @@ def _print_matrix(chosen: argparse.Namespace, pool: Executor) -> int:
     names = set(chosen.names)
     servers = [one for one in ALL_SERVERS if not names or {one.name, one.preset} & names]
     conditions = [one for one in CONDITIONS if chosen.only in (None, one.name)]
+    if chosen.long is not None:
+        conditions = [long(chosen.long)]
     print(ROW.format(*HEADINGS).rstrip(), flush=True)
     count: Counter[str] = Counter()
     found = []
-    for row in rows(servers, conditions, pool):
+    for row in rows(servers, conditions, pool, has_clients=chosen.long is None):
         found.append(row)
         mark = {True: "right", False: "WRONG", None: "not tried"}[row.is_right]
         count[mark] += 1

@@ -6,6 +6,11 @@ import signal
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from chaos.external.servers import FeedSize
+
+SIZE = FeedSize(2, 150, 100)
+"""Two clients, and a hundred and fifty records in a second and a half."""
+_LONG_SECONDS, _START_SECONDS, _SLOW_RATE = 30, 5, 4
 FAULTS_OF_EACH_KIND = 4
 """Number of drops, duplicates and swaps."""
 _UNAUTHORIZED = (
@@ -49,6 +54,13 @@ class Condition:
     seconds: float = 5.0
 
     @property
+    def size(self) -> FeedSize:
+        """Return the feed that is sent: a hundred records a second, or a few throughout a long run."""
+        if self.seconds < _LONG_SECONDS:
+            return SIZE
+        return FeedSize(SIZE.clients, int((self.seconds - _START_SECONDS) * _SLOW_RATE), _SLOW_RATE)
+
+    @property
     def needs_server(self) -> bool:
         """Return whether the clients reach a server."""
         return not (self.refusal or self.is_refused)
@@ -57,6 +69,13 @@ class Condition:
 _K = FAULTS_OF_EACH_KIND
 HEALTHY = Condition("healthy", "PASS")
 ALL_FAULTS = Condition("all faults", "FAIL", faults=(_K, _K, _K))
+
+
+def long(seconds: float) -> Condition:
+    """Return a healthy run of this length, in which a server hangs up on a client that keeps too quiet."""
+    return Condition(f"{seconds:g} s", "PASS", seconds=seconds)
+
+
 CONDITIONS = (
     HEALTHY,
     Condition("drops", "FAIL", check="complete", faults=(_K, 0, 0)),

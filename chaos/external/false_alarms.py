@@ -9,14 +9,13 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import NamedTuple
 
-from chaos.external.conditions import HEALTHY, Faults
+from chaos.external.conditions import HEALTHY, SIZE, Faults
 from chaos.external.decodings import DECODINGS
 from chaos.external.servers import SCRIPTS, ExternalServer, FeedSize, RunningServer, Start, processes, wait_for_port
 from chaos.external.verification import verify_server
 from tests.integration.processes import free_port
 
 RUNS = 20
-_SIZE = FeedSize(2, 150, 100)
 _GAP_KINDS = ("ranges", "links")
 
 
@@ -42,7 +41,7 @@ def _alarm(kind: str, seed: int) -> str:
     losses = "gaps" if kind in _GAP_KINDS else "numbers"
     server = ExternalServer(kind, _start(kind, seed), DECODINGS[kind].settings, losses=losses)
     try:
-        run = verify_server(server, HEALTHY, _SIZE)
+        run = verify_server(server, HEALTHY)
     except AssertionError as problem:
         return f"{kind}, seed {seed}: {problem}"
     received = run.summary["totals"]["received"]
@@ -51,7 +50,7 @@ def _alarm(kind: str, seed: int) -> str:
         "PASS",
         Faults(),
         Faults(),
-        _SIZE.clients * _SIZE.records,
+        SIZE.clients * SIZE.records,
     )
     return "" if is_right else f"{kind}, seed {seed}: {run.verdict}, {received} received: {run.summary['headline']}"
 

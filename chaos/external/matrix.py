@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.peers.install import NotAvailable
-from chaos.external.conditions import Condition, Faults
+from chaos.external.conditions import SIZE, Condition, Faults
 from chaos.external.servers import ExternalServer, FeedSize
-from chaos.external.verification import SIZE, VerifiedRun, verify_server
+from chaos.external.verification import VerifiedRun, verify_server
 
 _UNKNOWN = Faults(None, None, None)
 
@@ -37,12 +37,21 @@ class Row(NamedTuple):
         return self.is_right is not None
 
 
-def rows(servers: Sequence[ExternalServer], conditions: Sequence[Condition], pool: Executor) -> Iterator[Row]:
-    """Yield the rows, in the order of the servers; a server that cannot be installed has one row."""
+def rows(
+    servers: Sequence[ExternalServer], conditions: Sequence[Condition], pool: Executor, *, has_clients: bool = True
+) -> Iterator[Row]:
+    """Yield the rows, in the order of the servers; a server that cannot be installed has one row.
+
+    Args:
+        servers: which to try.
+        conditions: in which conditions.
+        pool: makes several runs at a time.
+        has_clients: whether the vendors' clients check the servers of this project as well.
+    """
     pairs: list[tuple[ExternalServer, Condition | None]] = []
     for server in servers:
         pairs += [(server, condition) for condition in conditions]
-        if server.client is not None:
+        if has_clients and server.client is not None:
             pairs.append((server, None))
     missing: set[str] = set()
     for (server, _), row in zip(pairs, pool.map(lambda pair: _row(*pair), pairs), strict=True):
@@ -61,8 +70,9 @@ def _row(server: ExternalServer, condition: Condition | None) -> Row:
         run = verify_server(server, condition)
     except NotAvailable as reason:
         return Row(server.name, server.preset, "all", "", str(reason), None)
-    except AssertionError as problem:
-        return Row(server.name, server.preset, name, "", "no summary", False, str(problem))
+    except (AssertionError, OSError, ValueError, LookupError, StopIteration) as problem:
+        # A server that starts no more, after an update of its package for example, is no reason to end the others.
+        return Row(server.name, server.preset, name, "", "no summary", False, f"{type(problem).__name__}: {problem}")
     condition = _as_seen(server, condition)
     expected, others = expected_faults(run, condition)
     reported = run.reported

@@ -45,9 +45,10 @@ def python(script: str, package: str, *, is_separate: bool = False) -> Start:
 
     @contextlib.contextmanager
     def start(size: FeedSize, _folder: Path) -> Iterator[RunningServer]:
-        program = install.Program(metadata.version(package), [sys.executable], {})
         if is_separate:
             program = install.python(package)
+        else:
+            program = install.Program(metadata.version(package), [sys.executable], {})
         port = free_port()
         with processes() as started:
             started.start([*program.command, str(SCRIPTS / script), str(port), *map(str, size)])
@@ -177,6 +178,7 @@ PACKAGED_SERVERS = (
         _action_cable,
         {
             "FEED": "actioncable",
+            "FEED_ORIGIN": "https://app.example",
             "FEED_VARIABLES": "channel=TicksChannel",
             "FEED_SEQ": "$.message.seq",
             "FEED_TIME": "$.message.ts ms",

@@ -24,8 +24,6 @@ from services.runtime.settings import BY_NAME
 from tests.integration.processes import ROOT
 from tests.poll import poll_until
 
-SIZE = FeedSize(2, 150, 100)
-"""Two clients, and a hundred and fifty records in a second and a half."""
 _NOTHING_LISTENS = "ws://127.0.0.1:9/"
 
 
@@ -64,13 +62,12 @@ class VerifiedRun:
         return Faults(missing, client["duplicates"], client["reordered"])
 
 
-def verify_server(server: ExternalServer, condition: Condition, size: FeedSize = SIZE, seed: int = 1) -> VerifiedRun:
+def verify_server(server: ExternalServer, condition: Condition, seed: int = 1) -> VerifiedRun:
     """Run clients against a server, and read the summary of ``verify``.
 
     Args:
         server: to be started for this run.
         condition: what happens to the feed of the last client, or to the server.
-        size: of the feed.
         seed: chooses the records that are dropped, duplicated and swapped.
 
     Raises:
@@ -80,13 +77,14 @@ def verify_server(server: ExternalServer, condition: Condition, size: FeedSize =
         folder = Path(name)
         running = RunningServer(_NOTHING_LISTENS, ServerProcesses())
         if condition.needs_server:
-            running = stack.enter_context(server.start(size, folder))
-        return asyncio.run(_verify(server, condition, running, folder, size, seed))
+            running = stack.enter_context(server.start(condition.size, folder))
+        return asyncio.run(_verify(server, condition, running, folder, seed))
 
 
 async def _verify(
-    server: ExternalServer, condition: Condition, running: RunningServer, folder: Path, size: FeedSize, seed: int
+    server: ExternalServer, condition: Condition, running: RunningServer, folder: Path, seed: int
 ) -> VerifiedRun:
+    size = condition.size
     plan = RecordFaults.choose(size.records, condition.faults, seed)
     async with fault_relay(running.url, server.record, plan, condition.refusal) as relay:
         url = relay.url

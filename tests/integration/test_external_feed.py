@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from chaos.external.conditions import ALL_FAULTS, FAULTS_OF_EACH_KIND, HEALTHY, Faults
+from chaos.external.conditions import ALL_FAULTS, FAULTS_OF_EACH_KIND, HEALTHY, SIZE, Faults
 from chaos.external.packaged_servers import FROM_PYTHON
 from chaos.external.servers import ExternalServer, FeedSize
-from chaos.external.verification import SIZE, verify_server
+from chaos.external.verification import verify_server
 from tests.integration.processes import Process, free_port
 
 every_server = pytest.mark.parametrize("server", FROM_PYTHON, ids=lambda server: server.name)

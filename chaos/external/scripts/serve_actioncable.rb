@@ -28,7 +28,8 @@ cable.config.cable = { "adapter" => "inline" }
 cable.config.worker_pool_size = 1
 cable.config.logger = Logger.new(File::NULL)
 cable.config.connection_class = -> { TicksConnection }
-cable.config.disable_request_forgery_protection = true
+# Rails refuses a handshake without one of these.
+cable.config.allowed_request_origins = ["https://app.example"]
 
 server = Puma::Server.new(cable)
 server.add_tcp_listener("127.0.0.1", port)
