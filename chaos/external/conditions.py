@@ -41,6 +41,7 @@ class Condition:
         refusal: the answer to every handshake, if any.
         is_refused: whether nothing listens at the port.
         seconds: how long the run lasts.
+        quiet_seconds: how long at least it has to last after the fault of the server, which shows only then.
     """
 
     name: str
@@ -51,7 +52,8 @@ class Condition:
     stop: signal.Signals | None = None
     refusal: bytes = b""
     is_refused: bool = False
-    seconds: float = 5.0
+    seconds: float = 6.0
+    quiet_seconds: float = 0.0
 
     @property
     def size(self) -> FeedSize:
@@ -81,9 +83,9 @@ CONDITIONS = (
     Condition("drops", "FAIL", check="complete", faults=(_K, 0, 0)),
     Condition("duplicates", "FAIL", check="once", faults=(0, _K, 0)),
     Condition("swaps", "FAIL", check="in order", faults=(0, 0, _K)),
-    Condition("killed", "FAIL", "connected", "connected", stop=signal.SIGKILL),
+    Condition("killed", "FAIL", "connected", "connected", stop=signal.SIGKILL, quiet_seconds=1.0),
     # Without FEED_SILENCE 5 s without a record are always permitted.
-    Condition("silent", "INVALID", "no record", "receiving", stop=signal.SIGSTOP, seconds=9.0),
+    Condition("silent", "INVALID", "no record", "receiving", stop=signal.SIGSTOP, seconds=10.0, quiet_seconds=6.0),
     Condition("refused", "INVALID", "ConnectionRefused", is_refused=True, seconds=2.0),
     Condition("401", "INVALID", "HTTP 401", refusal=_UNAUTHORIZED, seconds=2.0),
 )

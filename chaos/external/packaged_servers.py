@@ -70,7 +70,7 @@ def _nats(size: FeedSize, folder: Path) -> Iterator[RunningServer]:
     settings.write_text(
         f"host: 127.0.0.1\nport: {port}\nlogfile: {log}\nhttp: 127.0.0.1:{monitor}\n"
         # The server cuts off a client that leaves two pings unanswered.
-        f'ping_interval: "400ms"\nping_max: 2\n'
+        f'ping_interval: "1s"\nping_max: 2\n'
         f"websocket {{ host: 127.0.0.1, port: {websocket}, no_tls: true }}\n"
     )
     with processes() as started, processes() as publisher:

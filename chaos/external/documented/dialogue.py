@@ -77,7 +77,7 @@ class Ask(NamedTuple):
     message: Said
     every: float
     answer: Hear | None = None
-    seconds: float = 1.0
+    seconds: float = 1.5
 
 
 @dataclass(frozen=True)

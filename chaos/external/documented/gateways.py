@@ -14,15 +14,15 @@ def _json(**members: Any) -> str:
 
 
 def _discord(now: Now) -> str:
-    # Hello is not numbered; READY is the first.
+    # The number counts the events of a connection; hello has none, READY is the first.
     name, data = ("MESSAGE_CREATE", {"id": str(now.place), "content": "hello"}) if now.place else ("READY", {"v": 10})
-    return _json(t=name, s=now.place + 1, op=0, d=data)
+    return _json(t=name, s=now.number, op=0, d=data)
 
 
 def _mattermost(now: Now) -> str:
     broadcast = {"omit_users": None, "user_id": "", "channel_id": "5ki3yrtpjbr4mr1ha6mnzn7nho", "team_id": ""}
     name, data = ("typing", {"parent_id": ""}) if now.place else ("hello", {"server_version": "10.5.0"})
-    return _json(event=name, data=data, broadcast=broadcast, seq=now.place)
+    return _json(event=name, data=data, broadcast=broadcast, seq=now.number - 1)
 
 
 def _home_assistant(now: Now) -> str:
@@ -39,12 +39,12 @@ _BEAT = Hear(re.compile(r'\{"op": ?1, ?"d": ?(null|[0-9]+)\}'))
 GATEWAYS = {
     "discord": Dialogue(
         "/?v=10&encoding=json",
-        ('{"t":null,"s":null,"op":10,"d":{"heartbeat_interval":500}}', Hear({"op": 2, "d": _IDENTITY}), _discord),
+        ('{"t":null,"s":null,"op":10,"d":{"heartbeat_interval":700}}', Hear({"op": 2, "d": _IDENTITY}), _discord),
         _discord,
         answers=((_BEAT, '{"t":null,"s":null,"op":11,"d":null}'),),
-        beat=Beat(_BEAT, 1.0),
+        beat=Beat(_BEAT, 2.0),
         # The gateway may ask for a heartbeat, which has to come at once.
-        asks=(Ask('{"t":null,"s":null,"op":1,"d":null}', 0.7, _BEAT, 0.4),),
+        asks=(Ask('{"t":null,"s":null,"op":1,"d":null}', 0.7, _BEAT),),
     ),
     "mattermost": Dialogue(
         "/api/v4/websocket",

@@ -31,5 +31,5 @@ function send(record) {
   }
 }
 
-// A client that does not begin within a second is closed with 4408; the server pings every half second.
-useServer({ schema, roots: { subscription: { ticks } }, connectionInitWaitTimeout: 1000 }, server, 500);
+// A client that does not begin in time is closed with 4408; one that has not answered a ping when the next is due, with 1006.
+useServer({ schema, roots: { subscription: { ticks } }, connectionInitWaitTimeout: 2000 }, server, 1500);

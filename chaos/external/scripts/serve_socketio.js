@@ -10,7 +10,7 @@ const socketIo = createRequire(`${modules}/`)("socket.io");
 
 const http = createServer();
 // Version 2 hangs up on a client that sent no ping for the sum of both, version 4 on one that did not answer a ping.
-const io = socketIo(http, { transports: ["websocket"], pingInterval: 500, pingTimeout: 500 });
+const io = socketIo(http, { transports: ["websocket"], pingInterval: 700, pingTimeout: 1300 });
 http.listen(Number(port), "127.0.0.1");
 let connected = 0;
 io.on("connection", () => {
