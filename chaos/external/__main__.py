@@ -97,7 +97,7 @@ def _print_tallies(names: Sequence[str], runs: int, pool: Executor) -> int:
     print(TALLY_ROW.format("decoding", "runs", "false alarms"), flush=True)
     alarms = 0
     for tally in tallies([kind for kind in DECODINGS if not names or kind in names], runs, pool):
-        alarms += len(tally.alarms)
+        alarms += len(tally.alarms) + (tally.runs < runs)
         print(TALLY_ROW.format(tally.kind, tally.runs, len(tally.alarms)), flush=True)
         for alarm in tally.alarms:
             print(f"    {alarm}", flush=True)
