@@ -7,7 +7,7 @@ import sys
 
 from aiohttp import web
 
-from chaos.external.feed import records
+from chaos.external.scripts.feed import records
 
 
 def main(port: int, clients: int, count: int, rate: float) -> None:

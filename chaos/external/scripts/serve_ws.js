@@ -2,6 +2,7 @@
 "use strict";
 
 const { createRequire } = require("node:module");
+const { play } = require("./feed.js");
 
 const [modules, port, clients, count, rate] = process.argv.slice(2);
 const { WebSocketServer } = createRequire(`${modules}/`)("ws");
@@ -11,18 +12,10 @@ let subscribed = 0;
 server.on("connection", (client) => client.once("message", () => {
   client.send(JSON.stringify({ op: "subscribed" }));
   subscribed += 1;
-  if (subscribed === Number(clients)) sendFeed();
+  if (subscribed === Number(clients)) play(count, rate, send);
 }));
 
-function sendFeed() {
-  const began = Date.now();
-  let seq = 0;
-  const timer = setInterval(() => {
-    while (seq < Number(count) && seq < ((Date.now() - began) * Number(rate)) / 1000) {
-      seq += 1;
-      const text = JSON.stringify({ seq, ts: Date.now(), text: `record ${seq}` });
-      for (const client of server.clients) client.send(text);
-    }
-    if (seq >= Number(count)) clearInterval(timer);
-  }, 5);
+function send(record) {
+  const text = JSON.stringify(record);
+  for (const client of server.clients) client.send(text);
 }

@@ -7,7 +7,7 @@ import json
 import sys
 import urllib.request
 
-from chaos.external.feed import records
+from chaos.external.scripts.feed import records
 
 
 def subscriptions(monitor: int) -> int:
@@ -17,12 +17,13 @@ def subscriptions(monitor: int) -> int:
 
 
 async def main(port: int, monitor: int, clients: int, count: int, rate: float) -> None:
-    """Publish all records, and stay connected until killed."""
+    """Publish all records, and stay connected until the server ends the connection."""
+    while await asyncio.to_thread(subscriptions, monitor) < clients:  # noqa: ASYNC110 - the server can only be polled
+        await asyncio.sleep(0.05)
+    # Only now, since the server cuts off a connection that is silent and answers no ping.
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await reader.readline()
     writer.write(b'CONNECT {"verbose":false}\r\n')
-    while await asyncio.to_thread(subscriptions, monitor) < clients:  # noqa: ASYNC110 - the server can only be polled
-        await asyncio.sleep(0.05)
     async for text in records(count, rate):
         writer.write(b"PUB feed %d\r\n%b\r\n" % (len(text), text.encode()))
     await reader.read()

@@ -7,7 +7,7 @@ import sys
 
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
-from chaos.external.feed import records
+from chaos.external.scripts.feed import records
 
 
 async def main(port: int, clients: int, count: int, rate: float) -> None:

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from chaos.external.feed import records
+from chaos.external.scripts.feed import records
 
 
 def main(port: int, clients: int, count: int, rate: float) -> None:
