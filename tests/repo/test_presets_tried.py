@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from chaos.external.registry import ALL_SERVERS
-from services.client.external.profile import preset_names
+from services.client.external.profiles.profile import preset_names
 from tests.repo.markdown import sections
 from tests.repo.repository import text
 
