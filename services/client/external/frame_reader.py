@@ -106,12 +106,18 @@ class FrameReader:
             self._add_message(data, contents, binary=binary)
         return contents
 
-    def end(self) -> FrameContents:
-        """Return what still waits for its end, as records that cannot be read: the connection has ended."""
+    def end(self, *, by_client: bool = False) -> FrameContents:
+        """Return what still waits for its end, as records that cannot be read: the connection has ended.
+
+        Args:
+            by_client: the client ends it, so that the rest of a message would still have come: a part is no message.
+        """
         contents = FrameContents()
+        if by_client and self._framing.messages.text:
+            self._waiting.clear()
         self._give_up(contents)
         rest = self._decoder.rest() if self._decoder is not None else b""
-        if rest:
+        if rest and not by_client:
             contents.records.append(opaque(rest, binary=True, remark=_UNFINISHED))
         self._decoder = None
         return contents

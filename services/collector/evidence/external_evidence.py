@@ -61,9 +61,9 @@ class ExternalEvidence:
         numbered: the number of messages with a number.
         with_first: how many of these name the first number of a range, and ``with_previous`` the number before.
         declared: counts of the client in its blocks, by the name of the field; one that no block has is not known.
+        last_us: when the last record was received, of a feed with numbers the last one that has a number.
         has_too_many_keys: whether there are sequences beyond `MOST_SEQUENCES`, which are not followed.
         unread: how many blocks have a first unreadable record of each kind.
-        last_us: when the last record was received, of a feed with numbers the last one that has a number.
     """
 
     def __init__(self) -> None:

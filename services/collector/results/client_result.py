@@ -130,7 +130,7 @@ class ExternalClientFacts:
         missing: the missing numbers of each sequence.
         missed_away: the missing numbers between the last record before an absence and the first one after it, or after
             the last record of a client that was not connected at its end.
-        missed_stalled: those of them that belong to an absence right after a time without reading.
+        missed_stalled: those of them that belong to an absence right after a time in which the client did not read.
         missing_before_restart: the numbers of each sequence that were missing when it began again.
         unreadable: the missing numbers of each sequence that unreadable records may account for.
         unreadable_before_restart: those of them that were missing when it began again.
@@ -150,6 +150,7 @@ class ExternalClientFacts:
         unkeyed: messages with a number and without a key, of a feed with keys.
         repeated: messages received again right after a reconnect.
         silent_keys: sequences that had many records, and none since the client reconnected.
+        outlasted_by: clients that received higher numbers long after a close or a message had ended the feed here.
         stopped: sequences that had no record any more when the client's run ended, though others had.
         contradictions: why the numbers are not what the settings say.
         unread: what its unreadable records seem to be, None without any.
@@ -182,6 +183,7 @@ class ExternalClientFacts:
     unkeyed: int = 0
     repeated: int = 0
     silent_keys: tuple[str | None, ...] = ()
+    outlasted_by: tuple[str, ...] = ()
     stopped: tuple[StoppedSequence, ...] = ()
     contradictions: tuple[Contradiction, ...] = ()
     unread: UnreadKind | None = None

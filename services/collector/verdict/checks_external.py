@@ -87,7 +87,8 @@ def complete(case: CheckInput) -> CheckAnswer:
     lossy.sort(key=lambda client: (client.external.is_missed_away, -(client.missing or 0)))
     reasons = tuple(missing_sentence(client) for client in lossy)
     unreadable = tuple(unreadable_sentence(client) for client in case.clients if client.unreadable)
-    open_questions = checks_connection.away(case) + checks_sequence.unproved(case) + unreadable
+    open_questions = checks_connection.away(case) + checks_connection.outlasted(case)
+    open_questions += checks_sequence.unproved(case) + unreadable
     # A proved loss comes before all that is left open.
     if missing or gaps:
         lost = f"{missing:,} missing" if missing is not None else f"{formatting.several(gaps, 'gap')}"

@@ -90,9 +90,13 @@ def precision(clients: Sequence[ClientResult]) -> str:
         f"; its time is cut to {_UNIT_WORDS[unit]}: latencies are up to {formatting.duration(_UNIT_NS[unit])} too long"
         for unit in _units(clients)[:1]
     ]
+    return "".join(parts) + untimed(clients)
+
+
+def untimed(clients: Sequence[ClientResult]) -> str:
+    """Return the clause about the messages that have no time, and so no latency; empty if all have one."""
     without = sum(client.without_time or 0 for client in clients)
-    parts += [f"; {formatting.several(without, 'message')} without a time"] if without else []
-    return "".join(parts)
+    return f"; {formatting.several(without, 'message')} without a time" if without else ""
 
 
 def _units(clients: Sequence[ClientResult]) -> list[str]:

@@ -73,10 +73,10 @@ def test_the_same_record_again_is_a_duplicate() -> None:
 
 
 def test_falling_back_far_is_a_restart() -> None:
-    """A fall from the middle of a feed to a first number is a restart; a small one is a late record."""
+    """A fall from the middle of a feed to a first number is a restart; near its beginning it is a late record."""
     assert 1 == tracker_of([SPARE + 2, 1, 2]).restarts
-    assert 1 == tracker_of([18, 19, 1, 2]).restarts
-    assert (0, 1) == ((near := tracker_of([17, 18, 1])).restarts, near.reordered)
+    assert 1 == tracker_of([17, 18, 1, 2]).restarts
+    assert (0, 1) == ((near := tracker_of([16, *range(17, 500), 1])).restarts, near.reordered)
 
 
 def test_a_first_number_of_a_shared_stream_may_be_late() -> None:
@@ -347,3 +347,64 @@ def test_repeats_may_come_between_new_records() -> None:
         sequence.accept(seq, seq)
 
     assert (5, 3) == (sequence.duplicates, sequence.repeated)
+
+
+def test_an_older_record_of_a_shared_stream_is_late_on_a_new_connection() -> None:
+    """Over a new connection a number below the first one begins a sequence, unless all connections share one stream."""
+    restarts = {}
+    for scope in ("auto", "stream", "key"):
+        sequence = SequenceTracker(SequenceRules(scope=scope))
+        for seq in (10, 11):
+            sequence.accept_message(seq, seq)
+        sequence.reconnected()
+        sequence.accept_message(5, 5)
+        restarts[scope] = (sequence.restarts, sequence.reordered)
+
+    assert {"auto": (1, 0), "stream": (0, 1), "key": (0, 1)} == restarts
+
+
+def test_a_late_record_of_an_earlier_turn_comes_soon() -> None:
+    """A number that was missing before a wrap closes its gap soon after the wrap, and later is a jump ahead."""
+    found = []
+    for last in (100, 1100):
+        sequence = SequenceTracker(SequenceRules(wrap="65535"))
+        for seq in (65000, 65535, *range(last + 1), 65100):
+            sequence.accept_message(seq, seq)
+        found.append((sequence.last, sequence.reordered, len(sequence.gaps_before)))
+
+    assert [(100, 1, 2), (65100, 0, 1)] == found
+
+
+def test_a_counter_of_each_connection_begins_again_with_a_connection() -> None:
+    """With its own counter a new connection begins again, also where the fall would be a wrap on one connection."""
+    own = tracker_of(range(200, 251), SequenceRules(scope="connection", wrap="255"))
+    own.reconnected()
+    own.accept(0, 99)
+
+    assert (0, 1, [], 0) == (own.wraps, own.restarts_by_connection, own.gaps_before, own.start)
+
+
+def test_the_first_record_again_is_no_wrap() -> None:
+    """A record under a first number that comes again, near the highest number of a counter, is a duplicate."""
+    for rules in (PLAIN, SequenceRules(wrap="255")):
+        again = tracker_of([*range(251), 0], rules)
+
+        assert (1, 0, 0) == (again.duplicates, again.wraps, again.restarts)
+
+
+def test_a_first_number_is_compared_with_that_of_its_own_turn() -> None:
+    """After a new beginning with 1 a late 0 is late, although another record had this number before."""
+    sequence = tracker_of([0, 1, 2])
+    for seq, digest in ((1, 91), (2, 92), (0, 90)):
+        sequence.accept(seq, digest)
+
+    assert (1, 1, 0) == (sequence.restarts, sequence.reordered, sequence.start)
+
+
+def test_what_is_late_by_a_turn_is_so_for_a_while_only() -> None:
+    """A number from before a wrap is late at first, and ahead after the counter has counted on."""
+    rules, seqs = SequenceRules(wrap="65535"), [*range(65_500, 65_535), *range(3)]
+
+    assert (1, []) == ((late := tracker_of([*seqs, 65_535], rules)).reordered, late.gaps_before)
+    far = tracker_of([*seqs, *range(3, SPARE + 3), 65_535], rules)
+    assert (0, [(SPARE + 3, 65_534)], [(65_535, 65_535)]) == (far.reordered, far.missing().spans(), far.gaps_before)

@@ -83,9 +83,9 @@ class SequenceCourse:
         earlier_jumps: those before each restart or wrap, as many sets as the tracker has of gaps.
         blocks: how many blocks have records of it, and ``last_block`` the number of the last one.
         longest_blocks: most blocks of one connection without any between two that have some.
+        arrivals: of its records, None as long as they are not known; intervals across connections do not count.
         openings: the number of the first record over each connection, which may be a snapshot in place of the record
             that other clients received under this number.
-        arrivals: of its records, None as long as they are not known; intervals across connections do not count.
     """
 
     def __init__(self, rules: SequenceRules, *, has_time: bool = False) -> None:
@@ -94,8 +94,8 @@ class SequenceCourse:
         self.jumps: list[Span] = []
         self.earlier_jumps: list[RangeSet] = []
         self.blocks = self.last_block = self.longest_blocks = 0
-        self.openings: set[int] = set()
         self.arrivals: ArrivalTimesOfBlock | None = None
+        self.openings: set[int] = set()
         self._has_new_connection = False
         self._rules, self._has_time = rules, has_time
         self._ranges: list[NumberRange] = []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from services.collector.evidence.client_groups import Groups
+from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.evidence.run_evidence import RunEvidence
 from services.contract.rangeset import RangeSet
@@ -28,6 +29,16 @@ def jumps_of(evidence: RunEvidence, names: Sequence[str]) -> dict[str, dict[Sequ
             held = [numbers.held for numbers in sequences if numbers is not None]
             apart = [span for span in spans if 2 * _union_within(held, span).count < span[1] - span[0] + 1]
             found.setdefault(name, {})[key] = RangeSet(apart)
+    return found
+
+
+def all_jumps(log: LogEvidence, jumps: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:
+    """Return the jumps of each sequence together with those before it began again."""
+    found = dict(jumps)
+    for key, course in log.external.courses().items():
+        for earlier in course.earlier_jumps:
+            if earlier:
+                found[key] = found.get(key, RangeSet()) | earlier
     return found
 
 

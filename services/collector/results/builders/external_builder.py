@@ -5,7 +5,7 @@ The clients are judged by each other: a record that any client of a group receiv
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.silence import LongestSilence, longest
-from services.collector.results.builders.client_comparison import conflicts_of, groups_of, jumps_of, union_of
+from services.collector.results.builders.client_comparison import all_jumps, conflicts_of, groups_of, jumps_of, union_of
 from services.collector.results.builders.common_facts import (
     block_size,
     by_first_cause,
@@ -186,7 +186,7 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
     repeated, duplicates = _sum(sequences, "repeated"), _sum(sequences, "duplicates")
     gaps = {key: sum(1 for _ in numbers) + len(before.get(key, ())) for key, numbers in missing.items()}
     number_facts = _number_facts(feed, log, union, gaps, facts.external.connection)
-    away, stalled = missed_away(log, missing, facts.external.connection)
+    number_facts |= missed_away(log, missing, facts.external.connection)
     number_facts["unheard"] = unheard(feed.evidence, log.client, union, until_us)
     if number_facts["contradictions"]:
         # Counts of numbers that are not what the settings say would be untrue.
@@ -207,8 +207,6 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
         external=replace(
             facts.external,
             missing=missing,
-            missed_away=away,
-            missed_stalled=stalled,
             missing_before_restart=before,
             unreadable=unreadable,
             unreadable_before_restart=unreadable_before,
@@ -232,13 +230,32 @@ def _number_facts(
         **{name: _sum(sequences, name) for name in counted},
         "rules": log.external.rules,
         "silent_keys": tuple(log.external.silent_keys()) if len(sequences) > 1 else (),
+        "outlasted_by": tuple(_outlasted_by(feed, log, connection)),
         "stopped": _stopped(log, connection) if len(sequences) > 1 else (),
-        "jumps": _all_jumps(log, feed.jumps.get(log.client, {})),
+        "jumps": all_jumps(log, feed.jumps.get(log.client, {})),
         "uncertain_beginnings": _uncertain_beginnings(feed, log),
         "uncertain_ends": {key: uncertain_ends(key, one, feed.highest_ends) for key, one in sequences.items()},
         "unkeyed": sequences[None].messages if len(sequences) > 1 and None in sequences else 0,
         "contradictions": contradictions(log, union, gaps, is_divided=bool(feed.groups.divided)),
     }
+
+
+def _outlasted_by(feed: _FeedEvidence, log: LogEvidence, connection: ConnectionHistory) -> Iterator[str]:
+    """Yield the clients for which the feed went on, though it said to this one that it had ended."""
+    # A number of messages is each client's own end, and a last number is the same for all.
+    if connection.end_us is None or not connection.end_condition.startswith(("close", "message ")):
+        return
+    after_us = connection.end_us + IN_FLIGHT_US
+    for name, other in feed.evidence.logs.items():
+        if other is log or (other.external.last_us or 0) <= after_us:
+            continue
+        theirs = other.external.sequences()
+        if any(
+            key in theirs and theirs[key].held.last > numbers.held.last
+            for key, numbers in log.external.sequences().items()
+            if not feed.groups.are_apart(key, log.client, name)
+        ):
+            yield name
 
 
 def _stopped(log: LogEvidence, connection: ConnectionHistory) -> tuple[StoppedSequence, ...]:
@@ -247,16 +264,6 @@ def _stopped(log: LogEvidence, connection: ConnectionHistory) -> tuple[StoppedSe
         return ()
     arrivals = {key: course.arrivals for key, course in log.external.courses().items()}
     return stopped(arrivals, connection.end_us, log.silence_s)
-
-
-def _all_jumps(log: LogEvidence, jumps: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:
-    """Return the jumps of each sequence together with those before it began again."""
-    found = dict(jumps)
-    for key, course in log.external.courses().items():
-        for earlier in course.earlier_jumps:
-            if earlier:
-                found[key] = found.get(key, RangeSet()) | earlier
-    return found
 
 
 def _uncertain_beginnings(feed: _FeedEvidence, log: LogEvidence) -> dict[SequenceName, RangeSet]:

@@ -153,6 +153,22 @@ def test_a_message_without_its_end_is_one_unreadable_record() -> None:
     assert {"binary"} == {one.form for one in matched[-1].records}
 
 
+def test_a_part_is_no_message_if_the_client_leaves() -> None:
+    """What would have gone on is not logged when the run ends; whole frames that wait for a match are."""
+    parts: list[tuple[str, str | bytes]] = [
+        (r"\n", '{"seq":1}\n{"seq":2,'), ("end:,", "1,2"), ("length:1", b"\x09{}"), ("mqtt", b"\x30\x09{}"),
+    ]  # fmt: skip
+    for split, frame in parts:
+        made = reader(FEED_SPLIT=split)
+        made.read(frame)
+
+        assert FrameContents() == made.end(by_client=True)
+    made = reader(**MQTT)
+    made.read(b"..")
+
+    assert 1 == len(made.end(by_client=True).records)
+
+
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=30), st.data())
 def test_texts_may_be_cut_anywhere_if_each_ends_with_the_separator(numbers: list[int], data: st.DataObject) -> None:
     """With ``end:`` a message that is no JSON goes on in the next frame, wherever the frames are cut."""

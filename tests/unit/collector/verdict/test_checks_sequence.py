@@ -335,3 +335,44 @@ def test_a_threshold_on_latency_needs_a_clock() -> None:
         == told.headline
     )
     assert "FAIL" == ahead("latency.p99<50ms, received>9").verdict
+
+
+def test_a_threshold_on_latency_names_the_messages_without_a_time() -> None:
+    """A limit on latency holds for the messages that have a time, and its detail counts the others; of its client."""
+    timed = numbered_messages(range(1, 9))
+    told = judged(
+        log("client-1", [*timed, message(9, 9, late_ns=None)], counts={"without_time": 1}),
+        log("client-2", [*timed, message(9, 9)]),
+        limits="latency.p99<50ms, latency{client:client-2}.max<50ms, missing==0",
+    )
+
+    assert ["measured 1.0 ms; 2 messages without a time", "measured 1.0 ms", "measured 0"] == (
+        [limit.detail for limit in told.thresholds]
+    )
+    assert "PASS" == told.verdict
+
+
+def test_a_record_without_a_link_is_noticed_though_its_number_follows() -> None:
+    """In mid-connection a record that names no number before is a doubt, also if its number is the next one."""
+    links = ((5, -1), (6, 5), (7, -1), (8, 7))
+    told = judged(log("client-1", [message(seq, seq, previous=link) for seq, link in links], rules=LINKS))
+
+    assert ("INVALID", False) == (told.verdict, "PASS" in told.headline)
+    assert "1 record in mid-connection named no number before" in told.headline
+
+
+def test_ranges_that_begin_where_the_first_one_began_are_a_new_sequence() -> None:
+    """Over a new connection a range that begins with the very first number begins anew, if no record ended there."""
+    before = [message(710, 0, first=700), message(720, 1, first=711)]
+    after = [message(700, 310, first=700, text="new"), message(705, 311, first=701, text="new")]
+    told = over_connections(before, after, rules=RANGES)
+
+    assert (1, 0) == ((summary := judged(told)).totals.restarts, summary.totals.duplicates)
+
+
+def test_a_jump_within_a_block_is_explained_by_the_silence_before_it() -> None:
+    """Numbers that a feed had time to send are missing, also if the silence is within a block."""
+    seqs = [*range(1, 1001), *range(3001, 3011)]
+    told = judged(log("client-1", [message(seq, seq) for seq in seqs], size=len(seqs), until_us=START_US + 31_000_000))
+
+    assert ("FAIL", 2000) == (told.verdict, told.totals.missing), told.reasons

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from services.collector.verdict.summary import reconcile
@@ -21,6 +21,8 @@ from tests.builders.external_plans import TICK, Files, Plan, plans
 from tests.builders.external_runs import evidence_of, message
 from tests.builders.runs import Writer
 
+altered = settings(max_examples=40)
+"""An example reads up to six logs."""
 places = st.integers(0, 10**6)
 FLIGHT = 10
 """Records of a second, which may be in flight at the end."""
@@ -72,6 +74,7 @@ def keyless(step: list[ExternalMessage], at: int) -> None:
     step[at] = msgspec.structs.replace(step[at], key=None)
 
 
+@altered
 @given(plans())
 def test_a_healthy_run_passes(plan: Plan) -> None:
     """Reconnects, restarts of clients, ranges, links, steps, wraps and keys raise no alarm if nothing is lost."""
@@ -80,6 +83,7 @@ def test_a_healthy_run_passes(plan: Plan) -> None:
     assert ("PASS", []) == (told.verdict, told.reasons)
 
 
+@altered
 @given(plans(), st.sampled_from([without, unnumbered, unreadable]), places, st.booleans())
 def test_a_number_that_nobody_or_one_client_lacks_is_seen(plan: Plan, change: Any, at: int, is_for_all: bool) -> None:
     """A record that is gone, has no number or cannot be read is noticed, between two others of its sequence.
@@ -93,6 +97,7 @@ def test_a_number_that_nobody_or_one_client_lacks_is_seen(plan: Plan, change: An
     assert is_at_an_end(plan, names, place) or told.verdict != "PASS", told.headline
 
 
+@altered
 @given(plans(["keys"]), places, st.booleans())
 def test_a_key_that_is_gone_is_seen(plan: Plan, at: int, is_for_all: bool) -> None:
     """A record without its key is missing from its sequence. May pass: as for a record that is gone."""
@@ -102,6 +107,7 @@ def test_a_key_that_is_gone_is_seen(plan: Plan, at: int, is_for_all: bool) -> No
     assert is_at_an_end(plan, names, place) or told.verdict != "PASS", told.headline
 
 
+@altered
 @given(plans(), places, st.booleans(), st.booleans())
 def test_a_repeated_or_late_record_fails(plan: Plan, at: int, is_for_all: bool, is_late: bool) -> None:
     """A record that comes again, or behind the next one of its sequence over the same connection, fails the run.
@@ -128,6 +134,7 @@ def test_a_repeated_or_late_record_fails(plan: Plan, at: int, is_for_all: bool, 
     assert not changed or (may_pass and plan.kind in ("begins again", "links")) or "FAIL" == told.verdict, told.headline
 
 
+@altered
 @given(plans(), places)
 def test_another_record_under_a_number_fails(plan: Plan, at: int) -> None:
     """If one of several clients has another record under a number, the run fails.
@@ -148,6 +155,7 @@ def test_another_record_under_a_number_fails(plan: Plan, at: int) -> None:
     assert is_open or any(first) or "FAIL" == told.verdict, told.headline
 
 
+@altered
 @given(plans(), places)
 def test_the_end_of_one_client_is_seen(plan: Plan, at: int) -> None:
     """A client that receives nothing more, although others do for more than a second and a block, is noticed.
@@ -180,6 +188,7 @@ def is_of_an_earlier_process(one: Files, source: Any, line: bytes) -> bool:
     return is_end and source != list(one)[-1]
 
 
+@altered
 @given(plans(), places, st.integers(0, 10**6))
 def test_a_line_that_is_gone_or_damaged_is_seen(plan: Plan, at: int, bit: int) -> None:
     """Without a line, or with a bit of it flipped, a run does not pass. May pass: the end of an earlier process."""
@@ -196,6 +205,7 @@ def test_a_line_that_is_gone_or_damaged_is_seen(plan: Plan, at: int, bit: int) -
     assert judged(logs).verdict != "PASS"
 
 
+@altered
 @given(plans(), places)
 def test_a_line_that_was_never_written_is_seen(plan: Plan, at: int) -> None:
     """A log that lacks a line, and is whole otherwise, does not pass.
@@ -236,6 +246,7 @@ def rewritten(lines: Sequence[bytes], left_out: int) -> list[bytes]:
     return writer.lines
 
 
+@altered
 @given(plans(), places)
 def test_a_file_that_is_gone_is_seen(plan: Plan, at: int) -> None:
     """Without one of its files a run does not pass.
