@@ -127,11 +127,8 @@ class ExternalEvidence:
             self.unread[unread_kind(bytes(first.record), first.form or "text")] += 1
         connection = (block.session, block.connection)
         # Of too many sequences nothing is claimed, so no more of their numbers are kept.
-        runs = (
-            ()
-            if self.has_too_many_keys
-            else tuple(number_ranges(block.messages, self.rules if rules is None else rules, contents))
-        )
+        kept = [] if self.has_too_many_keys else block.messages
+        runs = tuple(number_ranges(kept, self.rules if rules is None else rules, contents if kept else None))
         unsequenced = sum(message.seq is None for message in block.messages)
         # In a feed without numbers all messages are records, and have arrivals.
         is_counted = unsequenced and (arrivals is None or unsequenced < len(block.messages))

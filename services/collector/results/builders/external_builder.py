@@ -5,7 +5,7 @@ The clients are judged by each other: a record that any client of a group receiv
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -180,23 +180,24 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
     # Ranges and causes in detail are published of a feed with one sequence.
     only = missing.get(None, RangeSet()) if set(missing) <= {None} else RangeSet()
     unreadable_before = log.external.unreadable_before()
-    unreadable_count = sum(numbers.count for numbers in unreadable.values())
-    unreadable_count += sum(last - first + 1 for spans in unreadable_before.values() for first, last in spans)
+    unreadable_count = _count(unreadable, unreadable_before)
     counts = counts_of(sequences.values(), rules, list(lost.values()), before.values(), unreadable_count)
-    repeated, duplicates = _sum(sequences, "repeated"), _sum(sequences, "duplicates")
+    repeated = _sum(sequences, "repeated")
     gaps = {key: sum(1 for _ in numbers) + len(before.get(key, ())) for key, numbers in missing.items()}
-    number_facts = _number_facts(feed, log, union, gaps, facts.external.connection)
-    number_facts |= missed_away(log, missing, facts.external.connection)
+    connection = facts.external.connection
+    number_facts = _number_facts(feed, log, union, gaps, connection) | missed_away(log, missing, connection)
     number_facts["unheard"] = unheard(feed.evidence, log.client, union, until_us)
     if number_facts["contradictions"]:
         # Counts of numbers that are not what the settings say would be untrue.
         return replace(facts, received=log.messages, external=replace(facts.external, **number_facts))
+    number_facts |= {"missing": missing, "missing_before_restart": before}
+    number_facts |= {"unreadable": unreadable, "unreadable_before_restart": unreadable_before}
     return replace(
         facts,
         expected=counts.expected,
         received=counts.received,
         missing=counts.missing,
-        duplicates=duplicates - repeated if rules.repeats == "reconnect" else duplicates,
+        duplicates=_sum(sequences, "duplicates") - (repeated if rules.repeats == "reconnect" else 0),
         reordered=_sum(sequences, "reordered"),
         restarts=_sum(sequences, "restarts"),
         unreadable=unreadable_count,
@@ -204,15 +205,7 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
         lost=lost[None] if only else facts.lost,
         missing_by_cause=_causes(counts.causes),
         gap_times=gap_times(log.times, only),
-        external=replace(
-            facts.external,
-            missing=missing,
-            missing_before_restart=before,
-            unreadable=unreadable,
-            unreadable_before_restart=unreadable_before,
-            gaps=counts.gaps,
-            **number_facts,
-        ),
+        external=replace(facts.external, gaps=counts.gaps, **number_facts),
     )
 
 
@@ -277,6 +270,12 @@ def _uncertain_beginnings(feed: _FeedEvidence, log: LogEvidence) -> dict[Sequenc
             _, begin = lost_beginnings(numbers, feed.lowest.get(key), rules, is_own=True)
             found[key] = RangeSet(begin)
     return found
+
+
+def _count(sets: Mapping[SequenceName, RangeSet], before: Mapping[SequenceName, Sequence[Span]]) -> int:
+    """Return how many numbers there are in all sequences, those before they began again included."""
+    spans = [span for of_key in before.values() for span in of_key]
+    return sum(numbers.count for numbers in sets.values()) + sum(last - first + 1 for first, last in spans)
 
 
 def _sum(sequences: Mapping[SequenceName, SequenceTracker], name: str) -> int:
