@@ -52,7 +52,7 @@ class Condition:
     stop: signal.Signals | None = None
     refusal: bytes = b""
     is_refused: bool = False
-    seconds: float = 6.0
+    seconds: float = 5.0
     quiet_seconds: float = 0.0
 
     @property

@@ -15,11 +15,7 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-FAULTY_MARK = "faulty"
-"""Word in the query of a client's URL that makes the relay inject faults into its feed."""
-
 _EXTENSIONS = re.compile(rb"Sec-WebSocket-Extensions:[^\r\n]*\r\n", re.IGNORECASE)
-_MARK = re.compile(rb"[?&]" + FAULTY_MARK.encode() + rb"(?= )")
 _FIRST = 10
 _HEAD_END = b"\r\n\r\n"
 
@@ -59,12 +55,16 @@ class FaultRelay:
     Args:
         url: the URL of the server.
         record: a pattern that is found once in every record.
-        plan: the faults of every client whose URL has the mark.
+        plan: the faults of one client.
+        faulty: which connection has the faults, from 1.
         refusal: the answer to every handshake in place of the server's, without a body's end; empty for none.
     """
 
-    def __init__(self, url: str, record: re.Pattern[bytes], plan: RecordFaults, refusal: bytes = b"") -> None:
+    def __init__(
+        self, url: str, record: re.Pattern[bytes], plan: RecordFaults, faulty: int, refusal: bytes = b""
+    ) -> None:
         self._server, self._record, self._plan, self._refusal = urlsplit(url), record, plan, refusal
+        self._faulty = faulty
         self.counts = InjectedCounts()
         self.streams: list[_FaultyStream] = []
         self._listener: asyncio.Server | None = None
@@ -112,13 +112,13 @@ class FaultRelay:
             writer.write(self._refusal)
             await writer.drain()
             return
-        is_faulty = _MARK.search(request.partition(b"\r\n")[0]) is not None
         server_reader, server_writer = await asyncio.open_connection(self._server.hostname, self._server.port)
         upstream = asyncio.create_task(_pass(reader, server_writer))
         try:
-            server_writer.write(_MARK.sub(b"", _EXTENSIONS.sub(b"", request), count=1))
+            server_writer.write(_EXTENSIONS.sub(b"", request))
             writer.write(await server_reader.readuntil(_HEAD_END))
-            stream = _FaultyStream(writer, self._record, self._plan if is_faulty else RecordFaults(), self.counts)
+            plan = self._plan if len(self.streams) + 1 == self._faulty else RecordFaults()
+            stream = _FaultyStream(writer, self._record, plan, self.counts)
             self.streams.append(stream)
             while True:
                 stream.forward(*await _read_frame(server_reader))
@@ -130,10 +130,10 @@ class FaultRelay:
 
 @contextlib.asynccontextmanager
 async def fault_relay(
-    url: str, record: re.Pattern[bytes], plan: RecordFaults, refusal: bytes = b""
+    url: str, record: re.Pattern[bytes], plan: RecordFaults, faulty: int, refusal: bytes = b""
 ) -> AsyncIterator[FaultRelay]:
     """Listen in front of a server, as described at `FaultRelay`."""
-    relay = FaultRelay(url, record, plan, refusal)
+    relay = FaultRelay(url, record, plan, faulty, refusal)
     await relay.listen()
     try:
         yield relay

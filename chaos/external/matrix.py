@@ -96,7 +96,7 @@ def _as_seen(server: ExternalServer, condition: Condition) -> Condition:
 
 
 def expected_faults(run: VerifiedRun, condition: Condition) -> tuple[Faults, Faults]:
-    """Return what has to be reported of the last client, and of the others."""
+    """Return what has to be reported of the client with the faults, and of the others."""
     if not condition.needs_server or run.server.losses == "none":
         return _UNKNOWN, _UNKNOWN
     return run.injected, Faults()

@@ -10,16 +10,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chaos.external.conditions import Condition, Faults
-from chaos.external.fault_relay import FAULTY_MARK, FaultRelay, RecordFaults, fault_relay
+from chaos.external.fault_relay import FaultRelay, RecordFaults, fault_relay
 from chaos.external.servers import ExternalServer, FeedSize, RunningServer, ServerProcesses
-from services.runtime import invocation
 from services.runtime.settings import BY_NAME
 from tests.integration.processes import ROOT
 
@@ -29,7 +27,7 @@ _NOTHING_LISTENS = "ws://127.0.0.1:9/"
 
 @dataclass(frozen=True)
 class VerifiedRun:
-    """One run: the faults injected into the feed of the last client, and the summary."""
+    """One run: the faults injected into the feed of one client, and the summary."""
 
     server: ExternalServer
     injected: Faults
@@ -46,14 +44,19 @@ class VerifiedRun:
 
     @property
     def reported(self) -> Faults:
-        """Return the faults of the last client, from the summary."""
-        return self._faults(self.summary["clients"][-1]) if self.summary["clients"] else Faults(None, None, None)
+        """Return the faults of the client with the most, from the summary."""
+        return self._by_number()[-1]
 
     @property
     def others(self) -> Faults:
         """Return the sums of the faults of all other clients, from the summary."""
-        each = [self._faults(client) for client in self.summary["clients"][:-1]]
-        return Faults(*(None if None in values else sum(values) for values in zip(*each, strict=True)))
+        return Faults(
+            *(None if None in values else sum(values) for values in zip(*self._by_number()[:-1], strict=True))
+        )
+
+    def _by_number(self) -> list[Faults]:
+        found = [self._faults(client) for client in self.summary["clients"]] or [Faults(None, None, None)]
+        return sorted(found, key=lambda faults: sum(filter(None, faults)))
 
     def check(self, name: str) -> bool | None:
         """Return the answer of a check."""
@@ -73,7 +76,7 @@ def verify_server(server: ExternalServer, condition: Condition, seed: int = 1) -
 
     Args:
         server: to be started for this run.
-        condition: what happens to the feed of the last client, or to the server.
+        condition: what happens to the feed of one client, or to the server.
         seed: chooses the records that are dropped, duplicated and swapped.
 
     Raises:
@@ -106,7 +109,7 @@ async def _verify(
 ) -> VerifiedRun:
     size = condition.size
     plan = RecordFaults.choose(size.records, condition.faults, seed)
-    async with fault_relay(running.url, server.record, plan, condition.refusal) as relay:
+    async with fault_relay(running.url, server.record, plan, size.clients, condition.refusal) as relay:
         url = relay.url
         if condition.is_refused:
             relay.refuse()
@@ -169,32 +172,29 @@ async def _until(is_met: Callable[[], bool], description: str, seconds: float) -
 
 
 def _sealed(folder: Path) -> int:
-    return sum(b'"kind":"end"' in path.read_bytes() for path in folder.glob("logs/2*/client-*/*.jsonl"))
+    return sum(b'"kind":"end"' in path.read_bytes() for path in folder.glob("logs/2*/client*/*.jsonl"))
 
 
 @contextlib.contextmanager
 def _clients(url: str, server: ExternalServer, folder: Path, size: FeedSize, condition: Condition) -> Iterator[None]:
+    """Run all clients in one process, so that they begin together however busy the machine is."""
     inherited = {name: value for name, value in os.environ.items() if name not in BY_NAME}
-    # The URLs differ by the mark, and clients with different settings share a run only within one invocation.
-    inherited[invocation.VARIABLE] = invocation.draw(time.time_ns() // 1000)
-    started = []
-    for number in range(1, size.clients + 1):
-        mark = ("&" if "?" in url else "?") + FAULTY_MARK if number == size.clients else ""
-        environment = {
-            **inherited,
-            **server.settings,
-            "SERVER_URL": url + mark,
-            "FEED_SECONDS": f"{condition.seconds:g}",
-            "CLIENT_ID": f"client-{number}",
-            "VOLUMES": str(folder),
-            "PYTHONUNBUFFERED": "1",
-        }
-        with (folder / f"client-{number}.log").open("wb") as log:
-            command = [sys.executable, "-m", "services.client"]
-            started.append(subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log))
+    environment = {
+        **inherited,
+        **server.settings,
+        "SERVER_URL": url,
+        "FEED_SECONDS": f"{condition.seconds:g}",
+        "CLIENT_ID": "client",
+        "CONNECTIONS": str(size.clients),
+        "VOLUMES": str(folder),
+        "PYTHONUNBUFFERED": "1",
+    }
+    with (folder / "client.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.client"], env=environment, cwd=ROOT, stdout=log, stderr=log
+        )
     try:
         yield
     finally:
-        for process in started:
-            process.terminate()
-            process.wait()
+        process.terminate()
+        process.wait()

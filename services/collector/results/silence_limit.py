@@ -20,7 +20,7 @@ FACTOR = 3
 """… and for this multiple of its longest earlier interval."""
 LEAST_INTERVALS = 3
 """With fewer intervals the rhythm is not known."""
-STEADY_FLOOR_US, STEADY_FACTOR = 2_000_000, 20
+STEADY_FLOOR_US, STEADY_FACTOR = 2_000_000, 10
 """A steady feed may be silent for this long only, and for this multiple of its longest earlier interval: a feed that
 stopped in a short run must not pass because of the floor above."""
 STEADY_INTERVALS, STEADY_US = 50, 2_000_000

@@ -95,7 +95,7 @@ def fill(name: str, text: str, values: Mapping[str, str]) -> str:
     """Return the text of a setting with the values of its variables.
 
     Inside a JSON string of a message or command a value is escaped as JSON requires, in a regular expression so that it
-    is found as it is. ``{{name}}`` is the text ``{name}``.
+    is found as it is, elsewhere in a message so that it is sent as it is. ``{{name}}`` is the text ``{name}``.
     """
     return "\n".join(_filled(name, line, values) for line in text.split("\n"))
 
@@ -104,7 +104,7 @@ def _filled(name: str, line: str, values: Mapping[str, str]) -> str:
     step = _STEP.match(line) if name in _GREETINGS else None
     is_pattern = name in _PATTERNS or (step is not None and step["wait"] is not None)
     is_message = name in _TEMPLATES and step is None
-    # A command is a JSON list. In a binary message a value stays as it is: whether it is JSON is not known.
+    # A command is a JSON list. In a binary message a value is sent as it is: whether it is JSON is not known.
     is_json = name in _TEMPLATES and not line.lstrip().startswith(BINARY)
     depths = string_depths(line) if is_json and not is_pattern else {}
 
@@ -116,14 +116,34 @@ def _filled(name: str, line: str, values: Mapping[str, str]) -> str:
             return match[0]
         if is_pattern:
             return re.escape(value)
+        depth = depths.get(match.start(), 0)
+        if is_message and depth == 0:
+            value = _as_it_is(value, is_binary=not is_json)
         if is_message and _NAME_IN_BRACES.search(value):
             # A template would replace the name, such as a field of a GraphQL query.
             value = value.replace("{", "{{").replace("}", "}}")
-        for _ in range(depths.get(match.start(), 0)):
+        for _ in range(depth):
             value = in_json_string(value)
         return value
 
     return _USED.sub(replaced, line)
+
+
+def _as_it_is(value: str, *, is_binary: bool) -> str:
+    """Return a value as a template has to have it outside of JSON strings, where a backslash begins an escape."""
+    special = r"[\\\n\r]" if is_binary else r'[\\\n\r"]'
+    if not is_binary and _is_json(value):
+        # It has its own strings. White space between its tokens means nothing, and a line is a message.
+        return " ".join(value.splitlines())
+    return re.sub(special, lambda match: f"\\x{ord(match[0]):02x}", value)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _with_escapes(text: str) -> str:

@@ -67,12 +67,12 @@ def test_the_limit_has_a_floor() -> None:
 
 
 def test_a_steady_feed_has_a_lower_limit() -> None:
-    """With fifty intervals in two seconds the limit is two seconds, or twenty times the longest interval, up to 5 s."""
+    """With fifty intervals in two seconds the limit is two seconds, or ten times the longest interval, up to 5 s."""
     steady = FeedRhythm(0, 50, 10, active_us=STEADY_US)
 
     assert STEADY_FLOOR_US == steady.limit_us
-    assert STEADY_FACTOR * 200_000 == steady._replace(longest_us=200_000).limit_us
-    assert FLOOR_US == steady._replace(longest_us=250_001).limit_us
+    assert STEADY_FACTOR * 400_000 == steady._replace(longest_us=400_000).limit_us
+    assert FLOOR_US == steady._replace(longest_us=500_001).limit_us
     assert FLOOR_US == steady._replace(intervals=49).limit_us
     assert FLOOR_US == steady._replace(active_us=STEADY_US - 1).limit_us
 
@@ -143,8 +143,10 @@ def test_an_absence_is_no_interval_of_a_key() -> None:
 
 def test_the_longest_silence_comes_first() -> None:
     """The sequence with the longest silence comes first, and sequences without known arrivals are left out."""
-    steady = {key: ArrivalTimesOfBlock(0, last_s * 1_000_000, 100_000, 100) for key, last_s in (("a", 9), ("b", 8))}
+    arrivals: dict[str | None, ArrivalTimesOfBlock | None] = {"c": None}
+    for key, last_s in (("a", 9), ("b", 8)):
+        arrivals[key] = ArrivalTimesOfBlock(0, last_s * 1_000_000, 100_000, 100)
 
-    found = stopped({**steady, "c": None}, 20_000_000, None)
+    found = stopped(arrivals, 20_000_000, None)
 
     assert [("b", 12_000_000), ("a", 11_000_000)] == [(one.key, one.quiet_us) for one in found]

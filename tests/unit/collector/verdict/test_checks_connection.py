@@ -178,7 +178,7 @@ def test_a_steady_feed_that_stops_in_a_short_run_is_no_pass() -> None:
 
     assert "INVALID" == made.verdict
     assert (
-        "client-1 received no record for the last 2.5 s: more than 2.0 s, the larger of 2.0 s and 20 times the longest"
+        "client-1 received no record for the last 2.5 s: more than 2.0 s, the larger of 2.0 s and 10 times the longest"
         " earlier interval between records, 10.0 ms"
     ) in made.headline
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.client.external.profiles.profile_texts import captured_in, fill, text_of, variables_in
+from services.client.external.templates import MessageTemplate, Template
 
 
 @pytest.mark.parametrize(
@@ -45,8 +46,8 @@ def test_values_become_a_text(name: str, values: dict[str, object], text: str) -
         ("SERVER_URL", "ws://a/{v}?{w}", 'ws://a/a"b.c?{w}'),
         ("FEED_HELLO", '{"a":"{v}"}', r'{"a":"a\"b.c"}'),
         ("FEED_HELLO", '{"i":"{\\"c\\":\\"{v}\\"}"}', r'{"i":"{\"c\":\"a\\\"b.c\"}"}'),
-        ("FEED_HELLO", '{"a":{v}}', '{"a":a"b.c}'),
-        ("FEED_HELLO", "plain {v}", 'plain a"b.c'),
+        ("FEED_HELLO", '{"a":{v}}', r'{"a":a\x22b.c}'),
+        ("FEED_HELLO", "plain {v}", r"plain a\x22b.c"),
         ("FEED_HELLO", 'wait 5s:"{v}"', 'wait 5s:"a"b\\.c"'),
         ("FEED_HELLO", "wait:{{v}}", "wait:{v}"),
         ("FEED_RESUME", 'wait:"{v}"', 'wait:"a"b\\.c"'),
@@ -86,6 +87,36 @@ def test_any_value_survives_json(value: str) -> None:
     outer = json.loads(fill("FEED_HELLO", '{"a":"{v}","b":"{\\"c\\":\\"{v}\\"}"}', {"v": value}))
 
     assert value == outer["a"] == json.loads(outer["b"])["c"]
+
+
+@pytest.mark.parametrize("binary", ["", "binary:"])
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(['a"b', r"a\nb", "a\\", "a\nb"])
+)
+def test_any_value_is_sent_as_it_is(binary: str, value: str) -> None:
+    """A value outside of JSON strings, such as a password, is sent as it is, and escapes after it have a meaning."""
+    if re.search(r"\{[A-Za-z_][A-Za-z0-9_]*\}|\{\{", value) or is_json(value):
+        return
+    line = fill("FEED_HELLO", rf"{binary}passcode:{{v}};\n\x00", {"v": value})
+    (message,) = Template.of(line).messages()
+
+    assert f"passcode:{value};\n\0" == (message if isinstance(message, str) else message.decode())
+
+
+def is_json(text: str) -> bool:
+    """Return whether a text is JSON."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def test_a_json_value_is_sent_as_json() -> None:
+    """A value that is JSON is put in as it is, on one line, with its own strings."""
+    line = fill("FEED_HELLO", r"40{v}\x1e", {"v": '{"token":\n"a\\n\\"b"}'})
+
+    assert '40{"token": "a\\n\\"b"}\x1e' == MessageTemplate(line).message({})
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=30))
