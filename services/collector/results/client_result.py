@@ -149,6 +149,7 @@ class ExternalClientFacts:
         doubtful_wraps: recognised wraps that do not show whether the counter has a 0.
         unkeyed: messages with a number and without a key, of a feed with keys.
         repeated: messages received again right after a reconnect.
+        differing: numbers that came again in mid-connection with another record.
         silent_keys: sequences that had many records, and none since the client reconnected.
         outlasted_by: clients that received higher numbers long after a close or a message had ended the feed here.
         stopped: sequences that had no record any more when the client's run ended, though others had.
@@ -182,6 +183,7 @@ class ExternalClientFacts:
     doubtful_wraps: int = 0
     unkeyed: int = 0
     repeated: int = 0
+    differing: int = 0
     silent_keys: tuple[str | None, ...] = ()
     outlasted_by: tuple[str, ...] = ()
     stopped: tuple[StoppedSequence, ...] = ()

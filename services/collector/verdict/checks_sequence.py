@@ -169,8 +169,10 @@ def _times(count: int) -> str:
 
 
 def repeats_hint(client: ClientResult) -> str:
-    """Return the clause about duplicates that came right after a reconnect, empty if none did."""
-    repeated = client.external.repeated
+    """Return the clause about duplicates that came right after a reconnect, or that are other records; else empty."""
+    repeated, differing = client.external.repeated, client.external.differing
+    if differing and differing == client.duplicates:
+        return f", with other records than before: set {_NO_RECORDS}"
     if not repeated or client.external.rules.repeats == "reconnect":
         return ""
     which = "all" if repeated == client.duplicates else f"{repeated:,}"

@@ -222,6 +222,7 @@ def _number_facts(
     return {
         **{name: _sum(sequences, name) for name in counted},
         "rules": log.external.rules,
+        "differing": sum(course.facts.differing for course in log.external.courses().values()),
         "silent_keys": tuple(log.external.silent_keys()) if len(sequences) > 1 else (),
         "outlasted_by": tuple(_outlasted_by(feed, log, connection)),
         "stopped": _stopped(log, connection) if len(sequences) > 1 else (),

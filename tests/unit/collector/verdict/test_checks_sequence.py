@@ -85,6 +85,16 @@ def test_what_is_no_sequence_is_invalid(messages: list[ExternalMessage], why: st
     assert summary.headline.startswith(f"client-1: {why}")
 
 
+def test_duplicates_with_other_records_have_a_proposal() -> None:
+    """A number that comes again with another record may be that of a snapshot, which is no record of the sequence."""
+    messages = [*numbered_messages(range(30)), message(29, 29, text="snapshot"), *at(0.3, range(30, 40))]
+
+    assert (
+        "client-1: 1 duplicate, with other records than before: set FEED_IGNORE if some of the messages are no records"
+        == judged(log("client-1", messages)).headline
+    )
+
+
 @given(removed=st.sets(st.sampled_from([5, 8, 11, 14, 23, 30, 41, 44, 50])), ranged=st.booleans())
 def test_gaps_of_links_and_ranges_are_counted(removed: set[int], ranged: bool) -> None:
     """A feed with k removed records has k gaps and fails; how many records are missing is not known. Without: PASS."""
