@@ -8,7 +8,7 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -16,10 +16,10 @@ from websockets.frames import CloseCode
 from websockets.protocol import State
 
 from services.client.backoff import Backoff
-from services.client.connection import StampedConnection
 from services.client.external import connection_failure
 from services.client.external.connection import ConnectRateLimit, connect_to, pause, tls_context
 from services.client.external.connection_failure import ConnectionFailure
+from services.client.external.decoder import DecodedRecord
 from services.client.external.frame_reader import FrameContents
 from services.client.external.rendezvous import AgreedRun, join, settings_of
 from services.client.external.request_headers import request_headers
@@ -28,6 +28,7 @@ from services.client.external.settings import FeedSettings
 from services.client.external.talk.conversation import Conversation
 from services.client.external.talk.greeting_sources import GreetingFailed
 from services.client.external.talk.speaker import Speaker
+from services.client.external.transport.batched_connection import BatchedConnection
 from services.client.settings import ClientConfig
 from services.contract.scalars import utc_us
 from services.runtime import invocation
@@ -107,7 +108,7 @@ class ExternalSubscriber:
         self._config, self._proved_seconds = config, proved_seconds
         self._until_us = utc_us(run.until) if run.until else None
         self._backoff = backoff or Backoff(MAX_BACKOFF_SECONDS)
-        self._connection: StampedConnection | None = None
+        self._connection: BatchedConnection | None = None
         self._session: ExternalSession | None = None
         self._writing: asyncio.Task[None] | None = None
         # Whether this connection has brought a record, and whether the server is known to accept this client.
@@ -115,6 +116,9 @@ class ExternalSubscriber:
         self.on_frame: Callable[[str | bytes, int], None] | None = None
         self._end_condition: str | None = None
         self._frames, self._frame_ns = settings.frame_reader(), 0
+        # Whether the task that reads waits for a message, and what was read of the next one that it gets.
+        self._is_waiting = False
+        self._read_ahead: FrameContents | None = None
         self._ended = asyncio.Event()
         self._speaker = Speaker(name, settings)
         self._conversation: Conversation | None = None
@@ -198,13 +202,14 @@ class ExternalSubscriber:
             return await self._lost(connection)
         finally:
             self._connection = self._conversation = None
+            self._is_waiting = False
             connection.transport.abort()
             speaking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await speaking
         return None
 
-    async def _speak(self, conversation: Conversation, connection: StampedConnection) -> None:
+    async def _speak(self, conversation: Conversation, connection: BatchedConnection) -> None:
         """Greet and send heartbeats, beside the task that reads; close a connection whose greeting fails."""
         try:
             await conversation.speak()
@@ -218,16 +223,19 @@ class ExternalSubscriber:
             connection.transport.abort()
             raise
 
-    async def _receive(self, connection: StampedConnection, conversation: Conversation) -> None:
-        self._frames = self._settings.frame_reader()
+    async def _receive(self, connection: BatchedConnection, conversation: Conversation) -> None:
+        self._frames, self._read_ahead = self._settings.frame_reader(), None
+        # Most messages are handled in the call that parses them; only those that something has to wait for are queued.
+        connection.handle_batch = self._handle_at_once
         while not self.is_over:
+            self._is_waiting = True
             frame = await connection.recv()
-            received_ns = connection.stamps.pop_ns()
+            self._is_waiting, received_ns = False, connection.stamps.pop_ns()
             if self.on_frame is not None:
                 self.on_frame(frame, received_ns)
             await self._handle(connection, conversation, frame, received_ns)
 
-    async def _lost(self, connection: StampedConnection) -> ConnectionFailure:
+    async def _lost(self, connection: BatchedConnection) -> ConnectionFailure:
         """Log the end of a connection, and end the run by a condition of ``FEED_END``; return why it was closed."""
         failure = self._log_closed(connection)
         if self._is_useful and time.monotonic() - self._opened_at >= self._proved_seconds:
@@ -245,7 +253,7 @@ class ExternalSubscriber:
             self._session.refused(failure.code, failure.reason)
         return failure
 
-    def _log_closed(self, connection: StampedConnection) -> ConnectionFailure:
+    def _log_closed(self, connection: BatchedConnection) -> ConnectionFailure:
         """Log, once, the end of a connection that this client did not end; return why it ended."""
         secrets = self._speaker.secrets()
         failure = connection_failure.of_close(connection.protocol, self._settings.reach.max_bytes, secrets)
@@ -260,10 +268,53 @@ class ExternalSubscriber:
             session.closed(failure.code or 0, failure.reason)
         return failure
 
+    def _handle_at_once(self, frames: Sequence[bytes], is_binary: bool, received_ns: int) -> int:
+        """Handle frames in the call that parses them, up to one after which something has to wait; return how many."""
+        conversation, session = self._conversation, self._session
+        if not self._is_waiting or self._read_ahead is not None or self.on_frame is not None:
+            return 0
+        if session is None or session.is_sealed or session.is_full or self._is_past(received_ns // 1000):
+            return 0
+        if conversation is None or conversation.is_listening:
+            return 0
+        if self._frames.is_plain:
+            contents = self._frames.read_together(frames, binary=is_binary)
+            if self._condition(session.received, contents.records) is None:
+                self._log_contents(contents, received_ns)
+                return len(frames)
+        return self._handle_in_turn(session, frames, received_ns, binary=is_binary)
+
+    def _handle_in_turn(
+        self, session: ExternalSession, frames: Sequence[bytes], received_ns: int, *, binary: bool
+    ) -> int:
+        together = FrameContents()
+        handled = 0
+        for frame in frames:
+            contents = self._frames.read_bytes(frame, binary=binary)
+            condition = contents.condition or self._condition(
+                session.received + len(together.records), contents.records
+            )
+            if condition is not None or contents.answers:
+                # The task that reads sends the answers or ends the run, and gets the frame for that.
+                self._read_ahead = contents
+                break
+            together.add(contents)
+            handled += 1
+        self._log_contents(together, received_ns)
+        return handled
+
+    def _condition(self, received: int, records: Sequence[DecodedRecord]) -> str | None:
+        """Return the condition of ``FEED_END`` that further records meet, None for none."""
+        ending = self._settings.ending
+        if ending.count is None and ending.last is None:
+            return None
+        highest = max((record.seq for record in records if record.seq is not None), default=None)
+        return ending.by_records(received + len(records), highest)
+
     async def _handle(
-        self, connection: StampedConnection, conversation: Conversation, frame: str | bytes, received_ns: int
+        self, connection: BatchedConnection, conversation: Conversation, frame: str | bytes, received_ns: int
     ) -> None:
-        contents = self._frames.read(frame)
+        contents, self._read_ahead = self._read_ahead or self._frames.read(frame), None
         if contents.data:
             # What a greeting waits for is found in the decoded frame.
             conversation.hear(contents.data)
@@ -287,11 +338,13 @@ class ExternalSubscriber:
             session.passed_over(ignored=contents.ignored, pings=contents.pings)
         if not records:
             return contents.condition
-        seqs = [record.seq for record in records if record.seq is not None]
-        # A greeting or an error message is no proof that the server accepts this client; a numbered record is.
-        self._is_useful = self._is_useful or bool(seqs) or self._settings.reading.seq is None
+        if not self._is_useful:
+            # A greeting or an error message is no proof that the server accepts this client; a numbered record is.
+            has_number = any(record.seq is not None for record in records)
+            self._is_useful = has_number or self._settings.reading.seq is None
+        condition = contents.condition or self._condition(session.received, records)
         session.receive(records, received_ns)
-        return contents.condition or self._settings.ending.by_records(session.received, max(seqs, default=None))
+        return condition
 
     def _log_unfinished(self, session: ExternalSession) -> None:
         """Log what came of a message whose end did not come with this connection."""
@@ -350,7 +403,7 @@ class ExternalSubscriber:
             session.ended(self._end_condition)
 
 
-async def _leave(connection: StampedConnection) -> None:
+async def _leave(connection: BatchedConnection) -> None:
     """Close a connection whose run is over: a server that is not told so would report a cut."""
     leaving = asyncio.create_task(connection.end())
     with contextlib.suppress(ConnectionClosed, TimeoutError):
