@@ -19,7 +19,6 @@ from services.client.backoff import Backoff
 from services.client.external import connection_failure
 from services.client.external.connection import ConnectRateLimit, connect_to, pause, tls_context
 from services.client.external.connection_failure import ConnectionFailure
-from services.client.external.decoder import DecodedRecord
 from services.client.external.frame_reader import FrameContents
 from services.client.external.rendezvous import AgreedRun, join, settings_of
 from services.client.external.request_headers import request_headers
@@ -28,6 +27,7 @@ from services.client.external.settings import FeedSettings
 from services.client.external.talk.conversation import Conversation
 from services.client.external.talk.greeting_sources import GreetingFailed
 from services.client.external.talk.speaker import Speaker
+from services.client.external.transport.batch_reader import BatchReader, condition_of
 from services.client.external.transport.batched_connection import BatchedConnection
 from services.client.settings import ClientConfig
 from services.contract.scalars import utc_us
@@ -115,10 +115,9 @@ class ExternalSubscriber:
         self._opened_at, self._is_useful, self._was_accepted = 0.0, False, False
         self.on_frame: Callable[[str | bytes, int], None] | None = None
         self._end_condition: str | None = None
-        self._frames, self._frame_ns = settings.frame_reader(), 0
-        # Whether the task that reads waits for a message, and what was read of the next one that it gets.
+        self._frames, self._frame_ns = BatchReader(settings.frame_reader(), settings.ending), 0
+        # Whether the task that reads waits for a message, so that none is being handled.
         self._is_waiting = False
-        self._read_ahead: FrameContents | None = None
         self._ended = asyncio.Event()
         self._speaker = Speaker(name, settings)
         self._conversation: Conversation | None = None
@@ -224,7 +223,7 @@ class ExternalSubscriber:
             raise
 
     async def _receive(self, connection: BatchedConnection, conversation: Conversation) -> None:
-        self._frames, self._read_ahead = self._settings.frame_reader(), None
+        self._frames = BatchReader(self._settings.frame_reader(), self._settings.ending)
         # Most messages are handled in the call that parses them; only those that something has to wait for are queued.
         connection.handle_batch = self._handle_at_once
         while not self.is_over:
@@ -271,50 +270,20 @@ class ExternalSubscriber:
     def _handle_at_once(self, frames: Sequence[bytes], is_binary: bool, received_ns: int) -> int:
         """Handle frames in the call that parses them, up to one after which something has to wait; return how many."""
         conversation, session = self._conversation, self._session
-        if not self._is_waiting or self._read_ahead is not None or self.on_frame is not None:
+        if not self._is_waiting or self._frames.is_ahead or self.on_frame is not None:
             return 0
         if session is None or session.is_sealed or session.is_full or self._is_past(received_ns // 1000):
             return 0
         if conversation is None or conversation.is_listening:
             return 0
-        if self._frames.is_plain:
-            contents = self._frames.read_together(frames, binary=is_binary)
-            if self._condition(session.received, contents.records) is None:
-                self._log_contents(contents, received_ns)
-                return len(frames)
-        return self._handle_in_turn(session, frames, received_ns, binary=is_binary)
-
-    def _handle_in_turn(
-        self, session: ExternalSession, frames: Sequence[bytes], received_ns: int, *, binary: bool
-    ) -> int:
-        together = FrameContents()
-        handled = 0
-        for frame in frames:
-            contents = self._frames.read_bytes(frame, binary=binary)
-            condition = contents.condition or self._condition(
-                session.received + len(together.records), contents.records
-            )
-            if condition is not None or contents.answers:
-                # The task that reads sends the answers or ends the run, and gets the frame for that.
-                self._read_ahead = contents
-                break
-            together.add(contents)
-            handled += 1
-        self._log_contents(together, received_ns)
+        contents, handled = self._frames.read_together(frames, session.received, binary=is_binary)
+        self._log_contents(contents, received_ns)
         return handled
-
-    def _condition(self, received: int, records: Sequence[DecodedRecord]) -> str | None:
-        """Return the condition of ``FEED_END`` that further records meet, None for none."""
-        ending = self._settings.ending
-        if ending.count is None and ending.last is None:
-            return None
-        highest = max((record.seq for record in records if record.seq is not None), default=None)
-        return ending.by_records(received + len(records), highest)
 
     async def _handle(
         self, connection: BatchedConnection, conversation: Conversation, frame: str | bytes, received_ns: int
     ) -> None:
-        contents, self._read_ahead = self._read_ahead or self._frames.read(frame), None
+        contents = self._frames.read(frame)
         if contents.data:
             # What a greeting waits for is found in the decoded frame.
             conversation.hear(contents.data)
@@ -342,7 +311,7 @@ class ExternalSubscriber:
             # A greeting or an error message is no proof that the server accepts this client; a numbered record is.
             has_number = any(record.seq is not None for record in records)
             self._is_useful = has_number or self._settings.reading.seq is None
-        condition = contents.condition or self._condition(session.received, records)
+        condition = contents.condition or condition_of(self._settings.ending, session.received, records)
         session.receive(records, received_ns)
         return condition
 
