@@ -35,7 +35,7 @@ def test_frames_are_read_up_to_one_that_needs_more(changed: dict[str, str], rece
 
     assert count == handled == len(contents.records)
     assert (count < len(FRAMES)) == made.is_ahead
-    if made.is_ahead:
+    if count < len(FRAMES):
         alone = made.read(FRAMES[count].decode())
         assert not made.is_ahead
         assert alone.answers or [10 + count] == [record.seq for record in alone.records]
