@@ -118,6 +118,7 @@ class ExternalSubscriber:
         self._frames, self._frame_ns = BatchReader(settings.frame_reader(), settings.ending), 0
         # Whether the task that reads waits for a message, so that none is being handled.
         self._is_waiting = False
+        self._error: Exception | None = None
         self._ended = asyncio.Event()
         self._speaker = Speaker(name, settings)
         self._conversation: Conversation | None = None
@@ -198,6 +199,8 @@ class ExternalSubscriber:
             await self._receive(connection, conversation)
             await _leave(connection)
         except ConnectionClosed:
+            if self._error is not None:
+                raise self._error from None
             return await self._lost(connection)
         finally:
             self._connection = self._conversation = None
@@ -276,8 +279,14 @@ class ExternalSubscriber:
             return 0
         if conversation is None or conversation.is_listening:
             return 0
-        contents, handled = self._frames.read_together(frames, session.received, binary=is_binary)
-        self._log_contents(contents, received_ns)
+        try:
+            contents, handled = self._frames.read_together(frames, session.received, binary=is_binary)
+            self._log_contents(contents, received_ns)
+        except Exception as error:
+            # The event loop would only end the connection, and an error of this program would look like one of the
+            # server: the task that reads raises it instead.
+            self._error = error
+            raise
         return handled
 
     async def _handle(

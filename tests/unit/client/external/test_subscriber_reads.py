@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from services.client.external.session import ExternalSession
 from services.client.external.subscriber import ExternalSubscriber
-from tests.unit.client.external.fakes import Script, blocks, logged
+from tests.unit.client.external.fakes import Script, blocks, logged, outline
 from tests.unit.client.external.test_subscriber import folder, listener
 from tests.unit.client.fakes import until
 
@@ -124,3 +124,24 @@ async def test_a_client_whose_disk_is_behind_handles_no_further_read(tmp_path: P
             assert 0 == made._handle_at_once([b'{"seq":12}'], False, made._clock.now_ns())
 
     assert [10, 11] == logged(folder(tmp_path))
+
+
+async def test_an_error_of_this_program_is_no_end_of_the_connection(tmp_path: Path) -> None:
+    """An error while messages are handled at once ends the client with that error, and no close is logged."""
+    may_send = asyncio.Event()
+
+    async def script(connection: ServerConnection) -> None:
+        await may_send.wait()
+        await writes(records(10))(connection)
+
+    async def listen() -> None:
+        async with listener(tmp_path, script) as made:
+            await until(lambda: made._is_waiting)
+            may_send.set()
+            await until(lambda: not made.is_connected)
+
+    with patch.object(ExternalSession, "receive", side_effect=ZeroDivisionError), pytest.raises(ZeroDivisionError):
+        await listen()
+
+    assert ["opened 1"] == outline(folder(tmp_path))[:1]
+    assert "closed" not in "".join(outline(folder(tmp_path)))
