@@ -123,7 +123,9 @@ class SessionLog(ABC, Generic[Arrived]):
 
     def close_old_block(self, now_ns: int) -> None:
         """Close the open block if its time is over."""
-        self._put_blocks(self._builder.close_old(now_ns))
+        # Asked first, since it is asked for every read of an external feed.
+        if (deadline_ns := self._builder.deadline_ns) is not None and now_ns >= deadline_ns:
+            self._put_blocks(self._builder.close_old(now_ns))
 
     def close_block(self, closed_by: ClosedBy) -> None:
         """Close the open block, if there is one."""

@@ -98,6 +98,15 @@ class SequenceTracker:
         """The ranges that were missing before each restart or wrap, all together."""
         return [span for gaps in self.gaps for span in gaps]
 
+    def accept_new_run(self, first: int, last: int) -> bool:
+        """Add messages with consecutive numbers if all lie above the numbers so far; return whether they were added."""
+        if not (self._is_plain and self._is_above(first)):
+            return False
+        self._reconnected = False
+        self.held.add(first, last)
+        self.messages += last - first + 1
+        return True
+
     def accept_message(self, seq: int, digest: int, first: int | None = None, previous: int | None = None) -> bool:
         """Add the next message by the rules of the feed; return whether it covers a new number.
 
@@ -108,10 +117,7 @@ class SequenceTracker:
             previous: the number that it names as its predecessor's, None without one.
         """
         # Nearly all records pass here, and the client calls this for each of them.
-        if self._is_plain and self._is_above(seq):
-            self._reconnected = False
-            self.held.add(seq, seq)
-            self.messages += 1
+        if self.accept_new_run(seq, seq):
             return True
         begin = self._rules.begin(seq, first, previous)
         if self._rules.previous is not None:

@@ -14,11 +14,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, SecurityError
 from websockets.protocol import State
 from websockets.typing import Origin, Subprotocol
 
-from services.client.connection import StampedConnection, as_stamped, connection_class
+from services.client.connection import StampedConnection, as_made, connection_class
 from services.client.external.connection_failure import ConnectionFailure
 from services.client.external.request_headers import request_headers
 from services.client.external.setting_files import refusal
 from services.client.external.settings import ConnectSettings
+from services.client.external.transport.batched_connection import BatchedConnection
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
 
@@ -146,7 +147,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
-async def connect_to(reach: ConnectSettings, process_clock: Clock, tls: ssl.SSLContext | None) -> StampedConnection:
+async def connect_to(reach: ConnectSettings, process_clock: Clock, tls: ssl.SSLContext | None) -> BatchedConnection:
     """Connect.
 
     Raises:
@@ -157,7 +158,7 @@ async def connect_to(reach: ConnectSettings, process_clock: Clock, tls: ssl.SSLC
     has_secrets = bool(reach.headers_file) or any(len(name) >= _MIN_TOKEN_LENGTH for name in reach.subprotocols)
     connection = await (_SameOriginConnect if has_secrets else _Connect)(
         reach.url,
-        create_connection=connection_class(process_clock),
+        create_connection=connection_class(BatchedConnection, process_clock),
         origin=Origin(reach.origin) if reach.origin else None,
         additional_headers=request_headers(reach),
         subprotocols=[Subprotocol(name) for name in reach.subprotocols] or None,
@@ -171,7 +172,7 @@ async def connect_to(reach: ConnectSettings, process_clock: Clock, tls: ssl.SSLC
         max_queue=_FRAMES_QUEUED,
         **options,
     )
-    return as_stamped(connection)
+    return as_made(BatchedConnection, connection)
 
 
 class ClosingWatch:

@@ -7,6 +7,7 @@ records. A message may go on in the next frame, where the protocol permits that.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -65,9 +66,19 @@ class FrameContents:
     condition: str | None = None
     data: bytes = b""
 
+    def add(self, later: FrameContents) -> None:
+        """Add the records and the counts of a later frame."""
+        self.records += later.records
+        self.pings += later.pings
+        self.ignored += later.ignored
+
 
 class FrameReader:
-    """Reads the frames of one connection, one after the other."""
+    """Reads the frames of one connection, one after the other.
+
+    Attributes:
+        is_plain: whether each frame is one message that has records, so that frames may be read together.
+    """
 
     def __init__(self, framing: Framing, paths: RecordPaths, pings: PingPolicy, ending: EndConditions) -> None:
         self._framing, self._paths, self._pings, self._ending = framing, paths, pings, ending
@@ -75,15 +86,23 @@ class FrameReader:
         # Frames, or the last pieces of frames, whose message is not finished; and the text after the last match.
         self._waiting: list[bytes] = []
         self._tail, self._is_binary = b"", False
-        # Without any of these a frame is one message, and has records.
-        self._is_plain = not any(
+        self.is_plain = not any(
             (framing.encodings, framing.messages.text, paths.match, pings.ping, pings.ignore, ending.messages)
         )
 
     def read(self, frame: str | bytes) -> FrameContents:
         """Return the contents of the next frame, and of the frames before it whose message it completes."""
-        binary, data = not isinstance(frame, str), frame.encode() if isinstance(frame, str) else frame
-        if self._is_plain:
+        if isinstance(frame, str):
+            return self.read_bytes(frame.encode(), binary=False)
+        return self.read_bytes(frame, binary=True)
+
+    def read_together(self, frames: Sequence[bytes], *, binary: bool) -> FrameContents:
+        """Return the contents of several frames, of a reader that `is_plain`."""
+        return FrameContents(self._paths.records_of(frames, binary=binary))
+
+    def read_bytes(self, data: bytes, *, binary: bool) -> FrameContents:
+        """Return the contents of the next frame as `read` does; ``binary``: whether it is a binary frame."""
+        if self.is_plain:
             return FrameContents(self._paths.records_in(data, binary=binary), data=data)
         contents = FrameContents()
         if self._decoder is not None:

@@ -8,7 +8,7 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -16,7 +16,6 @@ from websockets.frames import CloseCode
 from websockets.protocol import State
 
 from services.client.backoff import Backoff
-from services.client.connection import StampedConnection
 from services.client.external import connection_failure
 from services.client.external.connection import ClosingWatch, ConnectRateLimit, connect_to, leave, pause, tls_context
 from services.client.external.connection_failure import ConnectionFailure, last_message
@@ -28,6 +27,8 @@ from services.client.external.settings import FeedSettings
 from services.client.external.speaker import Speaker
 from services.client.external.talk.conversation import Conversation
 from services.client.external.talk.greeting_sources import GreetingFailed
+from services.client.external.transport.batch_reader import BatchReader, condition_of
+from services.client.external.transport.batched_connection import BatchedConnection
 from services.client.settings import ClientConfig
 from services.contract.scalars import utc_us
 from services.runtime import invocation
@@ -110,7 +111,7 @@ class ExternalSubscriber:
         self._config, self._proved_seconds = config, proved_seconds
         self._until_us = utc_us(run.until) if run.until else None
         self._backoff = backoff or Backoff(MAX_BACKOFF_SECONDS)
-        self._connection: StampedConnection | None = None
+        self._connection: BatchedConnection | None = None
         self._session: ExternalSession | None = None
         self._writing: asyncio.Task[None] | None = None
         # Whether this connection has brought a record, and whether the server is known to accept this client.
@@ -121,7 +122,10 @@ class ExternalSubscriber:
         self._closing = ClosingWatch()
         self.on_frame: Callable[[str | bytes, int], None] | None = None
         self._end_condition: str | None = None
-        self._frames, self._frame_ns = settings.frame_reader(), 0
+        self._frames, self._frame_ns = BatchReader(settings.frame_reader(), settings.ending), 0
+        # Whether the task that reads waits for a message, so that none is being handled.
+        self._is_waiting = False
+        self._error: Exception | None = None
         self._ended = asyncio.Event()
         self._speaker = Speaker(name, settings)
         self._conversation: Conversation | None = None
@@ -206,16 +210,19 @@ class ExternalSubscriber:
             await self._receive(connection, conversation)
             await leave(connection)
         except ConnectionClosed:
+            if self._error is not None:
+                raise self._error from None
             return await self._lost(connection)
         finally:
             self._connection = self._conversation = None
+            self._is_waiting = False
             connection.transport.abort()
             speaking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await speaking
         return None
 
-    async def _speak(self, conversation: Conversation, connection: StampedConnection) -> None:
+    async def _speak(self, conversation: Conversation, connection: BatchedConnection) -> None:
         """Greet and send heartbeats, beside the task that reads; close a connection whose greeting fails."""
         try:
             await conversation.speak()
@@ -229,16 +236,19 @@ class ExternalSubscriber:
             connection.transport.abort()
             raise
 
-    async def _receive(self, connection: StampedConnection, conversation: Conversation) -> None:
-        self._frames = self._settings.frame_reader()
+    async def _receive(self, connection: BatchedConnection, conversation: Conversation) -> None:
+        self._frames = BatchReader(self._settings.frame_reader(), self._settings.ending)
+        # Most messages are handled in the call that parses them; only those that something has to wait for are queued.
+        connection.handle_batch = self._handle_at_once
         while not self.is_over:
+            self._is_waiting = True
             frame = await connection.recv()
-            received_ns = connection.stamps.pop_ns()
+            self._is_waiting, received_ns = False, connection.stamps.pop_ns()
             if self.on_frame is not None:
                 self.on_frame(frame, received_ns)
             await self._handle(connection, conversation, frame, received_ns)
 
-    async def _lost(self, connection: StampedConnection) -> ConnectionFailure:
+    async def _lost(self, connection: BatchedConnection) -> ConnectionFailure:
         """Log the end of a connection, and end the run by a condition of ``FEED_END``; return why it was closed."""
         failure = self._log_closed(connection)
         if self._is_useful and time.monotonic() - self._opened_at >= self._proved_seconds:
@@ -256,7 +266,7 @@ class ExternalSubscriber:
             self._session.refused(failure.code, failure.reason)
         return failure
 
-    def _log_closed(self, connection: StampedConnection) -> ConnectionFailure:
+    def _log_closed(self, connection: BatchedConnection) -> ConnectionFailure:
         """Log, once, the end of a connection that this client did not end; return why it ended."""
         secrets = self._speaker.secrets()
         failure = connection_failure.of_close(connection.protocol, self._settings.reach.max_bytes, secrets)
@@ -272,8 +282,27 @@ class ExternalSubscriber:
             session.closed(failure.code or 0, failure.reason)
         return failure
 
+    def _handle_at_once(self, frames: Sequence[bytes], is_binary: bool, received_ns: int) -> int:
+        """Handle frames in the call that parses them, up to one after which something has to wait; return how many."""
+        conversation, session = self._conversation, self._session
+        if not self._is_waiting or self._frames.is_ahead or self.on_frame is not None:
+            return 0
+        if session is None or session.is_sealed or session.is_full or self._is_past(received_ns // 1000):
+            return 0
+        if conversation is None or conversation.is_listening:
+            return 0
+        try:
+            contents, handled = self._frames.read_together(frames, session.received, binary=is_binary)
+            self._log_contents(contents, received_ns)
+        except Exception as error:
+            # The event loop would only end the connection, and an error of this program would look like one of the
+            # server: the task that reads raises it instead.
+            self._error = error
+            raise
+        return handled
+
     async def _handle(
-        self, connection: StampedConnection, conversation: Conversation, frame: str | bytes, received_ns: int
+        self, connection: BatchedConnection, conversation: Conversation, frame: str | bytes, received_ns: int
     ) -> None:
         contents = self._frames.read(frame)
         if contents.data:
@@ -300,13 +329,14 @@ class ExternalSubscriber:
             self._heard = contents.data
         if not records:
             return contents.condition
-        seqs = [record.seq for record in records if record.seq is not None]
-        # A greeting or an error message is no proof that the server accepts this client; a numbered record is.
         if not self._is_useful:
-            self._is_useful = bool(seqs) or self._settings.reading.seq is None
+            # A greeting or an error message is no proof that the server accepts this client; a numbered record is.
+            has_number = any(record.seq is not None for record in records)
+            self._is_useful = has_number or self._settings.reading.seq is None
             self._heard = b"" if self._is_useful else contents.data
+        condition = contents.condition or condition_of(self._settings.ending, session.received, records)
         session.receive(records, received_ns)
-        return contents.condition or self._settings.ending.by_records(session.received, max(seqs, default=None))
+        return condition
 
     def _log_unfinished(self, session: ExternalSession, *, by_client: bool = False) -> None:
         """Log what came of a message whose end did not come with this connection."""

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.external.decoder import DecodedRecord, ExternalBatch, RecordPaths
+from services.client.external.decoder import DecodedRecord, RecordPaths
+from services.client.external.external_batch import ExternalBatch
 from services.contract.block_text import longest_record
 from services.contract.blocklog import ExternalMessage
 from services.contract.json_path import JsonPath
