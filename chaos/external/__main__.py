@@ -18,7 +18,7 @@ from chaos.external.conditions import CONDITIONS, long
 from chaos.external.decodings import DECODINGS
 from chaos.external.false_alarms import RUNS, tallies
 from chaos.external.matrix import rows
-from chaos.external.page_table import replaced, table
+from chaos.external.page_table import with_rows
 from chaos.external.registry import ALL_SERVERS
 
 ROW = "{:<20}{:<23}{:<12}{:<28}{:<28}{}"
@@ -87,8 +87,10 @@ def _print_matrix(chosen: argparse.Namespace, pool: Executor) -> int:
         if chosen.headlines or row.is_right is False:
             print(f"    {row.headline}", flush=True)
     if chosen.page is not None:
-        made = table(found, time.strftime("%Y-%m-%d", time.gmtime()))
-        chosen.page.write_text(replaced(chosen.page.read_text(encoding="utf-8"), made), encoding="utf-8")
+        order = [(server.name, server.preset) for server in ALL_SERVERS]
+        page = chosen.page.read_text(encoding="utf-8")
+        page = with_rows(page, found, order, time.strftime("%Y-%m-%d", time.gmtime()))
+        chosen.page.write_text(page, encoding="utf-8")
     print(", ".join(f"{count[mark]} {mark}" for mark in ("right", "WRONG", "not tried")), flush=True)
     return 0 if count["right"] and not count["WRONG"] else 1
 

@@ -16,6 +16,7 @@ from chaos.external.conditions import SIZE, Condition, Faults
 from chaos.external.servers import ExternalServer, FeedSize
 from chaos.external.verification import VerifiedRun, verify_server
 
+CLIENT_CONDITION = "vendor's client"
 _UNKNOWN = Faults(None, None, None)
 
 
@@ -63,7 +64,7 @@ def rows(
 
 
 def _row(server: ExternalServer, condition: Condition | None) -> Row:
-    name = "vendor's client" if condition is None else condition.name
+    name = CLIENT_CONDITION if condition is None else condition.name
     try:
         if condition is None:
             return _client_row(server, name)

@@ -1,40 +1,71 @@
-"""The matrix as a table of docs/reliability.md, with a row for each server. Pure."""
+"""The matrix as a table of docs/reliability.md, with a line for each server. Pure.
+
+A line of a server that was not tried this time stays as it was, with the day on which it was made.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from chaos.external.matrix import Row
+from chaos.external.conditions import CONDITIONS
+from chaos.external.matrix import CLIENT_CONDITION, Row
 
 BEGIN, END = "<!-- foreign: begin -->", "<!-- foreign: end -->"
+_COLUMNS = (*(condition.name for condition in CONDITIONS), CLIENT_CONDITION)
+_VERSION = re.compile(r"(?: [0-9][0-9.]*)?$")
 
 
-def table(rows: Sequence[Row], date: str) -> str:
-    """Return the table as Markdown, with the day on which it was made."""
-    conditions = list(dict.fromkeys(row.condition for row in rows if row.tried))
-    right = sum(row.is_right is True for row in rows)
-    lines = [
-        f"{right} of {sum(row.tried for row in rows)} reports were right on {date}.",
-        "",
-        "| server | preset | " + " | ".join(conditions) + " |",
-        "|---|---" + "|---" * len(conditions) + "|",
-    ]
-    for server, preset in dict.fromkeys((row.server, row.preset) for row in rows):
-        found = [row for row in rows if (row.server, row.preset) == (server, preset)]
-        version = next((row.version for row in found if row.version), "")
-        cells = {row.condition: _cell(row) for row in found}
-        untried = next((f"not tried: {row.reported}" for row in found if not row.tried), "")
-        name = f"{server.rpartition(' ')[0]} {version}" if version and server[-1].isdigit() else f"{server} {version}"
-        words = [cells.get(condition, untried) for condition in conditions]
-        lines.append("| " + " | ".join([name.strip(), preset, *words]) + " |")
-    return "\n".join(lines)
+def with_rows(page: str, rows: Sequence[Row], order: Sequence[tuple[str, str]], date: str) -> str:
+    """Return a page with these rows in its table.
 
-
-def replaced(page: str, made: str) -> str:
-    """Return a page with another table between the marks."""
+    Args:
+        page: the text, with the table between the marks.
+        rows: the rows of the servers that were tried.
+        order: server and preset of every line that the table may have.
+        date: the day on which the rows were made.
+    """
     before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}\n{made}\n{END}{rest.partition(END)[2]}"
+    table, _, after = rest.partition(END)
+    lines = {_key(line): line for line in table.splitlines() if line.startswith("| ")}
+    for server, preset in dict.fromkeys((row.server, row.preset) for row in rows):
+        line = _line([row for row in rows if (row.server, row.preset) == (server, preset)], date)
+        lines[_key(line)] = line
+    kept = [lines[name] for name in ((_without_version(server), preset) for server, preset in order) if name in lines]
+    cells = [cell for line in kept for cell in _cells(line)[3:] if cell and not cell.startswith("not tried")]
+    right = sum("**" not in cell for cell in cells)
+    header = ["server", "preset", "tried on", *_COLUMNS]
+    made = [
+        f"{right} of {len(cells)} reports are right.",
+        "",
+        "| " + " | ".join(header) + " |",
+        "|---" * len(header) + "|",
+        *kept,
+    ]
+    return "\n".join([before + BEGIN, *made, END]) + after
+
+
+def _line(rows: Sequence[Row], date: str) -> str:
+    version = next((row.version for row in rows if row.version), "")
+    found = {row.condition: _cell(row) for row in rows if row.tried}
+    untried = next((f"not tried: {row.reported}" for row in rows if not row.tried), "")
+    name = f"{_without_version(rows[0].server)} {version}".strip()
+    words = [name, rows[0].preset, date, *(found.get(column, untried) for column in _COLUMNS)]
+    return "| " + " | ".join(words) + " |"
 
 
 def _cell(row: Row) -> str:
     return row.reported if row.is_right else f"**{row.reported}**, expected {row.expected}"
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def _key(line: str) -> tuple[str, str]:
+    server, preset = _cells(line)[:2]
+    return _without_version(server), preset
+
+
+def _without_version(server: str) -> str:
+    return _VERSION.sub("", server)

@@ -22,6 +22,7 @@ from services.runtime.settings import BY_NAME
 from tests.integration.processes import ROOT
 
 _REPETITIONS = 2
+_PATIENCE_SECONDS = 90
 _NOTHING_LISTENS = "ws://127.0.0.1:9/"
 
 
@@ -115,9 +116,12 @@ async def _verify(
             relay.refuse()
         with _clients(url, server, folder, size, condition):
             events = asyncio.create_task(_play(server, condition, running, relay, size))
-            await _until(lambda: _sealed(folder) == size.clients, "all logs are sealed", condition.seconds + 40)
+            seconds = condition.seconds + _PATIENCE_SECONDS
+            try:
+                await _until(lambda: _sealed(folder) == size.clients, "all logs are sealed", seconds)
+            finally:
+                events.cancel()
             ended = asyncio.get_running_loop().time()
-            events.cancel()
             played: float | None = None
             with contextlib.suppress(asyncio.CancelledError, AssertionError):
                 played = ended - await events
@@ -139,7 +143,7 @@ async def _play(
 
     Returns the time of the event loop when this is done.
     """
-    seconds = condition.seconds + 40
+    seconds = condition.seconds + _PATIENCE_SECONDS
     clock = asyncio.get_running_loop().time
     if not condition.needs_server:
         return clock()

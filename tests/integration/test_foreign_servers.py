@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,8 @@ from benchmarks.peers.install import NotAvailable
 from chaos.external.conditions import CONDITIONS
 from chaos.external.documented.dialogue import Beat, Dialogue, Hear, play
 from chaos.external.fault_relay import FaultRelay, RecordFaults, fault_relay
-from chaos.external.matrix import rows
-from chaos.external.page_table import BEGIN, END, replaced, table
+from chaos.external.matrix import Row, rows
+from chaos.external.page_table import BEGIN, END, with_rows
 from chaos.external.servers import SEQ, ExternalServer, FeedSize, RunningServer, wait_for_port
 from tests.integration.processes import free_port
 
@@ -110,7 +111,6 @@ DIALOGUE = Dialogue(
     (Hear(re.compile(r"hello (\w+)")), "welcome <1>"),
     lambda now: str(now.place),
     answers=((Hear({"op": "ping"}), "pong"),),
-    beat=Beat(Hear({"op": "ping"}), 0.3),
 )
 
 
@@ -143,7 +143,8 @@ async def test_a_documented_server_refuses_a_wrong_greeting(message: str) -> Non
 
 async def test_a_documented_server_wants_heartbeats() -> None:
     """A client that greets and then says nothing is cut off."""
-    async with documented(DIALOGUE) as url, connect(f"{url}/feed", proxy=None) as client:
+    strict = replace(DIALOGUE, beat=Beat(Hear({"op": "ping"}), 0.3))
+    async with documented(strict) as url, connect(f"{url}/feed", proxy=None) as client:
         await client.send("hello you")
 
         assert (4400, "no heartbeat for 0.3 s") == await closed_with(client)
@@ -168,8 +169,33 @@ def test_a_server_that_cannot_be_installed_is_not_tried() -> None:
         found = list(rows([server], CONDITIONS[:3], pool))
 
     assert [("imaginary", None, "there is no Node.js")] == [(row.server, row.is_right, row.reported) for row in found]
-    assert "0 of 0 reports were right on 2026-11-29." in table(found, "2026-11-29")
-    assert f"a\n{BEGIN}\nnew\n{END}\nb" == replaced(f"a\n{BEGIN}\nold\n{END}\nb", "new")
+
+
+def row(server: str, condition: str, reported: str, *, is_right: bool | None = True) -> Row:
+    """Return a row of the matrix."""
+    return Row(server, "socketio", condition, "0 PASS", reported, is_right, version="4.8")
+
+
+def test_the_table_keeps_what_was_not_tried() -> None:
+    """A table gets the lines of the tried servers, keeps the others with their date, and counts right reports."""
+    order = [("a 4", "socketio"), ("b", "socketio"), ("c", "socketio")]
+    empty = f"before\n{BEGIN}\n{END}\nafter"
+
+    first = with_rows(
+        empty, [row("b", "healthy", "0 PASS"), row("a 4", "healthy", "0 FAIL", is_right=False)], order, "d1"
+    )
+    second = with_rows(first, [row("a 4", "healthy", "0 PASS"), row("c", "", "no npm", is_right=None)], order, "d2")
+
+    assert "1 of 2 reports are right." in first
+    assert "| a 4.8 | socketio | d1 | **0 FAIL**, expected 0 PASS |" in first
+    assert "2 of 2 reports are right." in second
+    assert [
+        "a 4.8 | socketio | d2",
+        "b 4.8 | socketio | d1",
+        "c 4.8 | socketio | d2 | not tried: no npm",
+    ] == re.findall(r"^\| ([abc] 4.8 \| socketio \| d.(?: \| not tried: no npm)?)", second, re.MULTILINE)
+    assert second.startswith("before\n")
+    assert second.endswith("\nafter")
 
 
 def test_a_plan_keeps_faults_apart() -> None:
