@@ -47,17 +47,14 @@ def connection_history(
     is_whole = _is_whole(lines, productive)
     is_connected = closing.connected if closing and is_whole else None
     began_us = log.opened_us if log.opened_us is not None else moment(lines[0].at)
-    refusals, away_us = sum(line.event == "refused" for line in lines), None
-    if is_connected is False and end_us is not None:
-        began = course.away_us if course.away_us is not None else began_us
-        away_us = max(0, end_us - (began if began is not None else end_us))
+    refusals = sum(line.event == "refused" for line in lines)
     return ConnectionHistory(
         is_known=True,
         end_us=end_us,
         is_ended=ended is not None,
         is_connected=is_connected,
         since_us=course.since_us,
-        away_us=away_us,
+        away_us=_away_us(course, began_us, end_us) if is_connected is False else None,
         last_close=course.last_close,
         closes=course.closes,
         unanswered=final.reason if final and final.event == "sealed" and final.connected else "",
@@ -71,6 +68,14 @@ def connection_history(
         stalled_us=course.stalled_us() if is_connected is False else 0,
         waited=displayable(final.reason) if final and course.since_us is None and not refusals else "",
     )
+
+
+def _away_us(course: _Course, began_us: int | None, end_us: int | None) -> int | None:
+    """Return for how long a client that is not connected at its end was away, None for an end that is not known."""
+    from_us = course.away_us if course.away_us is not None else began_us
+    if end_us is None:
+        return None
+    return 0 if from_us is None else max(0, end_us - from_us)
 
 
 def _end_lines(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.collector.evidence.client_groups import Groups
 from services.collector.evidence.external_evidence import DECLARED
@@ -27,6 +27,7 @@ from services.collector.results.builders.common_facts import (
     run_state,
 )
 from services.collector.results.builders.connection_builder import connection_history
+from services.collector.results.builders.external_client_state import client_state
 from services.collector.results.builders.file_faults import damages_of, ledger_faults, log_faults
 from services.collector.results.builders.missed_away import missed_away
 from services.collector.results.builders.sequence_contradictions import contradictions
@@ -86,12 +87,6 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     )
 
 
-def is_external_client_awaited(evidence: RunEvidence, name: str) -> bool:
-    """Return whether a client of an external feed still has to seal its log: it stayed until the end of its run."""
-    log = evidence.logs.get(name) or LogEvidence(name, evidence.times)
-    return not log.is_empty and _client_state(log, final=False) == "finished"
-
-
 @dataclass(frozen=True)
 class _FeedEvidence:
     """The evidence of a run, and what its clients received between them.
@@ -122,7 +117,7 @@ class _FeedEvidence:
 
 def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
     log = feed.evidence.logs[name]
-    state = _client_state(log, final=feed.final)
+    state = client_state(log, final=feed.final)
     connection = connection_history(log, state, log.external.productive())
     # The rhythm takes a pass over all blocks, and is needed only if the end is known.
     known_rhythm = rhythm(log.external.rows()) if connection.end_us is not None else None
@@ -172,21 +167,15 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
     """Return the result of a client whose messages have numbers, completed by what follows from these."""
     sequences, rules = log.external.sequences(), log.external.rules
     union = feed.received_by_any(log.client, sequences)
-    absent, before = _absent(feed, log, union, until_us)
-    unreadable = log.external.unreadable(absent)
-    missing = {key: numbers - unreadable[key] for key, numbers in absent.items()}
-    lost = {key: _lost(log, key, numbers, union.get(key, RangeSet())) for key, numbers in missing.items()}
+    lacking = _lacking(feed, log, union, until_us)
+    lost = {key: _lost(log, key, numbers, union.get(key, RangeSet())) for key, numbers in lacking.missing.items()}
     # Ranges and causes in detail are published of a feed with one sequence.
-    only = missing.get(None, RangeSet()) if set(missing) <= {None} else RangeSet()
-    unreadable_before = log.external.unreadable_before()
-    unreadable_count = sum(numbers.count for numbers in unreadable.values())
-    unreadable_count += sum(last - first + 1 for spans in unreadable_before.values() for first, last in spans)
-    counts = counts_of(sequences.values(), rules, list(lost.values()), before.values(), unreadable_count)
-    repeated, duplicates = _sum(sequences, "repeated"), _sum(sequences, "duplicates")
-    gaps = {key: sum(1 for _ in numbers) + len(before.get(key, ())) for key, numbers in missing.items()}
-    number_facts = _number_facts(feed, log, union, gaps, facts.external.connection)
+    only = lacking.missing.get(None, RangeSet()) if set(lacking.missing) <= {None} else RangeSet()
+    counts = counts_of(sequences.values(), rules, [*lost.values()], lacking.before.values(), lacking.unreadable_count)
+    allowed = _sum(sequences, "repeated") if rules.repeats == "reconnect" else 0
+    number_facts = _number_facts(feed, log, union, lacking.gaps, facts.external.connection)
     number_facts["unheard"] = unheard(feed.evidence, log.client, union, until_us)
-    away, stalled = missed_away(log, missing, facts.external.connection)
+    away, stalled = missed_away(log, lacking.missing, facts.external.connection)
     if number_facts["contradictions"]:
         # Counts of numbers that are not what the settings say would be untrue.
         return replace(facts, received=log.messages, external=replace(facts.external, **number_facts))
@@ -195,26 +184,61 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
         expected=counts.expected,
         received=counts.received,
         missing=counts.missing,
-        duplicates=duplicates - repeated if rules.repeats == "reconnect" else duplicates,
+        duplicates=_sum(sequences, "duplicates") - allowed,
         reordered=_sum(sequences, "reordered"),
         restarts=_sum(sequences, "restarts"),
-        unreadable=unreadable_count,
+        unreadable=lacking.unreadable_count,
         missing_seqs=only,
         lost=lost[None] if only else facts.lost,
         missing_by_cause=_causes(counts.causes),
         gap_times=gap_times(log.times, only),
         external=replace(
             facts.external,
-            missing=missing,
+            missing=lacking.missing,
             missed_away=away,
             missed_stalled=stalled,
-            missing_before_restart=before,
-            unreadable=unreadable,
-            unreadable_before_restart=unreadable_before,
+            missing_before_restart=lacking.before,
+            unreadable=lacking.unreadable,
+            unreadable_before_restart=lacking.unreadable_before,
             gaps=counts.gaps,
             **number_facts,
         ),
     )
+
+
+class _Lacking(NamedTuple):
+    """The numbers that a client did not receive, by sequence.
+
+    Attributes:
+        missing: since the sequence began for the last time, ``before`` whenever it began again.
+        unreadable: those in whose places unreadable records are, likewise ``unreadable_before``.
+    """
+
+    missing: dict[SequenceName, RangeSet]
+    before: dict[SequenceName, list[Span]]
+    unreadable: dict[SequenceName, RangeSet]
+    unreadable_before: dict[SequenceName, list[Span]]
+
+    @property
+    def gaps(self) -> dict[SequenceName, int]:
+        """How many ranges of numbers are missing of each sequence."""
+        return {key: sum(1 for _ in numbers) + len(self.before.get(key, ())) for key, numbers in self.missing.items()}
+
+    @property
+    def unreadable_count(self) -> int:
+        """How many numbers unreadable records account for."""
+        before = sum(last - first + 1 for spans in self.unreadable_before.values() for first, last in spans)
+        return before + sum(numbers.count for numbers in self.unreadable.values())
+
+
+def _lacking(
+    feed: _FeedEvidence, log: LogEvidence, union: Mapping[SequenceName, RangeSet], until_us: int | None
+) -> _Lacking:
+    """Return what a client did not receive, with what unreadable records account for apart."""
+    absent, before = _absent(feed, log, union, until_us)
+    unreadable = log.external.unreadable(absent)
+    missing = {key: numbers - unreadable[key] for key, numbers in absent.items()}
+    return _Lacking(missing, before, unreadable, log.external.unreadable_before())
 
 
 def _number_facts(
@@ -295,21 +319,6 @@ def _causes(counts: Mapping[str, int] | None) -> Causes:
     """Return the missing records by cause; None where they are not known. Other causes need a ledger."""
     known: Mapping[str, int | None] = dict.fromkeys(EXTERNAL_CAUSES) if counts is None else counts
     return Causes(never_sent=None, corrupt_in_flight=None, receipted_not_logged=None, foreign=None, **known)
-
-
-def _client_state(log: LogEvidence, *, final: bool) -> ClientState:
-    """Return how a client of an external feed ended; one that has not sealed its log is lost once it is final."""
-    reasons = log.last_reasons()
-    # The last process claimed a session, took part, and left no line: how it ended is not known. Without a ledger
-    # nothing else shows that it was there.
-    if max(log.claimed, default=0) > max(log.begun, default=0):
-        reasons = set()
-    # With FEED_SECONDS=0 a run has no end of its own: the operator ends it by stopping its clients.
-    if "finished" in reasons or ("shutdown" in reasons and log.until_us is None):
-        return "finished"
-    if "shutdown" in reasons:
-        return "left"
-    return "lost" if final else "running"
 
 
 def _silence(
