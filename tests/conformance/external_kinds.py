@@ -70,7 +70,7 @@ def feed_close_not_logged() -> Files:
 
 def feed_client_lost() -> Files:
     """The log of one of two clients has no `end` line: its process was killed, or its last lines are gone."""
-    made = {}
+    made: Files = {}
     for client in ("client-1", "client-2"):
         log = _steady(client).blocks(ticks(range(1, 7), 10))
         made |= log.event("sealed", 1000).end() if client == "client-1" else log.end(None)
@@ -103,7 +103,7 @@ def feed_client_stopped() -> Files:
 
 def feed_own_numbers() -> Files:
     """Each connection has other records under the same numbers: the clients are not compared."""
-    made = {}
+    made: Files = {}
     for client, count in (("client-1", 9), ("client-2", 6)):
         every = [heard(seq, 10 + 10 * seq, record={"seq": seq, "to": client}) for seq in range(1, count + 1)]
         made |= _steady(client).blocks(every).event("sealed", 1000).end()
@@ -168,7 +168,7 @@ def feed_wrapped_as_said() -> Files:
 
 def feed_wrapped_and_behind() -> Files:
     """After a wrap clients are not compared by number: one of them received nothing for 2 s in which the other did."""
-    made = {}
+    made: Files = {}
     for client, count in (("client-1", 9), ("client-2", 2)):
         log = _steady(client, until_ms=5000, sequence=SequenceRules(wrap="255")).block(ticks((254, 255), 10))
         made |= log.blocks(ticks(range(count), 400, 500), missing=[]).event("sealed", 5000).end()

@@ -602,7 +602,7 @@ async def test_a_greeting_that_is_unanswered_at_the_end_is_reported(tmp_path: Pa
         ),
     ],
 )
-async def test_what_came_instead_of_records_is_reported(tmp_path: Path, settings: dict[str, str], why: str) -> None:
+async def test_what_came_instead_of_records_is_reported(tmp_path: Path, settings: dict[str, Any], why: str) -> None:
     """The last line of a connected client without a record has the last message, without secrets."""
     heard = asyncio.Event()
 

@@ -123,7 +123,9 @@ def test_an_absence_is_no_interval_of_a_key() -> None:
 
 def test_the_longest_silence_comes_first() -> None:
     """The sequence with the longest silence comes first, and sequences without known arrivals are left out."""
-    steady = {key: ArrivalTimesOfBlock(0, last_s * 1_000_000, 100_000, 100) for key, last_s in (("a", 9), ("b", 8))}
+    steady: dict[str | None, ArrivalTimesOfBlock | None] = {
+        key: ArrivalTimesOfBlock(0, last_s * 1_000_000, 100_000, 100) for key, last_s in (("a", 9), ("b", 8))
+    }
 
     found = stopped({**steady, "c": None}, 20_000_000, None)
 
