@@ -348,7 +348,7 @@ def test_the_rate_of_a_sequence_is_that_since_it_began_again() -> None:
     slow = [message(9000 + place, 6000 * place, text=f"slow {place}") for place in range(10)]
     seqs = [*range(1, 1001), *range(3001, 3011)]
     quick = [message(seq, 60_000 + seq) for seq in seqs]
-    course = [("opened", 0.0), slow, quick, ("sealed", 631.0)]
+    course: list[Any] = [("opened", 0.0), slow, quick, ("sealed", 631.0)]
     told = judged(log("client-1", course=course, size=len(quick), until_us=START_US + 631_000_000))
 
     assert (1, 2000) == (told.totals.restarts, told.totals.missing), told.reasons
