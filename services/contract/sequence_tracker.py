@@ -18,8 +18,8 @@ FIRSTS = (0, 1)
 _LAST_FIRST = FIRSTS[-1]
 SPARE = 1000
 """Most numbers by which a record is late: a sequence that falls back further has begun again."""
-_LATE_FIRST = 16
-"""Most numbers by which a first number, 0 or 1, may come after a sequence was joined above it, and still be late."""
+_JOINED = 16
+"""A client whose first number is higher has joined the stream in its middle, where no record before that is late."""
 TOPS = tuple(
     sorted(
         [2**bits - 1 for bits in (8, 15, 16, 24, 31, 32, 48, 53, 63, 64)] + [10**digits - 1 for digits in range(3, 20)]
@@ -274,10 +274,9 @@ class SequenceTracker:
         if seq in self._beginnings:
             # The same record again is a duplicate; a different record under its number begins another sequence.
             return self._beginnings[seq] != digest
-        start = seq if self.start is None else self.start
-        if seq in FIRSTS or seq < start:
-            if seq in FIRSTS and start - seq > _LATE_FIRST and not self._rules.is_shared:
-                return True
+        if seq in FIRSTS and (self.start or 0) > _JOINED and not self._rules.is_shared:
+            return True
+        if seq in FIRSTS or (self.start is not None and seq < self.start):
             # No record is late on a new connection, so there any fall below the first number is a new sequence. Only of
             # a stream that all connections share it may be an older record.
             return last - seq > (0 if self._reconnected and not self._rules.is_shared else SPARE)

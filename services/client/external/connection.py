@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, SecurityError
+from websockets.protocol import State
 from websockets.typing import Origin, Subprotocol
 
 from services.client.connection import StampedConnection, as_stamped, connection_class
@@ -26,7 +27,8 @@ _OPEN_SECONDS = 10.0
 # An external feed may be silent for any time, so only pings show that a connection is dead.
 _PING_SECONDS = 10.0
 _CLOSE_SECONDS = 3.0
-_LEAVE_SECONDS = 1.0
+LEAVE_SECONDS = 1.0
+"""How long the other side has for the end of a connection that one side has closed."""
 _FRAMES_QUEUED = 64
 _REDIRECTS = range(300, 400)
 _PORTS = {"ws": 80, "wss": 443}
@@ -172,11 +174,27 @@ async def connect_to(reach: ConnectSettings, process_clock: Clock, tls: ssl.SSLC
     return as_stamped(connection)
 
 
+class ClosingWatch:
+    """Ends a connection that one side has closed, and whose TCP connection the server leaves open."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def look(self, connection: StampedConnection | None, now: float) -> None:
+        """Look at a connection, None for none, at a time in seconds; it has `LEAVE_SECONDS` from when it closes."""
+        if connection is None or connection.state is State.OPEN:
+            self._since = None
+        elif self._since is None:
+            self._since = now
+        elif now - self._since >= LEAVE_SECONDS:
+            connection.transport.abort()
+
+
 async def leave(connection: StampedConnection) -> None:
     """Close a connection whose run is over: a server that is not told so would report a cut."""
     leaving = asyncio.create_task(connection.end())
     with contextlib.suppress(ConnectionClosed, TimeoutError):
-        async with asyncio.timeout(_LEAVE_SECONDS):
+        async with asyncio.timeout(LEAVE_SECONDS):
             # The answer comes after what was sent before it.
             while True:
                 await connection.recv()

@@ -123,6 +123,12 @@ def of_greeting(problem: str, secrets: Iterable[str]) -> ConnectionFailure:
     return ConnectionFailure(int(CloseCode.PROTOCOL_ERROR), why, why)
 
 
+def last_message(message: bytes) -> str:
+    """Return a clause with a message that came instead of records, which may be an error; empty without one."""
+    shown = message.decode("utf-8", "replace").strip()
+    return f"; the last message was {shown}" if shown else ""
+
+
 def brief(text: str, secrets: Iterable[str]) -> str:
     """Return a text fit for a log: one line of printable characters, without secrets and query strings."""
     text = _USER.sub(r"\1", _QUERY.sub(r"\1", text))

@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from services.client.external import lenient_json
-from services.client.external.frame_encoding import probable_encoding
 from services.client.external.record_key import key_of
 from services.client.external.record_values import epoch_ns, linked_number, sequence_number, why_no_time
 from services.contract.block_text import longest_record
@@ -24,11 +23,13 @@ from services.contract.blocklog import Form
 from services.contract.json_path import ABSENT, JsonPath
 from services.contract.scalars import utc_text
 from services.contract.sequence_text import seq_text
+from services.contract.unread_data import probable_encoding
 
 # A shorter record is logged as text however much of it is escaped.
 _ESCAPED_BYTES = 64 * 1024
 # A log line must not contain newlines. In JSON they occur only between tokens, where a space means the same.
 _NEWLINES = bytes.maketrans(b"\r\n", b"  ")
+_WHITE_SPACE = b" \t\r\n"
 # JSON that is nested more deeply is logged as text: readers of logs give up at depths from 256 on.
 _MAX_DEPTH = 100
 _NOT_JSON = "not JSON"
@@ -209,6 +210,8 @@ def _nothing_at(path: JsonPath) -> str:
 
 
 def _on_one_line(text: bytes) -> bytes:
+    # Readers of the log take a JSON value without the white space around it, and so does the digest of the block.
+    text = text.strip(_WHITE_SPACE)
     # Nearly no record has a newline, and two searches cost less than a translation.
     return text.translate(_NEWLINES) if b"\n" in text or b"\r" in text else text
 

@@ -106,12 +106,18 @@ class FrameReader:
             self._add_message(data, contents, binary=binary)
         return contents
 
-    def end(self) -> FrameContents:
-        """Return what still waits for its end, as records that cannot be read: the connection has ended."""
+    def end(self, *, by_client: bool = False) -> FrameContents:
+        """Return what still waits for its end, as records that cannot be read: the connection has ended.
+
+        Args:
+            by_client: the client ends it, so that the rest of a message would still have come: a part is no message.
+        """
         contents = FrameContents()
+        if by_client and self._framing.messages.text:
+            self._waiting.clear()
         self._give_up(contents)
         rest = self._decoder.rest() if self._decoder is not None else b""
-        if rest:
+        if rest and not by_client:
             contents.records.append(opaque(rest, binary=True, remark=_UNFINISHED))
         self._decoder = None
         return contents
@@ -129,6 +135,9 @@ class FrameReader:
 
     def _add_split(self, data: bytes, contents: FrameContents, *, binary: bool) -> None:
         *pieces, rest = data.split(self._framing.messages.separator)
+        if self._framing.messages.is_terminated:
+            self._add_terminated(pieces, rest, contents, binary=binary)
+            return
         if self._waiting and pieces:
             self._add_continued(pieces.pop(0), contents, binary=binary, is_terminated=True)
         elif self._waiting:
@@ -143,6 +152,19 @@ class FrameReader:
         if self._is_whole(rest):
             self._add_message(rest, contents, binary=binary)
         else:
+            self._wait(rest, binary=binary)
+
+    def _add_terminated(self, pieces: list[bytes], rest: bytes, contents: FrameContents, *, binary: bool) -> None:
+        """Add the pieces of a frame whose messages end with the separator: what no separator follows is unfinished."""
+        if self._waiting and not self._has_room(pieces[0] if pieces else rest):
+            self._give_up(contents)
+        if pieces:
+            pieces[0] = b"".join([*self._waiting, pieces[0]])
+            self._waiting.clear()
+        for piece in pieces:
+            if piece.strip(_SPACES):
+                self._add_message(piece, contents, binary=binary)
+        if rest:
             self._wait(rest, binary=binary)
 
     def _add_continued(self, piece: bytes, contents: FrameContents, *, binary: bool, is_terminated: bool) -> None:

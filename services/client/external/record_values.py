@@ -18,6 +18,8 @@ MAX_NUMBER = 2**64 - 1
 """The highest usable sequence number, which is that of an unsigned 64-bit counter."""
 # Above every epoch time in nanoseconds until 2286.
 _MAX_TIME = 10**19
+# Of a clock that was never set, or a time since the start of something: no feed sends records of before March 1973.
+_MIN_TIME_NS = 10**17
 _YEAR_2200_NS = 7_258_118_400_000_000_000
 # A present epoch time has 10, 13, 16 or 19 digits before the point, so its size shows its unit.
 _NS_BY_SIZE = ((10**17, 1), (10**14, 1_000), (10**11, 1_000_000), (0, 1_000_000_000))
@@ -52,7 +54,7 @@ def epoch_ns(value: Any, unit: str | None = None) -> int | None:
         return None
     size = _unit_ns(value, unit)
     time_ns = value * size if isinstance(value, int) else round(value * size)
-    return time_ns if time_ns < _YEAR_2200_NS else None
+    return time_ns if _MIN_TIME_NS <= time_ns < _YEAR_2200_NS else None
 
 
 def _unit_ns(value: float, unit: str | None) -> int:
@@ -84,7 +86,7 @@ def _of_text(text: str, unit: str | None) -> int | None:
         time_ns = seconds_us * 1000 + int((decimals or "0")[:9].ljust(9, "0"))
     else:
         return None
-    return time_ns if 0 < time_ns < _YEAR_2200_NS else None
+    return time_ns if _MIN_TIME_NS <= time_ns < _YEAR_2200_NS else None
 
 
 def _iso_text(text: str) -> str:

@@ -24,7 +24,7 @@ from services.contract import blocklog
 from services.contract.feed_description import FeedDescription
 from services.contract.jsonl import fields
 from services.contract.scalars import Span, utc_text
-from services.contract.sequence_rules import PLAIN, SequenceRules
+from services.contract.sequence_rules import MOST_SEQUENCES, PLAIN, SequenceRules
 from services.contract.sequence_text import seq_text, span_text
 from services.contract.sequence_tracker import SequenceTracker
 from services.runtime.clock import Clock
@@ -117,14 +117,20 @@ class Sequences:
     def __init__(self, rules: SequenceRules = PLAIN) -> None:
         self.by_key: dict[str | None, SequenceTracker] = {}
         self._rules = rules
-        self._counted: Counter[str] = Counter()
+        # A block asks only for the sequences of its records: a feed may have many thousands.
+        self._touched: dict[str | None, tuple[int, int, int]] = {}
 
     def accept(self, record: DecodedRecord) -> None:
-        """Add a record to its sequence."""
+        """Add a record to its sequence. Of more than `MOST_SEQUENCES` keys the further ones are not followed."""
         if record.seq is not None:
-            sequence = self.by_key.get(record.key)
+            key = record.key
+            sequence = self.by_key.get(key)
             if sequence is None:
-                sequence = self.by_key[record.key] = SequenceTracker(self._rules)
+                if len(self.by_key) >= MOST_SEQUENCES:
+                    return
+                sequence = self.by_key[key] = SequenceTracker(self._rules)
+            if key not in self._touched:
+                self._touched[key] = (sequence.duplicates, sequence.reordered, sequence.restarts)
             # The digest tells a repeated record from another record with the same number.
             sequence.accept_message(record.seq, zlib.crc32(record.record), record.first_seq, record.prev_seq)
 
@@ -139,12 +145,14 @@ class Sequences:
 
     def take_counts(self) -> dict[str, int]:
         """Return duplicates, reordered and restarts since the last call."""
-        total: Counter[str] = Counter(duplicates=0, reordered=0, restarts=0)
-        for sequence in self.by_key.values():
-            total.update(duplicates=sequence.duplicates, reordered=sequence.reordered, restarts=sequence.restarts)
-        since = {name: total[name] - self._counted[name] for name in total}
-        self._counted = total
-        return since
+        duplicates = reordered = restarts = 0
+        for key, before in self._touched.items():
+            sequence = self.by_key[key]
+            duplicates += sequence.duplicates - before[0]
+            reordered += sequence.reordered - before[1]
+            restarts += sequence.restarts - before[2]
+        self._touched.clear()
+        return {"duplicates": duplicates, "reordered": reordered, "restarts": restarts}
 
 
 class ExternalSession(SessionLog[ExternalBatch]):

@@ -18,10 +18,9 @@ from websockets.protocol import State
 from services.client.backoff import Backoff
 from services.client.connection import StampedConnection
 from services.client.external import connection_failure
-from services.client.external.connection import ConnectRateLimit, connect_to, leave, pause, tls_context
-from services.client.external.connection_failure import ConnectionFailure
+from services.client.external.connection import ClosingWatch, ConnectRateLimit, connect_to, leave, pause, tls_context
+from services.client.external.connection_failure import ConnectionFailure, last_message
 from services.client.external.frame_reader import FrameContents
-from services.client.external.message_framing import ONE_MESSAGE
 from services.client.external.rendezvous import AgreedRun, join, settings_of
 from services.client.external.request_headers import request_headers
 from services.client.external.session import ExternalSession
@@ -46,6 +45,8 @@ a record and kept the connection for this long accepts the client, which may rec
 _ANSWER_SECONDS = 1.0
 """A server that has not answered an opening handshake for this long when the run ends is reported."""
 _AGE_CHECK_SECONDS = 0.1
+IN_FLIGHT_NS = 1_000_000_000
+"""The end of a message that began this recently may still be in flight when the run ends."""
 
 
 async def external_subscribers(
@@ -117,6 +118,7 @@ class ExternalSubscriber:
         # What came instead of records, and when the attempt began that has no answer yet.
         self._heard = b""
         self._asked_at: float | None = None
+        self._closing = ClosingWatch()
         self.on_frame: Callable[[str | bytes, int], None] | None = None
         self._end_condition: str | None = None
         self._frames, self._frame_ns = settings.frame_reader(), 0
@@ -260,9 +262,9 @@ class ExternalSubscriber:
         failure = connection_failure.of_close(connection.protocol, self._settings.reach.max_bytes, secrets)
         waiting = self._conversation.waits_for if self._conversation is not None else None
         if self._greeting_problem:
-            failure = connection_failure.of_greeting(f"{self._greeting_problem}{self._last_heard()}", secrets)
+            failure = connection_failure.of_greeting(f"{self._greeting_problem}{last_message(self._heard)}", secrets)
         elif waiting is not None and not failure.reason:
-            why = f"before the greeting was answered: nothing matched {waiting.shown}{self._last_heard()}"
+            why = f"before the greeting was answered: nothing matched {waiting.shown}{last_message(self._heard)}"
             failure = failure._replace(reason=connection_failure.brief(why, secrets))
         session = self._session
         if session is not None and session.connections.is_connected and not session.is_sealed:
@@ -306,9 +308,9 @@ class ExternalSubscriber:
         session.receive(records, received_ns)
         return contents.condition or self._settings.ending.by_records(session.received, max(seqs, default=None))
 
-    def _log_unfinished(self, session: ExternalSession) -> None:
+    def _log_unfinished(self, session: ExternalSession, *, by_client: bool = False) -> None:
         """Log what came of a message whose end did not come with this connection."""
-        records = self._frames.end().records
+        records = self._frames.end(by_client=by_client).records
         if records and self._frame_ns:
             session.receive(records, self._frame_ns)
 
@@ -321,6 +323,7 @@ class ExternalSubscriber:
             await asyncio.sleep(min(_AGE_CHECK_SECONDS, self._config.block_seconds / 4))
             if self._session is not None and not self._session.is_sealed:
                 self._session.close_old_block(self._clock.now_ns())
+            self._closing.look(self._connection, time.monotonic())
         if not self.is_over:
             await self._finish("finished")
 
@@ -356,9 +359,7 @@ class ExternalSubscriber:
             session.connections.held_back(hold_reason.code, hold_reason.reason)
         if self._connection is None:
             self._log_unanswered(session)
-        if self._settings.framing.messages == ONE_MESSAGE:
-            # With FEED_SPLIT what waits is the beginning of a message whose end this client does not wait for.
-            self._log_unfinished(session)
+        self._log_unfinished(session, by_client=self._clock.now_ns() - self._frame_ns < IN_FLIGHT_NS)
         session.close_block("end" if reason == "finished" else "shutdown")
         if self._end_condition is not None:
             log.info("the feed has ended", extra={"client": self.name, "condition": self._end_condition})
@@ -368,18 +369,13 @@ class ExternalSubscriber:
         """Log why a client that is connected has received no record."""
         waiting = self._conversation.waits_for if self._conversation is not None else None
         if waiting is not None:
-            why = f"the greeting is unanswered: nothing has matched {waiting.shown}{self._last_heard()}"
+            why = f"the greeting is unanswered: nothing has matched {waiting.shown}{last_message(self._heard)}"
         elif self._heard and not (session.sequences.by_key if self._settings.reading.seq else session.received):
             record = "record with a number" if session.received else "record"
-            why = f"no {record} came{self._last_heard()}"
+            why = f"no {record} came{last_message(self._heard)}"
         else:
             return
         session.connections.unanswered(connection_failure.brief(why, self._speaker.secrets()))
-
-    def _last_heard(self) -> str:
-        """Return a clause with the last message that came instead of records, which may be an error of the server."""
-        message = self._heard.decode("utf-8", "replace").strip()
-        return f"; the last message was {message}" if message else ""
 
     def _log_unanswered(self, session: ExternalSession) -> None:
         """Log that the last attempt has no answer, or that this client has made none."""

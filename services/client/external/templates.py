@@ -116,7 +116,7 @@ class Template:
     @classmethod
     def of(cls, text: str) -> Template:
         """Parse a template; empty lines are ignored."""
-        return cls(tuple(line.strip() for line in text.splitlines() if line.strip()))
+        return cls(tuple(line.strip() for line in text.split("\n") if line.strip()))
 
     @cached_property
     def templates(self) -> tuple[MessageTemplate, ...]:

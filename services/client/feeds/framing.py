@@ -97,9 +97,9 @@ def _candidates(messages: Sequence[bytes]) -> Iterable[tuple[Proposal, _TakeApar
         yield Proposal("decode.encoding", encoding, f"messages are compressed: {encoding}"), _unpacked_by(encoding)
     events = r'^42\["[^"]*",(.*)\]$'
     yield Proposal("decode.match", events, "Socket.IO events"), _matched_by(events.encode())
-    payload = r"MSG [^\r]*\r\n(.*?)\r\n"
+    payload = r"(?<![^\n])MSG [^\r\n]*\r\n(.*?)\r\n"
     yield Proposal("decode.match", payload, "messages of NATS"), _matched_by(payload.encode())
-    body = r"^MESSAGE\r?\n.*?\r?\n\r?\n(.*?)\x00"
+    body = r"^MESSAGE\r?\n(?:[^\r\n]+\r?\n)*\r?\n(.*?)\x00"
     yield Proposal("decode.match", body, "messages of STOMP"), _matched_by(body.encode())
 
 

@@ -6,7 +6,7 @@ import json
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from services.client.external.profile import NAMES_BY_KEY, Profile
+from services.client.external.profiles.profile import NAMES_BY_KEY, Profile
 from services.client.external.settings import FeedSettings
 from services.client.feeds.confirmation import confirm
 from services.client.feeds.look import LookedAt

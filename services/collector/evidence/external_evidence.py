@@ -12,16 +12,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from services.collector.evidence.numbers.arrival_times import ArrivalTimesOfBlock
 from services.collector.evidence.numbers.number_ranges import NumberRange, SequenceName, is_unreadable, number_ranges
 from services.collector.evidence.numbers.sequence_course import SequenceCourse
+from services.collector.evidence.numbers.unreadable_records import UnreadableRecords
 from services.contract.blocklog import ExternalBlock, ExternalMessage
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
-from services.contract.sequence_rules import PLAIN, SequenceRules
+from services.contract.sequence_rules import MOST_SEQUENCES, PLAIN, SequenceRules
 from services.contract.sequence_tracker import SequenceTracker
+from services.contract.unread_data import UnreadKind, unread_kind
 
 DECLARED = ("without_key", "without_time", "ignored", "pings")
 """Counts in a block that cannot follow from its messages alone."""
@@ -53,85 +54,6 @@ class ExternalIndexRow:
     by_key: Mapping[SequenceName, ArrivalTimesOfBlock] | None = None
 
 
-class _LastNumber(NamedTuple):
-    """The last number of a sequence, and the number of unreadable records that the client had received before."""
-
-    number: int
-    unreadable: int
-
-
-class UnreadableRecords:
-    """The unreadable records of one client, counted from 1 in the order received, and the numbers they account for."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._used = RangeSet()
-        self._numbers: dict[SequenceName, RangeSet] = {}
-        self._lasts: dict[SequenceName, _LastNumber] = {}
-
-    def follow(
-        self, key: SequenceName, first: int, last: int, before: tuple[int, int], *, is_range: bool = False
-    ) -> None:
-        """Add the next range of consecutive numbers of a sequence.
-
-        Args:
-            key: of the sequence.
-            first: the first number.
-            last: the last number.
-            before: the number of unreadable records in the block before the first and before the last record.
-            is_range: a message of the feed may cover many numbers, so one record may account for a whole gap.
-        """
-        known = self._lasts.get(key)
-        if known is not None and first > known.number + 1:
-            gap = (known.number + 1, first - 1)
-            for span in self._assign(gap, known.unreadable, before[0], is_range=is_range):
-                self._numbers.setdefault(key, RangeSet()).add(*span)
-        self._lasts[key] = _LastNumber(last, self.count + before[1])
-
-    def begin_again(
-        self, key: SequenceName, missing: RangeSet, head: Span, before: int, *, is_range: bool = False
-    ) -> RangeSet:
-        """Begin a sequence again; return the numbers before it that unreadable records account for.
-
-        Args:
-            key: of the sequence.
-            missing: the numbers that it lacked before. After a wrap they reach up to the counter's highest number.
-            head: the numbers from its new start to the one before the first received, which are missing after a wrap;
-                an empty range, whose end is below its begin, without any.
-            before: the number of unreadable records in the block before the first record.
-            is_range: as in `follow`.
-        """
-        numbers, known = self._numbers.pop(key, RangeSet()), self._lasts[key]
-        for gap in missing.within(known.number + 1, missing.last):
-            for span in self._assign(gap, known.unreadable, before, is_range=is_range):
-                numbers.add(*span)
-        for span in self._assign(head, known.unreadable, before, is_range=is_range):
-            self._numbers.setdefault(key, RangeSet()).add(*span)
-        return numbers
-
-    def _assign(self, gap: Span, after: int, before: int, *, is_range: bool) -> list[Span]:
-        if gap[1] < gap[0]:
-            return []
-        spans = _assigned(gap, after, self.count + before, self._used)
-        return [gap] if spans and is_range else spans
-
-    def among(self, missing: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:
-        """Return the missing numbers that unreadable records account for, also those after the last number."""
-        # A copy, since a query must use up no record: more blocks may follow that fill the gap at the end.
-        used, result = RangeSet(self._used), {}
-        # Sequences share the records, so a fixed order makes the result independent of the order of reading.
-        for key in sorted(missing, key=lambda key: key or ""):
-            numbers, known = missing[key] & self._numbers.get(key, RangeSet()), self._lasts.get(key)
-            behind = missing[key].last
-            if known is not None and self.count > known.unreadable and behind > known.number:
-                tail = missing[key].within(known.number + 1, behind)
-                for span in tail:
-                    for assigned in _assigned(span, known.unreadable, self.count, used):
-                        numbers.add(*assigned)
-            result[key] = numbers
-        return result
-
-
 class ExternalEvidence:
     """The numbers that one client received in one run.
 
@@ -143,16 +65,20 @@ class ExternalEvidence:
         with_first: how many of these name the first number of a range, and ``with_previous`` the number before.
         declared: counts of the client in its blocks, by the name of the field; one that no block has is not known.
         last_us: when the last record was received, of a feed with numbers the last one that has a number.
+        has_too_many_keys: whether there are sequences beyond `MOST_SEQUENCES`, which are not followed.
+        unread: how many blocks have a first unreadable record of each kind.
     """
 
     def __init__(self) -> None:
         self.unsequenced = self.numbered = self.with_first = self.with_previous = 0
-        self.rules, self.has_time = PLAIN, False
+        self.rules, self.has_time, self.has_too_many_keys = PLAIN, False, False
         self.last_us: int | None = None
         self.declared: Counter[str] = Counter()
+        self.unread: Counter[UnreadKind] = Counter()
         self._all_rules: set[SequenceRules] = set()
         self._rows: dict[tuple[int, int, str], ExternalIndexRow] = {}
         self._new: list[tuple[int, int, str]] = []
+        self._lasts_at, self._lasts = (0, 0), dict[SequenceName, int]()
         self._begin_evaluation()
 
     def _begin_evaluation(self) -> None:
@@ -199,14 +125,19 @@ class ExternalEvidence:
         # the order of reading.
         place = (block.session, block.block, crc)
         unreadable = sum(is_unreadable(message) for message in block.messages)
+        if unreadable:
+            first = next(message for message in block.messages if is_unreadable(message))
+            self.unread[unread_kind(bytes(first.record), first.form or "text")] += 1
         connection = (block.session, block.connection)
-        runs = tuple(number_ranges(block.messages, self.rules if rules is None else rules, contents))
+        # Of too many sequences nothing is claimed, so no more of their numbers are kept.
+        known = [] if self.has_too_many_keys else number_ranges(block.messages, rules or self.rules, contents)
         unsequenced = sum(message.seq is None for message in block.messages)
         # In a feed without numbers all messages are records, and have arrivals.
         is_counted = unsequenced and (arrivals is None or unsequenced < len(block.messages))
         unnumbered = _unnumbered_at_the_end(block.messages) if is_counted else 0
-        row = ExternalIndexRow(block.positions, ended_us, runs, connection, unreadable, arrivals, unnumbered, by_key)
-        self._rows[place] = row
+        self._rows[place] = ExternalIndexRow(
+            block.positions, ended_us, tuple(known), connection, unreadable, arrivals, unnumbered, by_key
+        )
         if arrivals is not None:
             self.last_us = max(arrivals.last_us, self.last_us or 0)
         self._new.append(place)
@@ -245,6 +176,9 @@ class ExternalEvidence:
                 course.reconnected()
         for place, run in enumerate(row.runs):
             if run.key not in self._courses:
+                if len(self._courses) >= MOST_SEQUENCES:
+                    self.has_too_many_keys = True
+                    continue
                 self._courses[run.key] = SequenceCourse(self.rules, has_time=self.has_time)
             course = self._courses[run.key]
             numbers = course.numbers
@@ -322,12 +256,21 @@ class ExternalEvidence:
 
     def last_before(self, key: SequenceName, at_us: int) -> int | None:
         """Return the highest number of a sequence in the last block that had ended at a time, None if there is none."""
-        for place in sorted(self._rows, reverse=True):
+        # All sequences at once: a feed may have many thousands, and each is asked for.
+        if self._lasts_at != (at_us, len(self._rows)):
+            self._lasts_at, self._lasts = (at_us, len(self._rows)), self._lasts_before(at_us)
+        return self._lasts.get(key)
+
+    def _lasts_before(self, at_us: int) -> dict[SequenceName, int]:
+        lasts: dict[SequenceName, int] = {}
+        for place in sorted(self._rows):
             row = self._rows[place]
-            lasts = [run.last for run in row.runs if run.key == key]
-            if row.ended_us <= at_us and lasts:
-                return max(lasts)
-        return None
+            if row.ended_us <= at_us:
+                in_row: dict[SequenceName, int] = {}
+                for run in row.runs:
+                    in_row[run.key] = max(run.last, in_row.get(run.key, 0))
+                lasts.update(in_row)
+        return lasts
 
     def around(self, key: SequenceName, session: int, after: int, before: int | None) -> tuple[int | None, int | None]:
         """Return the numbers of a sequence before and after a gap in the log, None if there are none.
@@ -367,17 +310,3 @@ def runs_of(messages: Sequence[ExternalMessage]) -> Iterator[tuple[int, int, Ext
 
 def _unnumbered_at_the_end(messages: Sequence[ExternalMessage]) -> int:
     return next((place for place, message in enumerate(reversed(messages)) if message.seq is not None), len(messages))
-
-
-def _assigned(span: tuple[int, int], after: int, through: int, used: RangeSet) -> list[tuple[int, int]]:
-    """Assign the lowest numbers of a gap to unused unreadable records after ``after`` and mark these used."""
-    free = RangeSet([(after + 1, through)]) - used
-    count = min(free.count, span[1] - span[0] + 1)
-    left = count
-    for first, last in free:
-        if not left:
-            break
-        taken = min(left, last - first + 1)
-        used.add(first, first + taken - 1)
-        left -= taken
-    return [(span[0], span[0] + count - 1)] if count else []

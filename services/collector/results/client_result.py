@@ -20,6 +20,7 @@ from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
 from services.contract.sequence_rules import PLAIN, SequenceRules
 from services.contract.summary import Causes, ClientState, Fault
+from services.contract.unread_data import UnreadKind
 
 BlockKey = tuple[int, int]
 """Session and block number."""
@@ -68,13 +69,20 @@ class Contradiction(NamedTuple):
         kind: ``mixed``: numbers of several sequences. ``steps``: they do not rise by one, or by `FEED_STEP`. ``links``:
             most records name another number than the one before, or cover a range that does not join it. ``first``,
             ``previous``, ``key``: the path of this setting leads to a value in no message. ``scope``: one number stands
-            for several records. ``wrap``: there are numbers above `FEED_WRAP`.
+            for several records. ``wrap``: there are numbers above `FEED_WRAP`. ``falls``: most are below an earlier
+            one. ``restarts``: they begin again after few messages. ``many keys``: there are too many sequences.
+            ``unique keys``: nearly every record has a key of its own.
         key: of the sequence, None for the one of a feed without keys.
-        numbers: examples, in the order received; for ``steps`` also the usual step, or 0, before them.
+        numbers: examples, in the order received; for ``steps`` also the usual step, or 0, before them; for ``restarts``
+            after how many messages; for ``many keys`` how many are followed; for ``unique keys`` how many there are,
+            and in how many messages.
         text: the setting that is contradicted; for ``mixed`` "again" if numbers come again with other records.
     """
 
-    kind: Literal["mixed", "steps", "links", "first", "previous", "key", "scope", "wrap"]
+    kind: Literal[
+        "mixed", "steps", "links", "first", "previous", "key", "scope", "wrap", "falls", "restarts", "many keys",
+        "unique keys",
+    ]  # fmt: skip
     key: str | None = None
     numbers: tuple[int, ...] = ()
     text: str = ""
@@ -122,7 +130,7 @@ class ExternalClientFacts:
         missing: the missing numbers of each sequence.
         missed_away: the missing numbers between the last record before an absence and the first one after it, or after
             the last record of a client that was not connected at its end.
-        missed_stalled: those of them that belong to an absence right after a time without reading.
+        missed_stalled: those of them that belong to an absence right after a time in which the client did not read.
         missing_before_restart: the numbers of each sequence that were missing when it began again.
         unreadable: the missing numbers of each sequence that unreadable records may account for.
         unreadable_before_restart: those of them that were missing when it began again.
@@ -142,8 +150,10 @@ class ExternalClientFacts:
         unkeyed: messages with a number and without a key, of a feed with keys.
         repeated: messages received again right after a reconnect.
         silent_keys: sequences that had many records, and none since the client reconnected.
+        outlasted_by: clients that received higher numbers long after a close or a message had ended the feed here.
         stopped: sequences that had no record any more when the client's run ended, though others had.
         contradictions: why the numbers are not what the settings say.
+        unread: what its unreadable records seem to be, None without any.
         connection: when the client was connected.
         rhythm: of the records, None if it is not known until when records were expected.
     """
@@ -173,8 +183,10 @@ class ExternalClientFacts:
     unkeyed: int = 0
     repeated: int = 0
     silent_keys: tuple[str | None, ...] = ()
+    outlasted_by: tuple[str, ...] = ()
     stopped: tuple[StoppedSequence, ...] = ()
     contradictions: tuple[Contradiction, ...] = ()
+    unread: UnreadKind | None = None
     connection: ConnectionHistory = NO_CONNECTIONS
     rhythm: FeedRhythm | None = None
 

@@ -10,15 +10,35 @@ EVENT_ORDER = {"opened": 0, "closed": 1, "refused": 2, "ended": 3, "sealed": 4}
 """Events of one connection in the order of time, so that sorting lines needs no clock."""
 
 
+class OwnStop(NamedTuple):
+    """A time right before an absence in which the client itself did not read; 0 µs for none.
+
+    Attributes:
+        us: how long it was, in microseconds.
+        why: the reason, as a clause that begins with "because".
+    """
+
+    us: int = 0
+    why: str = ""
+
+
+NO_STOP = OwnStop()
+
+
 class Disconnection(NamedTuple):
     """A time without a connection between two connections, epoch microseconds.
 
-    ``stalled_us`` is for how long the client had not read right before it, because its disk was behind.
+    Attributes:
+        from_us: when it began.
+        until_us: when it ended.
+        stop: in which the client had not read right before it.
+        is_restart: whether the client's process was replaced by another one meanwhile.
     """
 
     from_us: int
     until_us: int
-    stalled_us: int = 0
+    stop: OwnStop = NO_STOP
+    is_restart: bool = False
 
 
 class ConnectionSpan(NamedTuple):
@@ -51,6 +71,7 @@ class ConnectionHistory:
         end_us: when its run ended, epoch microseconds: the run's end, when the operator stopped it, or when the feed
             named its end; None if the log was not sealed, or has no line about it.
         is_ended: a condition of `FEED_END` was met.
+        end_condition: the condition that was met, as `FEED_END` states it; empty for none.
         is_connected: whether it was connected when its run ended, None if the log does not show it.
         since_us: when the first connection was opened, None for never.
         away_us: how long it had been without a connection when its run ended; of a connection that brought no record
@@ -66,7 +87,7 @@ class ConnectionHistory:
         spans: its connections.
         is_whole: there is a line for the begin and the end of every connection, so that their lengths are known.
         refusals: how many attempts failed in all.
-        stalled_us: for how long it had not read, because its disk was behind, right before the absence at its end.
+        stop: in which it had not read right before the absence at its end.
         waited: why a client that never was connected has no answer to an attempt, as its log says; empty for others.
     """
 
@@ -87,7 +108,8 @@ class ConnectionHistory:
     is_whole: bool = False
     refusals: int = 0
     waited: str = ""
-    stalled_us: int = 0
+    end_condition: str = ""
+    stop: OwnStop = NO_STOP
 
     @property
     def is_unasked(self) -> bool:

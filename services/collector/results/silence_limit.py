@@ -20,8 +20,11 @@ FACTOR = 3
 """… and for this multiple of its longest earlier interval."""
 LEAST_INTERVALS = 3
 """With fewer intervals the rhythm is not known."""
-
-
+STEADY_FLOOR_US, STEADY_FACTOR = 2_000_000, 10
+"""A steady feed may be silent for this long only, and for this multiple of its longest earlier interval: a feed that
+stopped in a short run must not pass because of the floor above."""
+STEADY_INTERVALS, STEADY_US = 50, 2_000_000
+"""It is steady with so many intervals in so long a time; a burst at the beginning is not."""
 KEY_FACTOR, KEY_INTERVALS, KEY_US, KEY_SHARE = 10, 20, 2_000_000, 5
 """One sequence of several has stopped if it is silent for more than this multiple of its longest interval, had at least
 so many intervals, for at least so long, and is silent for at most so many times as long: a burst has no rhythm."""
@@ -43,13 +46,15 @@ class StoppedSequence(NamedTuple):
 class FeedRhythm(NamedTuple):
     """The arrivals of records at one client: the last one, the number of intervals and the longest of them.
 
-    ``unnumbered`` is how many messages without a number came after the last record that has one.
+    ``unnumbered`` is how many messages without a number came after the last record that has one, ``active_us`` the time
+    from the first arrival to the last one.
     """
 
     last_us: int | None
     intervals: int
     longest_us: int
     unnumbered: int = 0
+    active_us: int = 0
 
     @property
     def is_known(self) -> bool:
@@ -59,7 +64,16 @@ class FeedRhythm(NamedTuple):
     @property
     def limit_us(self) -> int:
         """The longest silence that the rhythm explains, in microseconds."""
-        return max(FLOOR_US, FACTOR * self.longest_us)
+        floor_us, factor = self._limits
+        return max(floor_us, factor * self.longest_us)
+
+    @property
+    def _limits(self) -> tuple[int, int]:
+        """The floor of the limit in microseconds, and the multiple of the longest interval."""
+        is_steady = self.intervals >= STEADY_INTERVALS and self.active_us >= STEADY_US
+        if is_steady and STEADY_FACTOR * self.longest_us <= FLOOR_US:
+            return STEADY_FLOOR_US, STEADY_FACTOR
+        return FLOOR_US, FACTOR
 
     def is_silent(self, quiet_us: int, allowed_s: float | None) -> bool:
         """Return whether nothing was received for too long, or for a time that may be too long.
@@ -76,8 +90,9 @@ class FeedRhythm(NamedTuple):
     @property
     def limit_text(self) -> str:
         """Where the limit comes from, in words."""
+        floor_us, factor = self._limits
         return (
-            f"the larger of {formatting.duration(FLOOR_US * 1000)} and {FACTOR} times the longest earlier interval"
+            f"the larger of {formatting.duration(floor_us * 1000)} and {factor} times the longest earlier interval"
             f" between records, {formatting.duration(self.longest_us * 1000)}"
         )
 
@@ -88,6 +103,7 @@ def rhythm(rows: Iterable[ExternalIndexRow]) -> FeedRhythm:
     Args:
         rows: of its blocks, in the order in which it received them.
     """
+    first_us: int | None = None
     last_us: int | None = None
     intervals, longest_us, unnumbered = 0, 0, 0
     previous: ArrivalTimesOfBlock | None = None
@@ -110,9 +126,11 @@ def rhythm(rows: Iterable[ExternalIndexRow]) -> FeedRhythm:
             # As between two records, there is no interval between two blocks with one arrival time.
             intervals += between_us > 0
             longest_us = max(longest_us, between_us)
+        first_us = arrivals.first_us if first_us is None else min(first_us, arrivals.first_us)
         last_us = arrivals.last_us if last_us is None else max(last_us, arrivals.last_us)
         previous = arrivals
-    return FeedRhythm(last_us, intervals, longest_us, unnumbered)
+    active_us = 0 if first_us is None or last_us is None else last_us - first_us
+    return FeedRhythm(last_us, intervals, longest_us, unnumbered, active_us)
 
 
 def _is_continued(row: ExternalIndexRow, later: ExternalIndexRow) -> bool:

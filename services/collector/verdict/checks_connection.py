@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from services.collector import formatting
 from services.collector.results.client_result import IN_FLIGHT_US, ClientResult, ExternalClientFacts
-from services.collector.results.connection_history import ConnectionHistory, reconnects
+from services.collector.results.connection_history import ConnectionHistory, OwnStop, reconnects
 from services.collector.results.silence_limit import FLOOR_US, KEY_FACTOR, FeedRhythm
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 
@@ -48,7 +48,7 @@ def connected(case: CheckInput) -> CheckAnswer:
     if absent:
         # A client that did not get as far as asking the server proves nothing against it, nor does one that the server
         # may have cut off because it did not read.
-        is_own = [client.connection.is_unasked or client.connection.stalled_us for client in absent]
+        is_own = [client.connection.is_unasked or client.connection.stop.us for client in absent]
         answer = None if all(is_own) else False
         away = [_not_connected(client) for client in absent if not client.connection.is_unasked]
         away += _never_asked([client for client in absent if client.connection.is_unasked])
@@ -68,7 +68,13 @@ def connected(case: CheckInput) -> CheckAnswer:
         return CheckAnswer(None, "no client closed its log")
     ended = len(closed) - len(clients)
     named = f"; {formatting.several(ended, 'client')} ended as FEED_END says" if ended else ""
-    return CheckAnswer(True, f"every client was connected to its end{named}{detail}")
+    endless = "; the end that FEED_END names did not come" * any(_is_unmet(client) for client in clients)
+    return CheckAnswer(True, f"every client was connected to its end{named}{endless}{detail}")
+
+
+def _is_unmet(client: _Client) -> bool:
+    """Return whether FEED_END names an end of the feed that did not come."""
+    return client.facts.feed is not None and client.facts.feed.end is not None and not client.connection.is_ended
 
 
 def _reconnects(clients: Sequence[_Client]) -> str:
@@ -86,14 +92,12 @@ def _not_connected(client: _Client) -> str:
         return f"{client.name} was never connected in {away}{failure}"
     is_stopped = client.result.state == "left" or client.facts.until_us is None
     end = "it was stopped" if is_stopped else "the run ended"
-    stalled = _stalled(client.name, connection.stalled_us)
-    return f"{client.name} was not connected when {end}: away for {away}{failure}{stalled}"
+    own = _own_stop(connection.stop)
+    return f"{client.name} was not connected when {end}: away for {away}{failure}{own}"
 
 
-def _stalled(name: str, stalled_us: int) -> str:
-    if not stalled_us:
-        return ""
-    return f"; {name} had not read for {formatting.duration(stalled_us * 1000)} before, because its disk was behind"
+def _own_stop(stop: OwnStop) -> str:
+    return f" (it had not read for {formatting.duration(stop.us * 1000)} before, {stop.why})" if stop.us else ""
 
 
 def _never_asked(clients: Sequence[_Client]) -> list[str]:
@@ -175,15 +179,16 @@ def _quiet(client: _Client, rhythm: FeedRhythm, quiet_us: int) -> list[str]:
     if not rhythm.is_silent(quiet_us, allowed_s):
         return []
     sentence = f"{client.name} received no {_record(client, rhythm, quiet)}: more than"
+    endless = "; the end that FEED_END names did not come" * _is_unmet(client)
     # FEED_SILENCE comes before the rhythm: with it, a rhythm that is not known is no reason for doubt.
     if allowed_s is not None:
-        return [f"{sentence} the {formatting.duration(allowed_s * 1e9)} that {SETTING} allows"]
+        return [f"{sentence} the {formatting.duration(allowed_s * 1e9)} that {SETTING} allows{endless}"]
     if not rhythm.is_known:
         timestamps = f"its records came at {formatting.several(rhythm.intervals + 1, 'moment')} only"
         unknown = f"so the feed's rhythm is not known, nor whether the last {quiet} are silence"
-        return [f"{client.name}: {timestamps}, {unknown}: set {SETTING}"]
+        return [f"{client.name}: {timestamps}, {unknown}: set {SETTING}{endless}"]
     limit = f"{formatting.duration(rhythm.limit_us * 1000)}, {rhythm.limit_text}"
-    return [f"{sentence} {limit}; {SETTING} sets another limit"]
+    return [f"{sentence} {limit}; {SETTING} sets another limit{endless}"]
 
 
 def _record(client: _Client, rhythm: FeedRhythm, quiet: str) -> str:
@@ -239,6 +244,17 @@ def away(case: CheckInput) -> tuple[str, ...]:
     )
 
 
+def outlasted(case: CheckInput) -> tuple[str, ...]:
+    """Return a sentence for each client to which the feed said that it had ended, though it went on for others."""
+    return tuple(
+        f"{client.client}: {client.external.connection.end_condition} ended the feed, as FEED_END says, and"
+        f" {formatting.names(client.external.outlasted_by)} received later numbers after that: whether these were meant"
+        " for both is not known"
+        for client in case.clients
+        if client.external.outlasted_by
+    )
+
+
 def _why_unproved(client: ClientResult) -> str:
     """Return why the numbers of a client do not show what was sent while it was away; empty if they do."""
     facts = client.external
@@ -264,8 +280,8 @@ def while_away(client: ClientResult) -> tuple[str, str]:
     absences += [connection.away_us or 0] if is_away(client) else []
     times = f", {len(absences):,} times" if len(absences) > 1 else ""
     close = f", {connection.last_close}" if connection.last_close else ""
-    stalls = [absence.stalled_us for absence in connection.absences] + [connection.stalled_us]
-    stalled = _stalled(client.client, max(stalls))
+    close += ", while its process was restarted" * any(absence.is_restart for absence in connection.absences)
+    stalled = _own_stop(max([*(absence.stop for absence in connection.absences), connection.stop]))
     if facts.is_missed_away:
         return f" was away for {formatting.duration(sum(absences) * 1000)}{times}{close}{stalled}", ""
     some = "" if client.missing is None else f"{count:,} of them "

@@ -87,7 +87,8 @@ def complete(case: CheckInput) -> CheckAnswer:
     lossy.sort(key=lambda client: (client.external.is_missed_away, -(client.missing or 0)))
     reasons = tuple(missing_sentence(client) for client in lossy)
     unreadable = tuple(unreadable_sentence(client) for client in case.clients if client.unreadable)
-    open_questions = checks_connection.away(case) + checks_sequence.unproved(case) + unreadable
+    open_questions = checks_connection.away(case) + checks_connection.outlasted(case)
+    open_questions += checks_sequence.unproved(case) + unreadable
     # A proved loss comes before all that is left open.
     if missing or gaps:
         lost = f"{missing:,} missing" if missing is not None else f"{formatting.several(gaps, 'gap')}"
@@ -147,7 +148,8 @@ def unreadable_sentence(client: ClientResult) -> str:
     before = [span for spans in client.external.unreadable_before_restart.values() for span in spans]
     shown = "; ".join([*parts, *_before_restart(before)])
     count = formatting.several(client.unreadable or 0, "number")
-    return f"{client.client}: {count} ({shown}) not found where records cannot be read: not known to be lost"
+    why = f"not found where records cannot be read: not known to be lost{checks_reading.unread_hint(client)}"
+    return f"{client.client}: {count} ({shown}) {why}"
 
 
 def on_time(_case: CheckInput) -> CheckAnswer:
@@ -157,12 +159,9 @@ def on_time(_case: CheckInput) -> CheckAnswer:
 
 def clocks(case: CheckInput) -> CheckAnswer:
     """Answer whether the clocks of sender and clients agree: no record is received before it was sent."""
-    ahead = clock_ahead(case.latency)
-    if case.latency.min is None:
-        return CheckAnswer(None, f"no sender's time{checks_reading.unfound_time(case.clients)}")
     # A clock that is behind, or ahead by less than the transit time, gives no negative latency: nothing is proved.
-    if ahead:
-        return CheckAnswer(None, f"latency {ahead}")
+    if why := why_no_latency(case):
+        return CheckAnswer(None, why)
     return CheckAnswer(None, f"not known how far the sender's clock is off{checks_reading.precision(case.clients)}")
 
 
@@ -171,6 +170,14 @@ def clock_ahead(latency: Quantiles) -> str:
     if latency.min is None or latency.min >= 0:
         return ""
     return f"not claimed: the sender's clock is ahead by at least {formatting.duration(-latency.min)}"
+
+
+def why_no_latency(case: CheckInput) -> str:
+    """Return the sentence why no latency can be claimed, empty if one can be."""
+    if case.latency.min is None:
+        return f"no sender's time{checks_reading.unfound_time(case.clients)}"
+    ahead = clock_ahead(case.latency)
+    return f"latency {ahead}" if ahead else ""
 
 
 def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantiles]) -> str:

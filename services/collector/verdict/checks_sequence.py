@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from services.collector import formatting
 from services.collector.results.client_result import ClientResult, Contradiction, Unheard
@@ -28,10 +28,10 @@ def _contradiction(client: ClientResult, found: Contradiction) -> str:
         return checks_reading.unfound_key(client, found.text)
     if found.kind in ("first", "previous"):
         return f"FEED_{found.kind.upper()}={found.text}: no record with a number has a value there"
-    if found.kind == "mixed":
-        return _mixed(found, of)
-    if found.kind == "steps":
-        return _steps(found, of)
+    if found.kind in ("many keys", "unique keys"):
+        return _keys(found, client)
+    if (sentence := _SENTENCES.get(found.kind)) is not None:
+        return sentence(found, of)
     why = {
         "links": f"most records{of} do not join the one before; is the path that of the number before?",
         "scope": f"but one number{of} stands for different records on different connections: set"
@@ -63,6 +63,34 @@ def _steps(found: Contradiction, of: str) -> str:
     return f"the numbers{of} do not rise by one{example}: {proposal}"
 
 
+def _keys(found: Contradiction, client: ClientResult) -> str:
+    path = client.external.feed.key if client.external.feed is not None else None
+    setting = f"FEED_KEY={path}" if path else "FEED_KEY"
+    if found.kind == "many keys":
+        return f"{setting} has more than {found.numbers[0]:,} values, and no more sequences are followed"
+    keys, messages = found.numbers
+    return (
+        f"{setting} has {keys:,} values in {formatting.several(messages, 'message')}, so hardly any number follows"
+        " another: nothing shows whether records are missing"
+    )
+
+
+def _falls(found: Contradiction, of: str) -> str:
+    example = f" (after {found.numbers[0]:,} comes {found.numbers[1]:,})" if found.numbers else ""
+    return f"most numbers{of} fall below an earlier one{example}: is FEED_SEQ the path of a number that rises?"
+
+
+def _restarts(found: Contradiction, of: str) -> str:
+    after = formatting.several(found.numbers[0], "message")
+    return f"the numbers{of} begin again after {after}, again and again: is FEED_SEQ the path of a number that rises?"
+
+
+_SENTENCES: Mapping[str, Callable[[Contradiction, str], str]] = {
+    "mixed": _mixed,
+    "steps": _steps,
+    "falls": _falls,
+    "restarts": _restarts,
+}
 _PROPOSALS = (
     "set FEED_FIRST if each record covers a range of numbers, FEED_PREVIOUS if it names the number before, or FEED_KEY"
     " if there are several sequences; without FEED_SEQ completeness is not checked"

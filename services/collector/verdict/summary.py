@@ -53,9 +53,9 @@ def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_
     asked, answers = checks.ask(case, result.books)
     by_client = {client.client: measure_client(client) for client in result.clients if limits}
     thresholds = judge(limits, measure_run(result, totals), by_client, final=result.is_final)
-    if result.is_external:
+    if case is not None and result.is_external:
         pairs = zip(thresholds, limits, strict=True)
-        thresholds = [_by_senders_time(threshold, limit, result.clients, latency) for threshold, limit in pairs]
+        thresholds = [_by_senders_time(threshold, limit, case) for threshold, limit in pairs]
     verdict, reasons = _judge(case, answers, limits, thresholds) if case else (None, [])
     headline = reasons[0] if reasons else HEADLINES[result.books](result, totals, durations)
     return Summary(
@@ -177,18 +177,16 @@ def _untrustworthy(case: CheckInput) -> list[str]:
     return reasons
 
 
-def _by_senders_time(
-    threshold: Threshold, limit: ThresholdLimit, clients: Sequence[ClientResult], latency: Quantiles
-) -> Threshold:
+def _by_senders_time(threshold: Threshold, limit: ThresholdLimit, case: CheckInput) -> Threshold:
     """Return a threshold of a latency with what the sender's time proves of it; another one as it is.
 
     Without an answer if no latency can be claimed; with the number of messages that have no time, and so no latency.
     """
     if limit.metric != "latency" or threshold.ok is None:
         return threshold
-    if ahead := checks_external.clock_ahead(latency):
-        return msgspec.structs.replace(threshold, ok=None, detail=f"latency {ahead}")
-    judged = [client for client in clients if threshold.client in (None, client.client)]
+    if why := checks_external.why_no_latency(case):
+        return msgspec.structs.replace(threshold, ok=None, detail=why)
+    judged = [client for client in case.clients if threshold.client in (None, client.client)]
     return msgspec.structs.replace(threshold, detail=threshold.detail + checks_reading.untimed(judged))
 
 

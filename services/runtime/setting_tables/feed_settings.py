@@ -119,7 +119,7 @@ SETTINGS = (
         "",
         "client",
         any_text,
-        r"what delimits the messages in frames: \n, \x1e, length:4 or mqtt",
+        r"what delimits the messages in frames: \n, \x1e, end:\n, length:4 or mqtt",
         key="decode.split",
     ),
     Setting(

@@ -193,4 +193,6 @@ def variable_values(text: str) -> dict[str, str]:
         words = [(text, "", "")]
     if not all(is_set and re.fullmatch(VARIABLE, name) for name, is_set, _ in words):
         raise ValueError("names with values, separated by spaces: symbol=ethusdt depth=100")
+    if len({name for name, _, _ in words}) < len(words):
+        raise ValueError("each name once: symbol=ethusdt depth=100")
     return {name: value for name, _, value in words}

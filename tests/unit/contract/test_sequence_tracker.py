@@ -73,10 +73,10 @@ def test_the_same_record_again_is_a_duplicate() -> None:
 
 
 def test_falling_back_far_is_a_restart() -> None:
-    """A fall from the middle of a feed to a first number is a restart; a small one is a late record."""
+    """A fall from the middle of a feed to a first number is a restart; near its beginning it is a late record."""
     assert 1 == tracker_of([SPARE + 2, 1, 2]).restarts
-    assert 1 == tracker_of([18, 19, 1, 2]).restarts
-    assert (0, 1) == ((near := tracker_of([17, 18, 1])).restarts, near.reordered)
+    assert 1 == tracker_of([17, 18, 1, 2]).restarts
+    assert (0, 1) == ((near := tracker_of([16, *range(17, 500), 1])).restarts, near.reordered)
 
 
 def test_a_first_number_of_a_shared_stream_may_be_late() -> None:
@@ -347,6 +347,32 @@ def test_repeats_may_come_between_new_records() -> None:
         sequence.accept(seq, seq)
 
     assert (5, 3) == (sequence.duplicates, sequence.repeated)
+
+
+def test_an_older_record_of_a_shared_stream_is_late_on_a_new_connection() -> None:
+    """Over a new connection a number below the first one begins a sequence, unless all connections share one stream."""
+    restarts = {}
+    for scope in ("auto", "stream", "key"):
+        sequence = SequenceTracker(SequenceRules(scope=scope))
+        for seq in (10, 11):
+            sequence.accept_message(seq, seq)
+        sequence.reconnected()
+        sequence.accept_message(5, 5)
+        restarts[scope] = (sequence.restarts, sequence.reordered)
+
+    assert {"auto": (1, 0), "stream": (0, 1), "key": (0, 1)} == restarts
+
+
+def test_a_late_record_of_an_earlier_turn_comes_soon() -> None:
+    """A number that was missing before a wrap closes its gap soon after the wrap, and later is a jump ahead."""
+    found = []
+    for last in (100, 1100):
+        sequence = SequenceTracker(SequenceRules(wrap="65535"))
+        for seq in (65000, 65535, *range(last + 1), 65100):
+            sequence.accept_message(seq, seq)
+        found.append((sequence.last, sequence.reordered, len(sequence.gaps_before)))
+
+    assert [(100, 1, 2), (65100, 0, 1)] == found
 
 
 def test_a_counter_of_each_connection_begins_again_with_a_connection() -> None:

@@ -34,7 +34,7 @@ def resumption(resume: Greeting, hello: Greeting, client: str, last: Iterable[tu
     for is_keyed, group in groupby(resume.steps, key=_names_key):
         steps = [step for step in group if not isinstance(step, FileStep)]
         if not is_keyed:
-            planned += Greeting((*steps,)).planned({"client": client, **newest})
+            planned += Greeting(tuple(steps)).planned({"client": client, **newest})
             continue
         templates = [step for step in steps if isinstance(step, MessageTemplate)]
         for key, end in ends:

@@ -6,19 +6,22 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from services.collector.evidence.log_evidence import LogEvidence
-from services.collector.evidence.saturation import StallEvidence
 from services.collector.evidence.timestamps import moment
 from services.collector.formatting import displayable
 from services.collector.results.builders.connection_spans import connection_spans
-from services.collector.results.connection_history import EVENT_ORDER, ConnectionHistory, Disconnection
+from services.collector.results.builders.own_stops import OwnStops
+from services.collector.results.connection_history import (
+    EVENT_ORDER,
+    NO_STOP,
+    ConnectionHistory,
+    Disconnection,
+    OwnStop,
+)
 from services.contract.blocklog import ConnectionLine
 from services.contract.summary import ClientState
 
 _HTTP = range(100, 600)
 """Codes of this range are HTTP statuses; close codes begin at 1000."""
-STALL_US = 10_000_000
-"""A close this soon after a time in which the client did not read may have that cause: servers end connections whose
-buffers stay full."""
 _NO_CODE = 1005
 """Stands for a close frame that has no code (RFC 6455, 7.4.1)."""
 
@@ -39,7 +42,7 @@ def connection_history(
         return ConnectionHistory(end_us=log.until_us if state == "finished" else None)
     ended, final = _end_lines(log, lines)
     last_records = {session: until for session, (_, until) in log.times.silences.sessions.items()}
-    course = _Course(productive, last_records, log.stalls)
+    course = _Course(productive, last_records, OwnStops(log))
     for line in lines:
         course.add(line)
     closing = ended or final
@@ -52,6 +55,7 @@ def connection_history(
         is_known=True,
         end_us=end_us,
         is_ended=ended is not None,
+        end_condition=displayable(ended.reason) if ended is not None else "",
         is_connected=is_connected,
         since_us=course.since_us,
         away_us=_away_us(course, began_us, end_us) if is_connected is False else None,
@@ -65,17 +69,15 @@ def connection_history(
         spans=connection_spans(lines, last_records),
         is_whole=is_whole,
         refusals=refusals,
-        stalled_us=course.stalled_us() if is_connected is False else 0,
+        stop=course.stop() if is_connected is False else NO_STOP,
         waited=displayable(final.reason) if final and course.since_us is None and not refusals else "",
     )
 
 
 def _away_us(course: _Course, began_us: int | None, end_us: int | None) -> int | None:
-    """Return for how long a client that is not connected at its end was away, None for an end that is not known."""
-    from_us = course.away_us if course.away_us is not None else began_us
-    if end_us is None:
-        return None
-    return 0 if from_us is None else max(0, end_us - from_us)
+    """Return how long a client had been away at its end; of one that was never connected, since it began."""
+    began = course.away_us if course.away_us is not None else began_us
+    return None if end_us is None else max(0, end_us - (began if began is not None else end_us))
 
 
 def _end_lines(
@@ -115,7 +117,7 @@ class _Course:
 
     productive: Collection[tuple[int, int]]
     last_records: dict[int, int]
-    stalls: StallEvidence
+    stops: OwnStops
     since_us: int | None = None
     away_us: int | None = None
     last_close: str = ""
@@ -126,6 +128,7 @@ class _Course:
     _line: ConnectionLine | None = None
     _is_connected: bool = False
     _had_records: bool = False
+    _is_restart: bool = False
 
     def add(self, line: ConnectionLine) -> None:
         """Add the next line."""
@@ -144,15 +147,17 @@ class _Course:
             self.refusal = _refusal(line)
             self.attempts += 1
 
-    def stalled_us(self) -> int:
-        """Return for how long the client had not read right before the present absence."""
-        return 0 if self.away_us is None else self.stalls.within_us(self.away_us - STALL_US, self.away_us)
+    def stop(self) -> OwnStop:
+        """Return the time right before the present absence in which the client did not read."""
+        return NO_STOP if self.away_us is None else self.stops.before(self.away_us)
 
     def _open(self, at_us: int) -> None:
         if self.away_us is not None:
-            self.absences.append(Disconnection(self.away_us, max(self.away_us, at_us), self.stalled_us()))
+            until_us = max(self.away_us, at_us)
+            self.absences.append(Disconnection(self.away_us, until_us, self.stop(), self._is_restart))
         self.since_us = at_us if self.since_us is None else self.since_us
         self.away_us, self.attempts, self.refusal, self._is_connected = None, 0, "", True
+        self._is_restart = False
 
     def _close(self, line: ConnectionLine, at_us: int) -> None:
         self.closes += 1
@@ -174,6 +179,7 @@ class _Course:
         if self._is_connected:
             logged_us, received_us = moment(line.at), self.last_records.get(line.session)
             self.away_us = max((at_us for at_us in (logged_us, received_us) if at_us is not None), default=None)
+            self._is_restart = True
         self._is_connected = False
 
 

@@ -5,9 +5,9 @@ The clients are judged by each other: a record that any client of a group receiv
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 from services.collector.evidence.client_groups import Groups
 from services.collector.evidence.external_evidence import DECLARED
@@ -19,7 +19,6 @@ from services.collector.evidence.silence import LongestSilence, longest
 from services.collector.results.builders.client_comparison import groups_of, jumps_of, union_of
 from services.collector.results.builders.common_facts import (
     block_size,
-    by_first_cause,
     gap_times,
     ledger_facts,
     log_facts,
@@ -28,11 +27,12 @@ from services.collector.results.builders.common_facts import (
 )
 from services.collector.results.builders.connection_builder import connection_history
 from services.collector.results.builders.external_client_state import client_state
-from services.collector.results.builders.file_faults import damages_of, ledger_faults, log_faults
+from services.collector.results.builders.file_faults import ledger_faults, log_faults
+from services.collector.results.builders.lacking_numbers import FeedEvidence, by_cause, lacking_numbers
 from services.collector.results.builders.missed_away import missed_away
 from services.collector.results.builders.sequence_contradictions import contradictions
 from services.collector.results.builders.sequence_counts import counts_of, lost_beginnings, lowest_starts
-from services.collector.results.builders.uncompared_sequences import Ends, highest_ends, uncertain_ends, unheard
+from services.collector.results.builders.uncompared_sequences import highest_ends, uncertain_ends, unheard
 from services.collector.results.client_result import (
     EXTERNAL_CAUSES,
     IN_FLIGHT_US,
@@ -45,9 +45,9 @@ from services.collector.results.run_result import FeedComparison, RunResult
 from services.collector.results.silence_limit import FeedRhythm, StoppedSequence, rhythm, stopped
 from services.collector.results.sparse_histogram import SparseHistogram
 from services.contract.rangeset import RangeSet
-from services.contract.scalars import Span
 from services.contract.sequence_tracker import SequenceTracker
 from services.contract.summary import Causes, ClientState
+from services.contract.unread_data import KINDS, UnreadKind
 
 
 def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
@@ -60,13 +60,13 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     groups = groups_of(evidence, names, uncertain)
     union = union_of(evidence, names, groups, uncertain)
     lowest = lowest_starts(evidence.logs[name].external.sequences() for name in names)
-    feed = _FeedEvidence(evidence, groups, union, jumps, lowest, highest_ends(evidence, names), final=final)
+    feed = FeedEvidence(evidence, groups, union, jumps, lowest, highest_ends(evidence, names), final=final)
     clients = []
     for name in names:
         evidence.yield_cpu()
         clients.append(_client_result(feed, name))
     urls = sorted({log.feed.url for log in evidence.logs.values() if log.feed is not None})
-    conflicts = evidence.times.comparison.conflicts(groups) if final else {}
+    conflicts = _conflicts(evidence, groups) if final else {}
     spread = SparseHistogram.of(evidence.times.external_spread.histogram(groups))
     return RunResult(
         run=evidence.run,
@@ -87,35 +87,18 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     )
 
 
-@dataclass(frozen=True)
-class _FeedEvidence:
-    """The evidence of a run, and what its clients received between them.
-
-    Attributes:
-        evidence: of the run.
-        groups: which clients are compared.
-        union: the numbers that any client of a group received, by sequence and group.
-        jumps: by client and sequence, the numbers that were passed over and that no client received.
-        lowest: the number with which a sequence began anywhere, if that is 0 or 1.
-        highest_ends: the highest number with which it ended anywhere, each time before it began again.
-        final: nothing more will be logged.
-    """
-
-    evidence: RunEvidence
-    groups: Groups
-    union: Mapping[tuple[SequenceName, int], RangeSet]
-    jumps: Mapping[str, Mapping[SequenceName, RangeSet]]
-    lowest: Mapping[SequenceName, int]
-    highest_ends: Ends
-    final: bool
-
-    def received_by_any(self, client: str, keys: Iterable[SequenceName]) -> dict[SequenceName, RangeSet]:
-        """Return the numbers that any client of this client's groups received, of the sequences that are compared."""
-        known = {key: self.union.get((key, self.groups.group(key, client))) for key in keys}
-        return {key: numbers for key, numbers in known.items() if numbers is not None}
+def _conflicts(evidence: RunEvidence, groups: Groups) -> dict[tuple[SequenceName, str, str], RangeSet]:
+    """Return the numbers under which compared clients have different records, by sequence and both clients."""
+    found = {}
+    for (key, one, other), numbers in evidence.times.comparison.conflicts(groups).items():
+        courses = (evidence.logs[name].external.courses().get(key) for name in (one, other))
+        openings = {number for course in courses if course is not None for number in course.openings}
+        if differing := numbers - RangeSet.from_numbers(openings):
+            found[key, one, other] = differing
+    return found
 
 
-def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
+def _client_result(feed: FeedEvidence, name: str) -> ClientResult:
     log = feed.evidence.logs[name]
     state = client_state(log, final=feed.final)
     connection = connection_history(log, state, log.external.productive())
@@ -145,12 +128,22 @@ def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
             lost_sessions=RangeSet([(1, max(log.begun, default=0))]) - RangeSet.from_numbers(log.sessions),
             connection=connection,
             rhythm=known_rhythm,
+            unread=_unread(log),
         ),
     )
     sequences = log.external.sequences()
     if not sequences:
         return replace(facts, received=log.messages)
     return _with_numbers(feed, facts, log, _until(feed.evidence, log, state, connection, known_rhythm))
+
+
+def _unread(log: LogEvidence) -> UnreadKind | None:
+    """Return what the unreadable records of a client seem to be, None without any."""
+    # Only the first part of a zlib stream can be decompressed by itself, and looks like other compressed data.
+    counts = log.external.unread
+    if counts["zlib-stream"]:
+        return "zlib-stream"
+    return max((kind for kind in KINDS if counts[kind]), key=lambda kind: counts[kind], default=None)
 
 
 def _declared(log: LogEvidence) -> dict[str, int | None]:
@@ -163,19 +156,19 @@ def _declared(log: LogEvidence) -> dict[str, int | None]:
     return counts
 
 
-def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, until_us: int | None) -> ClientResult:
+def _with_numbers(feed: FeedEvidence, facts: ClientResult, log: LogEvidence, until_us: int | None) -> ClientResult:
     """Return the result of a client whose messages have numbers, completed by what follows from these."""
     sequences, rules = log.external.sequences(), log.external.rules
     union = feed.received_by_any(log.client, sequences)
-    lacking = _lacking(feed, log, union, until_us)
-    lost = {key: _lost(log, key, numbers, union.get(key, RangeSet())) for key, numbers in lacking.missing.items()}
+    lacking = lacking_numbers(feed, log, union, until_us)
+    lost = {key: by_cause(log, key, numbers, union.get(key, RangeSet())) for key, numbers in lacking.missing.items()}
     # Ranges and causes in detail are published of a feed with one sequence.
     only = lacking.missing.get(None, RangeSet()) if set(lacking.missing) <= {None} else RangeSet()
     counts = counts_of(sequences.values(), rules, [*lost.values()], lacking.before.values(), lacking.unreadable_count)
     allowed = _sum(sequences, "repeated") if rules.repeats == "reconnect" else 0
     number_facts = _number_facts(feed, log, union, lacking.gaps, facts.external.connection)
+    number_facts |= missed_away(log, lacking.missing, facts.external.connection)
     number_facts["unheard"] = unheard(feed.evidence, log.client, union, until_us)
-    away, stalled = missed_away(log, lacking.missing, facts.external.connection)
     if number_facts["contradictions"]:
         # Counts of numbers that are not what the settings say would be untrue.
         return replace(facts, received=log.messages, external=replace(facts.external, **number_facts))
@@ -195,8 +188,6 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
         external=replace(
             facts.external,
             missing=lacking.missing,
-            missed_away=away,
-            missed_stalled=stalled,
             missing_before_restart=lacking.before,
             unreadable=lacking.unreadable,
             unreadable_before_restart=lacking.unreadable_before,
@@ -206,43 +197,8 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
     )
 
 
-class _Lacking(NamedTuple):
-    """The numbers that a client did not receive, by sequence.
-
-    Attributes:
-        missing: since the sequence began for the last time, ``before`` whenever it began again.
-        unreadable: those in whose places unreadable records are, likewise ``unreadable_before``.
-    """
-
-    missing: dict[SequenceName, RangeSet]
-    before: dict[SequenceName, list[Span]]
-    unreadable: dict[SequenceName, RangeSet]
-    unreadable_before: dict[SequenceName, list[Span]]
-
-    @property
-    def gaps(self) -> dict[SequenceName, int]:
-        """How many ranges of numbers are missing of each sequence."""
-        return {key: sum(1 for _ in numbers) + len(self.before.get(key, ())) for key, numbers in self.missing.items()}
-
-    @property
-    def unreadable_count(self) -> int:
-        """How many numbers unreadable records account for."""
-        before = sum(last - first + 1 for spans in self.unreadable_before.values() for first, last in spans)
-        return before + sum(numbers.count for numbers in self.unreadable.values())
-
-
-def _lacking(
-    feed: _FeedEvidence, log: LogEvidence, union: Mapping[SequenceName, RangeSet], until_us: int | None
-) -> _Lacking:
-    """Return what a client did not receive, with what unreadable records account for apart."""
-    absent, before = _absent(feed, log, union, until_us)
-    unreadable = log.external.unreadable(absent)
-    missing = {key: numbers - unreadable[key] for key, numbers in absent.items()}
-    return _Lacking(missing, before, unreadable, log.external.unreadable_before())
-
-
 def _number_facts(
-    feed: _FeedEvidence,
+    feed: FeedEvidence,
     log: LogEvidence,
     union: Mapping[SequenceName, RangeSet],
     gaps: Mapping[SequenceName, int],
@@ -255,6 +211,7 @@ def _number_facts(
         **{name: _sum(sequences, name) for name in counted},
         "rules": log.external.rules,
         "silent_keys": tuple(log.external.silent_keys()) if len(sequences) > 1 else (),
+        "outlasted_by": tuple(_outlasted_by(feed, log, connection)),
         "stopped": _stopped(log, connection) if len(sequences) > 1 else (),
         "jumps": _all_jumps(log, feed.jumps.get(log.client, {})),
         "uncertain_beginnings": _uncertain_beginnings(feed, log),
@@ -262,6 +219,24 @@ def _number_facts(
         "unkeyed": sequences[None].messages if len(sequences) > 1 and None in sequences else 0,
         "contradictions": contradictions(log, union, gaps, is_divided=bool(feed.groups.divided)),
     }
+
+
+def _outlasted_by(feed: FeedEvidence, log: LogEvidence, connection: ConnectionHistory) -> Iterator[str]:
+    """Yield the clients for which the feed went on, though it said to this one that it had ended."""
+    # A number of messages is each client's own end, and a last number is the same for all.
+    if connection.end_us is None or not connection.end_condition.startswith(("close", "message ")):
+        return
+    after_us = connection.end_us + IN_FLIGHT_US
+    for name, other in feed.evidence.logs.items():
+        if other is log or (other.external.last_us or 0) <= after_us:
+            continue
+        theirs = other.external.sequences()
+        if any(
+            key in theirs and theirs[key].held.last > numbers.held.last
+            for key, numbers in log.external.sequences().items()
+            if not feed.groups.are_apart(key, log.client, name)
+        ):
+            yield name
 
 
 def _stopped(log: LogEvidence, connection: ConnectionHistory) -> tuple[StoppedSequence, ...]:
@@ -282,7 +257,7 @@ def _all_jumps(log: LogEvidence, jumps: Mapping[SequenceName, RangeSet]) -> dict
     return found
 
 
-def _uncertain_beginnings(feed: _FeedEvidence, log: LogEvidence) -> dict[SequenceName, RangeSet]:
+def _uncertain_beginnings(feed: FeedEvidence, log: LogEvidence) -> dict[SequenceName, RangeSet]:
     """Return the numbers before the first ones of a client that seems to have been numbered for itself."""
     rules = log.external.rules
     if rules.scope != "auto" or log.client not in feed.groups.own:
@@ -297,22 +272,6 @@ def _uncertain_beginnings(feed: _FeedEvidence, log: LogEvidence) -> dict[Sequenc
 
 def _sum(sequences: Mapping[SequenceName, SequenceTracker], name: str) -> int:
     return sum(getattr(numbers, name) for numbers in sequences.values())
-
-
-def _absent(
-    feed: _FeedEvidence, log: LogEvidence, union: Collection[SequenceName], until_us: int | None
-) -> tuple[dict[SequenceName, RangeSet], dict[SequenceName, list[Span]]]:
-    """Return the absent numbers of each sequence: since it began for the last time, and whenever it began again."""
-    rules, jumps, before = log.external.rules, feed.jumps.get(log.client, {}), log.external.gaps_before()
-    absent = {}
-    for key, numbers in log.external.sequences().items():
-        is_own = rules.scope == "connection"
-        earlier, begin = lost_beginnings(numbers, feed.lowest.get(key), rules, is_own=is_own)
-        if earlier:
-            before[key] = [*before.get(key, ()), *earlier]
-        end = _end(feed, log, key, numbers, until_us if key in union else None)
-        absent[key] = (_missing(numbers, end) | RangeSet(begin)) - jumps.get(key, RangeSet())
-    return absent, before
 
 
 def _causes(counts: Mapping[str, int] | None) -> Causes:
@@ -351,43 +310,3 @@ def _until(
             lasts = [last_us for other in evidence.logs.values() if (last_us := other.external.last_us) is not None]
             return min([connection.end_us, *([max(lasts)] if lasts else [])])
     return connection.end_us
-
-
-def _end(
-    feed: _FeedEvidence, log: LogEvidence, key: SequenceName, numbers: SequenceTracker, until_us: int | None
-) -> int:
-    """Return the last number of a sequence that a client should have; its own last one if ``until_us`` is None."""
-    if until_us is None:
-        return numbers.held.last
-    # A number of a client that received a sequence of its own is not expected here (ADR 45).
-    others = (
-        other.external
-        for other in feed.evidence.logs.values()
-        if other is not log and not feed.groups.are_apart(key, log.client, other.client)
-    )
-    ahead = [other.last_before(key, until_us - IN_FLIGHT_US) for other in others]
-    return max([numbers.held.last, *(last for last in ahead if last is not None)])
-
-
-def _missing(numbers: SequenceTracker, end: int) -> RangeSet:
-    missing = numbers.missing()
-    missing.add(numbers.held.last + 1, end)
-    return missing
-
-
-def _lost(log: LogEvidence, key: SequenceName, missing: RangeSet, received_by_any: RangeSet) -> dict[str, RangeSet]:
-    """Return the missing numbers of one sequence by cause."""
-    hidden: list[Span] = []
-    for file in log.files:
-        session = file.segment[0] if file.segment else 1
-        for damage in damages_of(log, file):
-            below, above = log.external.around(key, session, damage.after, damage.before)
-            # Numbers may begin at 0. Without a good block after it, damage may hide everything to the end.
-            begin = 0 if below is None else below + 1
-            hidden.append((begin, missing.last if above is None else above - 1))
-    known = {
-        "corrupt_block": RangeSet(span for span in hidden if span[0] <= span[1]),
-        "sent_not_logged": received_by_any,
-        "not_seen": missing,
-    }
-    return by_first_cause(missing, known, EXTERNAL_CAUSES)

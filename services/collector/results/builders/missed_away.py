@@ -12,8 +12,10 @@ from services.contract.rangeset import RangeSet
 Numbers = Mapping[SequenceName, RangeSet]
 
 
-def missed_away(log: LogEvidence, missing: Numbers, connection: ConnectionHistory) -> tuple[Numbers, Numbers]:
+def missed_away(log: LogEvidence, missing: Numbers, connection: ConnectionHistory) -> dict[str, Numbers]:
     """Return the missing numbers of all absences, and of those right after a time without reading, by sequence.
+
+    They are fields of `ExternalClientFacts`, by their names.
 
     Args:
         log: of the client.
@@ -22,23 +24,23 @@ def missed_away(log: LogEvidence, missing: Numbers, connection: ConnectionHistor
     """
     away: dict[SequenceName, RangeSet] = {}
     stalled: dict[SequenceName, RangeSet] = {}
-    for skipped, stalled_us in (*_between(log, connection), *_at_the_end(log, missing, connection)):
+    for skipped, is_own in (*_between(log, connection), *_at_the_end(log, missing, connection)):
         for key, numbers in skipped.items():
             found = numbers & missing.get(key, RangeSet())
-            for part in (away, stalled) if stalled_us else (away,):
+            for part in (away, stalled) if is_own else (away,):
                 part[key] = part.get(key, RangeSet()) | found
-    return away, stalled
+    return {"missed_away": away, "missed_stalled": stalled}
 
 
-def _between(log: LogEvidence, connection: ConnectionHistory) -> Iterator[tuple[Numbers, int]]:
+def _between(log: LogEvidence, connection: ConnectionHistory) -> Iterator[tuple[Numbers, bool]]:
     opened = {(span.session, span.number): span.opened_us for span in connection.spans}
-    stalled = {absence.until_us: absence.stalled_us for absence in connection.absences}
+    stopped = {absence.until_us: absence.stop.us > 0 for absence in connection.absences}
     for place, skipped in log.external.skipped().items():
-        if place in opened and opened[place] in stalled:
-            yield skipped, stalled[opened[place]]
+        if place in opened and opened[place] in stopped:
+            yield skipped, stopped[opened[place]]
 
 
-def _at_the_end(log: LogEvidence, missing: Numbers, connection: ConnectionHistory) -> Iterator[tuple[Numbers, int]]:
+def _at_the_end(log: LogEvidence, missing: Numbers, connection: ConnectionHistory) -> Iterator[tuple[Numbers, bool]]:
     if connection.is_connected is False and not connection.is_ended:
         lasts = {key: numbers.held.last for key, numbers in log.external.sequences().items()}
         yield (
@@ -46,5 +48,5 @@ def _at_the_end(log: LogEvidence, missing: Numbers, connection: ConnectionHistor
                 key: numbers.within(lasts[key] + 1, max(numbers.last, lasts[key] + 1))
                 for key, numbers in missing.items()
             },
-            connection.stalled_us,
+            connection.stop.us > 0,
         )

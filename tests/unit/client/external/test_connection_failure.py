@@ -187,11 +187,16 @@ def test_no_secret_is_shown() -> None:
 
 def test_headers_and_members_that_are_secret_are_not_shown() -> None:
     """A reason contains no value of a header or cookie, and no value of a member whose name says that it is secret."""
-    headers = [("X-API-Key", "k3y-value"), ("Cookie", "session=c00kie-value; theme=dark")]
+    headers = [
+        ("X-API-Key", "k3y-value"),
+        ("Cookie", "session=c00kie-value; theme=dark"),
+        ("Authorization", "Basic abcde"),
+        ("X-Phrase", "one two six"),
+    ]
     secrets = secrets_of([], headers, ['{"op":"auth","apiKey":"short1","args": {"Passphrase":"no", "token": "t0ken"}}'])
 
-    assert "auth failed: *** *** *** *** dark no" == brief(
-        "auth failed: k3y-value c00kie-value short1 t0ken dark no", secrets
+    assert "auth failed: *** *** *** *** *** *** two dark no" == brief(
+        "auth failed: k3y-value c00kie-value short1 t0ken abcde one two six two dark no", secrets
     )
 
 

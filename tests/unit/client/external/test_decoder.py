@@ -44,6 +44,15 @@ def test_newlines_inside_a_record_become_spaces() -> None:
     assert {"seq": 1, "text": "a\nb"} == msgspec.json.decode(heard.record)
 
 
+@given(st.text(" \t\r\n", max_size=4), st.text(" \t\r\n", max_size=4))
+def test_white_space_around_a_record_is_in_no_digest(before: str, after: str) -> None:
+    """Readers of a log take JSON without the white space around it, and compute the same digest as the client."""
+    batch = ExternalBatch(1, read(f'{before}{{"seq": 1}}{after}'), 10**18)
+    [logged] = msgspec.json.decode(b"[" + batch.text()[:-1] + b"]", type=list[ExternalMessage])
+
+    assert (b'{"seq": 1}\n', b'{"seq": 1}') == (batch.lines(), bytes(logged.record))
+
+
 def test_a_list_is_several_records() -> None:
     """Each item of a message that is a list is a record, with its own bytes."""
     assert [b'{"seq":1}', b'{ "seq":2 }'] == [one.record.strip() for one in read('[{"seq":1}, { "seq":2 } ]')]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -150,6 +151,39 @@ def test_a_message_without_its_end_is_one_unreadable_record() -> None:
     assert [("text", '"{\\"seq\\":2,\\"x\\":\\"ab"')] == [(one.form, one.record.decode()) for one in split[-1].records]
     assert [1, None, None] == seqs(matched)
     assert {"binary"} == {one.form for one in matched[-1].records}
+
+
+def test_a_part_is_no_message_if_the_client_leaves() -> None:
+    """What would have gone on is not logged when the run ends; whole frames that wait for a match are."""
+    parts: list[tuple[str, str | bytes]] = [
+        (r"\n", '{"seq":1}\n{"seq":2,'), ("end:,", "1,2"), ("length:1", b"\x09{}"), ("mqtt", b"\x30\x09{}"),
+    ]  # fmt: skip
+    for split, frame in parts:
+        made = reader(FEED_SPLIT=split)
+        made.read(frame)
+
+        assert FrameContents() == made.end(by_client=True)
+    made = reader(**MQTT)
+    made.read(b"..")
+
+    assert 1 == len(made.end(by_client=True).records)
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=30), st.data())
+def test_texts_may_be_cut_anywhere_if_each_ends_with_the_separator(numbers: list[int], data: st.DataObject) -> None:
+    """With ``end:`` a message that is no JSON goes on in the next frame, wherever the frames are cut."""
+    text = "".join(f"{number},1.5,{number}.{number},x\r\n" for number in numbers)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
+    frames = [text[first:last] for first, last in pairwise([0, *cuts, len(text)])]
+
+    assert numbers == seqs(read(frames, FEED_SPLIT=r"end:\n", FEED_MATCH=r"^(\d+),", FEED_SEQ="$"))
+
+
+def test_what_has_no_separator_is_bounded() -> None:
+    """A text without the separator is given up at FEED_MAX_BYTES, and what comes after the next one is read."""
+    found = read(["x" * 90] * 4 + ["x\n", '{"seq":5}\n'], FEED_SPLIT=r"end:\n", FEED_MAX_BYTES="200")
+
+    assert [None, None, 5] == seqs(found)
 
 
 def test_a_message_that_is_never_finished_costs_no_other() -> None:

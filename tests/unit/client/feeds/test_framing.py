@@ -26,8 +26,8 @@ def _deflated(data: bytes) -> bytes:
         (zlib.compress(TICK), "decode.encoding", "zlib", 1),
         (_deflated(TICK), "decode.encoding", "deflate", 1),
         (b'42["tick",{"seq":1}]', "decode.match", r'^42\["[^"]*",(.*)\]$', 1),
-        (b'MSG a 1 9\r\n{"seq":1}\r\n', "decode.match", r"MSG [^\r]*\r\n(.*?)\r\n", 1),
-        (b'MESSAGE\na:b\n\n{"seq":1}\x00', "decode.match", r"^MESSAGE\r?\n.*?\r?\n\r?\n(.*?)\x00", 1),
+        (b'MSG a 1 9\r\n{"seq":1}\r\n', "decode.match", r"(?<![^\n])MSG [^\r\n]*\r\n(.*?)\r\n", 1),
+        (b'MESSAGE\na:b\n\n{"seq":1}\x00', "decode.match", r"^MESSAGE\r?\n(?:[^\r\n]+\r?\n)*\r?\n(.*?)\x00", 1),
     ],
 )
 def test_a_frame_is_recognised(message: bytes, key: str, text: str, count: int) -> None:

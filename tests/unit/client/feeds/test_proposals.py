@@ -68,6 +68,13 @@ def test_records_in_a_list() -> None:
     assert {"decode.records": "$.data", "sequence.number": "$.id"} == settings(proposed(*messages))
 
 
+def test_items_of_a_list_are_not_ignored() -> None:
+    """FEED_IGNORE is of messages, so none is proposed for the items of a list that have no number."""
+    messages = [{"data": [{"id": 2 * at}, {"id": 2 * at + 1}, {"kind": "note"}]} for at in range(20)]
+
+    assert {"decode.records": "$.data", "sequence.number": "$.id"} == settings(proposed(*messages))
+
+
 def test_a_message_that_is_a_list_of_records() -> None:
     """A message that is a list of records needs no setting for the list."""
     assert {"sequence.number": "$.id"} == settings(

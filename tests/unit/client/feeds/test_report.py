@@ -7,7 +7,7 @@ import tomllib
 import msgspec
 import pytest
 
-from services.client.external.profile import load
+from services.client.external.profiles.profile import load
 from services.client.feeds.look import LookedAt
 from services.client.feeds.proposal import Proposal
 from services.client.feeds.proposals import Analysis, ReceivedMessage
@@ -105,6 +105,13 @@ def test_what_is_set_already_is_not_proposed(time: str) -> None:
 
     assert "FEED_" not in text
     assert text.endswith("nothing else is proposed")
+
+
+def test_another_time_is_proposed_with_its_unit() -> None:
+    """Where another path of the time is proposed, its unit is too, although the setting has the same."""
+    times = tuple(one for one in PROPOSED.proposals if one.key.startswith("time"))
+
+    assert "FEED_TIME='$.E ms'" in report(seen(record(1)), Analysis(times, (), None, None), FEED_TIME="$.o ms")
 
 
 def test_settings_that_explain_the_numbers_are_confirmed() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.external_evidence import UnreadableRecords
+from services.collector.evidence.numbers.unreadable_records import UnreadableRecords
 from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientResult
 from services.collector.verdict.summary import reconcile

@@ -172,6 +172,17 @@ def test_the_operators_limit_comes_before_the_rhythm(silence_s: float, verdict: 
         )
 
 
+def test_a_steady_feed_that_stops_in_a_short_run_is_no_pass() -> None:
+    """A feed of a hundred records a second is silent after two seconds, in a run that is shorter than five."""
+    made = summary_of(client("client-1", OPENED, each(0, 2.5, 0.01), ("sealed", 5.0), until_us=None))
+
+    assert "INVALID" == made.verdict
+    assert (
+        "client-1 received no record for the last 2.5 s: more than 2.0 s, the larger of 2.0 s and 10 times the longest"
+        " earlier interval between records, 10.0 ms"
+    ) in made.headline
+
+
 def test_a_slow_feed_sets_its_own_limit() -> None:
     """A silence of up to three times the longest earlier interval passes."""
     slow = [at(0, 1), at(1, 2), at(3.5, 3), at(4, 4)]
@@ -483,7 +494,7 @@ def test_an_absence_right_after_a_time_without_reading_accuses_nobody() -> None:
     served = client("client-2", OPENED, each(0, 7.9), SEALED)
     again = (OPENED, each(0, 2.9), CUT, AGAIN, each(4, 7.9, start=41), SEALED)
     gone = (OPENED, each(0, 2.9), CUT, SEALED)
-    before = "client-1 had not read for 2.0 s before, because its disk was behind"
+    before = "(it had not read for 2.0 s before, because its disk was behind)"
 
     back, away = (summary_of(served, client("client-1", *course, ends=stalled(2.8))) for course in (again, gone))
 
@@ -559,3 +570,36 @@ def test_a_key_without_a_rhythm_may_be_silent(quiet: tuple[str, float, float]) -
     assert (
         "PASS" == summary_of(client("client-1", OPENED, records, ("sealed", 20.0), key="$.key", until_us=None)).verdict
     )
+
+
+def test_an_end_that_did_not_come_is_mentioned() -> None:
+    """If no condition of FEED_END was met, the check says so, and so does the reason of a silent client."""
+    end = {"end": "last 1000"}
+
+    flowing = summary_of(client("client-1", OPENED, each(0, 7.9), SEALED, feed=end))
+    silent = summary_of(client("client-1", OPENED, each(0, 2), SEALED, feed=end))
+
+    assert ("PASS", "every client was connected to its end; the end that FEED_END names did not come") == (
+        flowing.verdict,
+        check("connected", flowing).detail,
+    )
+    assert silent.headline.endswith(f"{SETTING} sets another limit; the end that FEED_END names did not come")
+
+
+@pytest.mark.parametrize(
+    ("condition", "verdict"),
+    [("close 1000", "INVALID"), ('message "end"', "INVALID"), ("messages 30", "PASS"), ("last 30", "PASS")],
+)
+def test_a_feed_that_ended_for_one_client_only_is_a_doubt(condition: str, verdict: str) -> None:
+    """If a close or a message ended the feed for one client and another one received more, the run is INVALID."""
+    ended = client("client-1", OPENED, each(0, 2.9), ("ended", 3.0, None, condition), ("sealed", 3.0))
+    longer = client("client-2", OPENED, each(0, 6.9), ("ended", 7.0, None, condition), ("sealed", 7.0))
+    close = client("client-2", OPENED, each(0, 3.9), ("ended", 4.0, None, condition), ("sealed", 4.0))
+
+    made = summary_of(ended, longer)
+
+    assert verdict == made.verdict
+    assert verdict == "PASS" or made.headline.startswith(
+        f"client-1: {condition} ended the feed, as FEED_END says, and client-2 received later numbers after that"
+    )
+    assert "PASS" == summary_of(ended, close).verdict

@@ -60,6 +60,31 @@ def chain(removed: Iterable[int] = (), *, ranged: bool = False) -> list[External
     return made
 
 
+@pytest.mark.parametrize(
+    ("messages", "why"),
+    [
+        (
+            numbered_messages(range(300, 0, -1)),
+            "most numbers fall below an earlier one (after 300 comes 299): is FEED_SEQ the path",
+        ),
+        (
+            [message(seq % 4, seq, text=f"{seq}") for seq in range(60)],
+            "the numbers begin again after 4 messages, again and again: is FEED_SEQ the path",
+        ),
+        (
+            [message(seq, seq, key=f"id-{seq}") for seq in range(200)],
+            "FEED_KEY=$.id has 200 values in 200 messages, so hardly any number follows another: nothing shows",
+        ),
+    ],
+)
+def test_what_is_no_sequence_is_invalid(messages: list[ExternalMessage], why: str) -> None:
+    """Numbers that are those of no sequence are neither out of order nor complete."""
+    summary = judged(log("client-1", messages, seq="$.n", key="$.id" if messages[0].key else None))
+
+    assert "INVALID" == summary.verdict
+    assert summary.headline.startswith(f"client-1: {why}")
+
+
 @given(removed=st.sets(st.sampled_from([5, 8, 11, 14, 23, 30, 41, 44, 50])), ranged=st.booleans())
 def test_gaps_of_links_and_ranges_are_counted(removed: set[int], ranged: bool) -> None:
     """A feed with k removed records has k gaps and fails; how many records are missing is not known. Without: PASS."""
@@ -288,6 +313,16 @@ def test_a_clock_that_is_ahead_does_not_touch_completeness() -> None:
     assert (None, "latency not claimed: the sender's clock is ahead by at least 3.4 ms") == answer(told, "clocks")
     assert "p99" not in told.headline
     assert "latency not claimed: the sender's clock is ahead by at least 3.4 ms" in told.headline
+
+
+def test_a_threshold_on_latency_needs_a_time() -> None:
+    """Where no record has a time, a limit on latency is not judged, and is not broken by the feed."""
+    messages = [message(seq, seq, late_ns=None) for seq in range(5)]
+    told = judged(log("client-1", messages, time="$.ts"), limits="latency.p99<50ms, missing==0")
+    why = "no sender's time: none of 5 messages has one at $.ts"
+
+    assert ("INVALID", [None, True]) == (told.verdict, [limit.ok for limit in told.thresholds])
+    assert f"threshold latency.p99<50ms is not judged: {why}" == told.headline
 
 
 def test_a_threshold_on_latency_needs_a_clock() -> None:

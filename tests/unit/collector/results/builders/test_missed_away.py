@@ -69,4 +69,4 @@ def test_an_absence_after_a_time_without_reading_is_told_apart() -> None:
 
     assert missed(found)[0] == missed(found)[1]
     assert found.is_missed_stalled
-    assert 400_000 == found.connection.absences[0].stalled_us
+    assert 400_000 == found.connection.absences[0].stop.us
