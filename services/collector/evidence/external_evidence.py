@@ -133,8 +133,9 @@ class ExternalEvidence:
         # In a feed without numbers all messages are records, and have arrivals.
         is_counted = unsequenced and (arrivals is None or unsequenced < len(block.messages))
         unnumbered = _unnumbered_at_the_end(block.messages) if is_counted else 0
-        row = ExternalIndexRow(block.positions, ended_us, runs, connection, unreadable, arrivals, unnumbered, by_key)
-        self._rows[place] = row
+        self._rows[place] = ExternalIndexRow(
+            block.positions, ended_us, runs, connection, unreadable, arrivals, unnumbered, by_key
+        )
         if arrivals is not None:
             self.last_us = max(arrivals.last_us, self.last_us or 0)
         self._new.append(place)

@@ -67,6 +67,8 @@ def test_a_list_that_was_taken_apart_has_a_proposal() -> None:
 
     assert "INVALID" == told.verdict
     assert told.headline.endswith("that can be used; FEED_LIST=record reads a message that is a list as one record")
+    set_already = log("client-1", numbered_messages([None] * 3), seq="$[2]", feed={"message_list": "record"})
+    assert reconcile(evidence_of(set_already), final=True).headline.endswith("at $[2] that can be used")
 
 
 GZIP = '"H4sIAAAAAAAC/6tWKk4tVLIyrwUAKYNNEgkAAAA="'

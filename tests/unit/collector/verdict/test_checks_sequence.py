@@ -386,3 +386,14 @@ def test_a_jump_within_a_block_is_explained_by_the_silence_before_it() -> None:
     told = judged(log("client-1", [message(seq, seq) for seq in seqs], size=len(seqs), until_us=START_US + 31_000_000))
 
     assert ("FAIL", 2000) == (told.verdict, told.totals.missing), told.reasons
+
+
+def test_the_rate_of_a_sequence_is_that_since_it_began_again() -> None:
+    """A slow time before a new beginning does not make a jump after it one that the rate cannot explain."""
+    slow = [message(9000 + place, 6000 * place, text=f"slow {place}") for place in range(10)]
+    seqs = [*range(1, 1001), *range(3001, 3011)]
+    quick = [message(seq, 60_000 + seq) for seq in seqs]
+    course: list[Any] = [("opened", 0.0), slow, quick, ("sealed", 631.0)]
+    told = judged(log("client-1", course=course, size=len(quick), until_us=START_US + 631_000_000))
+
+    assert (1, 2000) == (told.totals.restarts, told.totals.missing), told.reasons

@@ -166,3 +166,13 @@ def test_a_few_records_that_come_very_late_are_no_other_sequence() -> None:
 
     assert not made.facts.are_mixed(len(seqs), made.numbers.duplicates)
     assert (6, 0, 0) == (made.numbers.reordered, made.numbers.restarts, made.numbers.missing().count)
+
+
+@pytest.mark.parametrize(("blocks", "is_silent"), [(4, True), (3, False)])
+def test_a_sequence_of_few_blocks_is_not_silent(blocks: int, is_silent: bool) -> None:
+    """That a sequence has no records over a connection says something only if it had some in several blocks before."""
+    one = SequenceCourse(PLAIN)
+    for number in range(1, blocks + 1):
+        one.note_block(number)
+
+    assert is_silent is one.is_silent(blocks + 40, blocks + 1)
