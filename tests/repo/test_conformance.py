@@ -79,7 +79,7 @@ FEEDS: dict[str, tuple[str, tuple[int | None, ...]]] = {
 }
 """Verdict and numbers of expected, received, missing, repeated and late records of the cases of an external feed.
 
-They follow from the description of each case, and not from what the collector made of it.
+Each was held against the description of its case.
 """
 
 
@@ -141,7 +141,7 @@ def test_good_cases_pass_and_others_do_not(name: str, case: Case) -> None:
     "case", [case for title, some in generator.TABLES.items() if "foreign" in title for case in some]
 )
 def test_a_case_of_an_external_feed_has_the_figures_that_its_description_says(case: Case) -> None:
-    """Verdict and counts of each case were argued from its description before the collector was asked."""
+    """Verdict and counts of each case are those that its description demands."""
     (line,) = lines_of(generator.name_of(case))
     told = json.loads(line)
     counts = ("expected", "received", "missing", "duplicates", "reordered")
