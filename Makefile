@@ -92,7 +92,7 @@ house: $(VENV)/.dev ## measure sizes, structure and language of the code: make h
 faults: $(VENV)/.dev ## inject faults into everything, print what was lost (nothing): make faults ARGS='--json faults.json'
 	@$(CLEAN) $(if $(SOAK),SOAK=$(SOAK)) $(BIN)/python -m chaos $(ARGS)
 
-foreign: $(VENV)/.dev ## test the clients with third-party servers, without and with faults; installs them into .bench/
+foreign: $(VENV)/.dev ## judge the feeds of other servers, without and with faults, which it installs into .bench/: make foreign ARGS=socketio
 	@$(CLEAN) $(BIN)/python -m chaos.external $(ARGS)
 
 bench: $(VENV)/.dev ## measure performance, also of other servers, which it installs into .bench/

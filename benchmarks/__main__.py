@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks import busy, containers, fanout, generator, report, system
+from benchmarks.external import suite as external
 from benchmarks.measure import Figures, InvalidRun, Sizes
 from benchmarks.peers import fanout as peers
 from benchmarks.peers import naive
@@ -40,6 +41,7 @@ def measure(sizes: Sizes, folder: Path) -> Figures:
             containers.fixed_rate(figures, folder / f"containers-{number}", sizes.fixed_rate)
         fanout.measure(figures, folder / f"fan-out-{number}", sizes.fan_out)
         peers.measure(figures, folder, servers, sizes)
+        external.measure(figures, folder, sizes.external)
         print(f"round {number} of {sizes.rounds}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     return figures
 

@@ -52,6 +52,8 @@ class Sizes(NamedTuple):
     """Whether latency and age of the published numbers are measured with containers, too."""
     busy: int = 4_000
     """Records that are sent beside busy loops, 200 per second."""
+    external: int = 60_000
+    """Messages of a client of an external feed at full speed."""
 
     @classmethod
     def full(cls) -> Sizes:
@@ -86,6 +88,7 @@ class Sizes(NamedTuple):
             all_peers=False,
             containers=False,
             busy=2_000,
+            external=30_000,
         )
 
 

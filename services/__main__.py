@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from services.local.invocation_runs import InvocationRuns
+from services.local.repeated_errors import RepeatedErrors
 from services.local.service import SupervisedService
 from services.local.stdout_writer import StdoutWriter
 from services.local.verdict import exit_code_when_stopped, wait_for_verdicts
@@ -53,13 +54,14 @@ class Supervisor:
             self.server = SupervisedService(
                 "server", "services.server", environment, output.write, self._shown_and_read(show)
             )
+        errors = RepeatedErrors()
         self.clients = [
             SupervisedService(
                 name,
                 "services.client",
                 {**environment, "CLIENT_ID": name},
                 output.write,
-                self._prefixed(name, show_line),
+                errors.once(name, self._prefixed(name, show_line)),
             )
             for name in names
         ]

@@ -11,11 +11,14 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
 CACHE = Path(__file__).resolve().parents[2] / ".bench"
 _SECONDS = 120
+_one_at_a_time = threading.Lock()
+"""Held while a package is installed, since threads share the folders."""
 _SYSTEM = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"))
 
 
@@ -39,14 +42,11 @@ def debian(package: str, version: str) -> Program:
     Raises:
         NotAvailable: it is not on this machine and cannot be installed.
     """
-    folder, environment = CACHE / "debian" / package, {}
+    environment = {}
     found = shutil.which(package, path=_SYSTEM)
     if found is None:
-        if not (folder / "unpacked").exists():
-            _unpack(package, folder)
-        found = str(next(folder.glob(f"root/usr/*bin/{package}")))
-        libraries = (str(path) for path in folder.glob("root/**/lib/*-linux-gnu*") if path.is_dir())
-        environment = {"LD_LIBRARY_PATH": os.pathsep.join(libraries)}
+        root = debian_root(package)
+        found, environment = str(next(root.glob(f"usr/*bin/{package}"))), library_path(root)
     message = subprocess.run(
         [found, version], env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=30
     )
@@ -56,20 +56,44 @@ def debian(package: str, version: str) -> Program:
     return Program(number[0], [found], environment)
 
 
-def npm(package: str) -> Program:
-    """Return Node.js with an npm package; the last word of the command is the folder for ``createRequire``.
+def debian_root(*packages: str) -> Path:
+    """Return the folder in which Debian packages are unpacked, with what they need and this machine lacks.
 
     Raises:
-        NotAvailable: Node.js or npm is missing, or the package cannot be installed.
+        NotAvailable: they cannot be installed.
     """
-    node, folder = shutil.which("node"), CACHE / "npm"
+    folder = CACHE / "debian" / packages[0]
+    with _one_at_a_time:
+        if not (folder / "unpacked").exists():
+            _unpack(packages, folder)
+    return folder / "root"
+
+
+def library_path(root: Path) -> dict[str, str]:
+    """Return the variable by which programs find the shared libraries below a folder."""
+    libraries = (str(path) for path in root.glob("**/lib/*-linux-gnu*") if path.is_dir())
+    return {"LD_LIBRARY_PATH": os.pathsep.join(libraries)}
+
+
+def npm(package: str, *others: str) -> Program:
+    """Return Node.js with npm packages; the last word of the command is the folder for ``createRequire``.
+
+    The first package may be given with its version, as ``socket.io@2``, and then has a folder of its own.
+
+    Raises:
+        NotAvailable: Node.js or npm is missing, or a package cannot be installed.
+    """
+    node, (name, _, version) = shutil.which("node"), package[1:].partition("@")
     if node is None:
         raise NotAvailable("there is no Node.js")
-    manifest = folder / "node_modules" / package / "package.json"
-    if not manifest.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        options = ["--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=0"]
-        _run("npm", "install", "--prefix", str(folder), *options, package)
+    name, folder = package[0] + name, CACHE / (f"npm-{package}" if version else "npm")
+    manifest = folder / "node_modules" / name / "package.json"
+    with _one_at_a_time:
+        lacking = [each for each in others if not (folder / "node_modules" / each).exists()]
+        if not manifest.exists() or lacking:
+            folder.mkdir(parents=True, exist_ok=True)
+            options = ["--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=0"]
+            _run("npm", "install", "--prefix", str(folder), *options, package, *others)
     return Program(json.loads(manifest.read_text(encoding="utf-8"))["version"], [node, str(folder)], {})
 
 
@@ -81,28 +105,29 @@ def python(package: str) -> Program:
     """
     folder = CACHE / "python" / package
     interpreter = str(folder / "bin" / "python")
-    if not (folder / "installed").exists():
-        _run(sys.executable, "-m", "venv", "--clear", str(folder))
-        _run(interpreter, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--retries=0", package)
-        (folder / "installed").touch()
+    with _one_at_a_time:
+        if not (folder / "installed").exists():
+            _run(sys.executable, "-m", "venv", "--clear", str(folder))
+            _run(interpreter, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--retries=0", package)
+            (folder / "installed").touch()
     version = f"import importlib.metadata; print(importlib.metadata.version({package!r}))"
     return Program(_run(interpreter, "-c", version).strip(), [interpreter], {})
 
 
-def _unpack(package: str, folder: Path) -> None:
+def _unpack(packages: tuple[str, ...], folder: Path) -> None:
     archives = folder / "archives"
     (archives / "partial").mkdir(parents=True, exist_ok=True)
     here = [f"-oDir::Cache::archives={archives}", "-oDebug::NoLocking=1", "-oAPT::Sandbox::User="]
-    install = ["apt-get", "install", "--quiet", "--yes", "--download-only", "--no-install-recommends", *here, package]
+    install = ["apt-get", "install", "--quiet", "--yes", "--download-only", "--no-install-recommends", *here]
     try:
-        _run(*install)
+        _run(*install, *packages)
     except NotAvailable:
         # The machine's package lists may be missing or old, so download lists into the cache folder.
         lists = folder / "lists"
         (lists / "partial").mkdir(parents=True, exist_ok=True)
         here.append(f"-oDir::State::lists={lists}")
         _run("apt-get", "update", "--quiet", *here)
-        _run(*install[:-1], here[-1], package)
+        _run(*install, here[-1], *packages)
     for archive in archives.glob("*.deb"):
         _run("dpkg-deb", "--extract", str(archive), str(folder / "root"))
     (folder / "unpacked").touch()

@@ -1,24 +1,25 @@
-"""The external servers that are tested: how each is installed and started, and the settings that read its feed."""
+"""What is tested: the external servers, how each is started, and what the clients need to read its feed."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
+import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
-from benchmarks.peers import install
-from tests.integration.processes import ROOT, free_port
+from tests.integration.processes import ROOT
 from tests.poll import poll_until
 
-_HERE = Path(__file__).parent
-RECORD = {"FEED_SEQ": "$.seq", "FEED_TIME": "$.ts ms"}
-HELLO = {"FEED_HELLO": '{"op":"subscribe"}', "FEED_IGNORE": '"op":'}
+SCRIPTS = Path(__file__).parent / "scripts"
+SEQ = re.compile(rb'"seq": ?\d')
+"""Is found once in each record that has a number of its own making."""
 
 
 class FeedSize(NamedTuple):
@@ -29,110 +30,106 @@ class FeedSize(NamedTuple):
     rate: int
 
 
+class ServerProcesses:
+    """The processes of one server, each with its own children in a process group."""
+
+    def __init__(self) -> None:
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, command: list[str], environment: Mapping[str, str] | None = None) -> None:
+        """Start a process in the root of the project."""
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+        process = subprocess.Popen(
+            command,
+            env=variables,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+        self._processes.append(process)
+
+    def send(self, which: signal.Signals) -> None:
+        """Send a signal to all processes."""
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, which)
+
+    def end(self) -> None:
+        """Kill all processes, stopped ones too, and wait for them."""
+        self.send(signal.SIGKILL)
+        for process in self._processes:
+            process.wait()
+
+
 class RunningServer(NamedTuple):
-    """A listening server: its URL, and the settings that read its feed."""
+    """A listening server.
+
+    Attributes:
+        url: its URL.
+        processes: those that a fault stops.
+        version: of the installed server, empty if it is a part of this project.
+        subscribed: is called when every client has received the frame with `ExternalServer.subscribed`.
+    """
 
     url: str
-    settings: dict[str, str]
+    processes: ServerProcesses
+    version: str = ""
+    subscribed: Callable[[], None] = lambda: None
+
+
+Start = Callable[[FeedSize, Path], contextlib.AbstractContextManager[RunningServer]]
 
 
 @dataclass(frozen=True)
 class ExternalServer:
-    """One server; ``start`` raises `install.NotAvailable` if it cannot be installed."""
+    """One server.
+
+    Attributes:
+        name: of the server.
+        start: begins to listen; raises `install.NotAvailable` if the server cannot be installed.
+        settings: how the clients read its feed, a preset included.
+        record: is found once in each record on its way to a client.
+        losses: how missing records are reported: their number; the number of gaps, where the size of a gap is unknown;
+            or not at all, where the records have no numbers.
+        subscribed: is found in a frame that says that a client is subscribed; none for a server that starts the feed
+            by itself when it has enough clients.
+        client: a program by the vendor of the protocol that counts the records of a server of this project.
+    """
 
     name: str
-    start: Callable[[FeedSize, Path], contextlib.AbstractContextManager[RunningServer]]
+    start: Start
+    settings: Mapping[str, str] = field(default_factory=dict)
+    record: re.Pattern[bytes] = SEQ
+    losses: str = "numbers"
+    subscribed: re.Pattern[bytes] | None = None
+    client: Callable[[str], list[str]] | None = None
+
+    @property
+    def preset(self) -> str:
+        """Return the name of the preset that reads it, or a dash."""
+        return self.settings.get("FEED", "-")
+
+
+NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
 @contextlib.contextmanager
-def _processes(*commands: list[str], environment: dict[str, str] | None = None) -> Iterator[None]:
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
-    processes = [subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, cwd=ROOT) for command in commands]
+def processes() -> Iterator[ServerProcesses]:
+    """Yield the processes of a server, to be started; end them."""
+    started = ServerProcesses()
     try:
-        yield
+        yield started
     finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+        started.end()
 
 
-def _node(
-    package: str, script: str, path: str, settings: dict[str, str]
-) -> Callable[[FeedSize, Path], contextlib.AbstractContextManager[RunningServer]]:
-    @contextlib.contextmanager
-    def start(size: FeedSize, _folder: Path) -> Iterator[RunningServer]:
-        program, port = install.npm(package), free_port()
-        command = [program.command[0], str(_HERE / script), program.command[1], str(port), *map(str, size)]
-        with _processes(command):
-            _wait_for_port(port)
-            yield RunningServer(f"ws://127.0.0.1:{port}{path}", {**RECORD, **settings})
+def wait_for_port(port: int, seconds: float = 20) -> None:
+    """Wait until a program listens on a port of this machine."""
 
-    return start
-
-
-def _python(
-    script: str, package: str | None = None
-) -> Callable[[FeedSize, Path], contextlib.AbstractContextManager[RunningServer]]:
-    @contextlib.contextmanager
-    def start(size: FeedSize, _folder: Path) -> Iterator[RunningServer]:
-        interpreter, port = install.python(package).command[0] if package else sys.executable, free_port()
-        with _processes([interpreter, str(_HERE / script), str(port), *map(str, size)]):
-            _wait_for_port(port)
-            yield RunningServer(f"ws://127.0.0.1:{port}/", {**RECORD, **HELLO})
-
-    return start
-
-
-@contextlib.contextmanager
-def _nats(size: FeedSize, folder: Path) -> Iterator[RunningServer]:
-    program = install.debian("nats-server", "--version")
-    port, monitor, websocket = free_port(), free_port(), free_port()
-    settings, log = folder / "nats.conf", folder / "nats.log"
-    settings.write_text(
-        f"host: 127.0.0.1\nport: {port}\nlogfile: {log}\nhttp: 127.0.0.1:{monitor}\n"
-        f"websocket {{ host: 127.0.0.1, port: {websocket}, no_tls: true }}\n"
-    )
-    publisher = [sys.executable, str(_HERE / "publish_nats.py"), *map(str, (port, monitor, *size))]
-    with _processes([*program.command, "--config", str(settings)], environment=program.environment):
-        _wait_for_port(websocket)
-        with _processes(publisher):
-            nats_settings = {
-                "FEED_HELLO": 'binary:CONNECT {"verbose":false}\\r\\n\nbinary:SUB feed 1\\r\\n',
-                "FEED_MATCH": r"MSG [^\r]*\r\n(.*?)\r\n",
-                "FEED_PING": r"^PING\r\n",
-                "FEED_PONG": r"binary:PONG\r\n",
-                "FEED_IGNORE": r"^(INFO|\+OK)",
-            }
-            yield RunningServer(f"ws://127.0.0.1:{websocket}/", {**RECORD, **nats_settings})
-
-
-def _wait_for_port(port: int) -> None:
     def is_open() -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return True
         return False
 
-    poll_until(is_open, f"a server listens on port {port}", 20, 0.05)
-
-
-_SOCKET_IO = {
-    "FEED_HELLO": "40",
-    "FEED_MATCH": r'^42\["tick",(.*)\]$',
-    "FEED_PING": "^2$",
-    "FEED_PONG": "3",
-    "FEED_IGNORE": "^(0|40)",
-}
-FROM_PYTHON = (
-    ExternalServer("websockets", _python("serve_websockets.py")),
-    ExternalServer("uvicorn + starlette", _python("serve_starlette.py")),
-)
-"""Servers that are in the project's own virtual environment."""
-ALL_SERVERS = (
-    ExternalServer("ws", _node("ws", "serve_ws.js", "/", HELLO)),
-    ExternalServer(
-        "socket.io", _node("socket.io", "serve_socketio.js", "/socket.io/?EIO=4&transport=websocket", _SOCKET_IO)
-    ),
-    ExternalServer("nats-server", _nats),
-    ExternalServer("aiohttp", _python("serve_aiohttp.py", "aiohttp")),
-    *FROM_PYTHON,
-)
+    poll_until(is_open, f"a server listens on port {port}", seconds, 0.05)

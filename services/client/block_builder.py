@@ -122,13 +122,23 @@ class BlockBuilder(Generic[Arrived]):
             part = arrived.part(start, start + self._count - cut.count)
             size = part.size
             if cut.size + size >= self._bytes:
-                part, size = self._fitting(part, cut.size)
+                part = part.part(0, self.fitting(part.records))
+                size = part.size
             cut.add(part, size)
             start += len(part.records)
             if cut.count >= self._count:
                 yield from self.close("count")
             elif cut.size >= self._bytes:
                 yield from self.close("bytes")
+
+    def fitting(self, records: Sequence[bytes]) -> int:
+        """Return how many of these records, at least one however long it is, the open block takes until it is full."""
+        count, size = (self._open.count, self._open.size) if self._open is not None else (0, 0)
+        most = min(len(records), self._count - count)
+        if size + sum(map(len, records)) < self._bytes:
+            return most
+        totals = accumulate(map(len, records[:most]), initial=size)
+        return next((index for index, total in enumerate(totals) if index and total >= self._bytes), most)
 
     def close(self, closed_by: ClosedBy) -> Iterator[BlockCut[Arrived]]:
         """Close the open block and yield it, if there is one."""
@@ -144,11 +154,3 @@ class BlockBuilder(Generic[Arrived]):
         """Close the open block and yield it, if its time is over."""
         if self.deadline_ns is not None and now_ns >= self.deadline_ns:
             yield from self.close("time")
-
-    def _fitting(self, part: Arrived, size: int) -> tuple[Arrived, int]:
-        """Return the first records up to the one that fills a block of ``size`` bytes, and their bytes."""
-        for index, total in enumerate(accumulate(map(len, part.records), initial=size)):
-            # At least one record, however long it is.
-            if index and total >= self._bytes:
-                return part.part(0, index), total - size
-        return part, part.size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -47,6 +47,10 @@ class StampedConnection(ClientConnection, SharedReads):
     def data_received(self, data: bytes) -> None:
         """Record the arrival time before the bytes are parsed."""
         self.stamps.bytes_received()
+        self.parse(data)
+
+    def parse(self, data: bytes) -> None:
+        """Parse the bytes of a read, and handle what they complete."""
         super().data_received(data)
 
     def process_event(self, event: Any) -> None:
@@ -78,23 +82,23 @@ class StampedConnection(ClientConnection, SharedReads):
                 await self.close()
 
 
+Stamped = TypeVar("Stamped", bound=StampedConnection)
+
+
 def _handle_nothing(_data: bytes, _received_ns: int) -> bool:
     return False
 
 
-def connection_class(process_clock: Clock) -> type[StampedConnection]:
+def connection_class(kind: type[Stamped], process_clock: Clock) -> type[Stamped]:
     """Return the class of connections with this clock: the library takes a class and constructs them itself."""
-
-    class ProcessConnection(StampedConnection):
-        clock = process_clock
-
-    return ProcessConnection
+    # Made by a call and not by a statement, which takes no variable as a base class.
+    return type(f"Process{kind.__name__}", (kind,), {"clock": process_clock})
 
 
-def as_stamped(connection: ClientConnection) -> StampedConnection:
+def as_made(kind: type[Stamped], connection: ClientConnection) -> Stamped:
     """Return a connection that was made with a `connection_class` under its own type."""
-    if not isinstance(connection, StampedConnection):
-        raise TypeError(f"expected a StampedConnection, not {type(connection)}")
+    if not isinstance(connection, kind):
+        raise TypeError(f"expected a {kind.__name__}, not {type(connection)}")
     return connection
 
 
@@ -122,7 +126,7 @@ async def connect_to(
         connection = await connect(
             url,
             sock=reached,
-            create_connection=connection_class(process_clock),
+            create_connection=connection_class(StampedConnection, process_clock),
             subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
             # Compression would be measured as latency.
             compression=None,
@@ -138,4 +142,4 @@ async def connect_to(
     except ValueError as problem:
         # The library follows no redirect with a socket that was passed to it, and cannot parse some redirects.
         raise ConnectionError(f"the server redirects: {problem}") from problem
-    return as_stamped(connection)
+    return as_made(StampedConnection, connection)

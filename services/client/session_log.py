@@ -37,7 +37,7 @@ class StallTimes:
             self._stalls.append(blocklog.Stall(utc_text(self._began_us), utc_text(self._clock.now_us())))
             self._began_us = None
 
-    def take(self) -> list[blocklog.Stall]:
+    def collect(self) -> list[blocklog.Stall]:
         """Return the stalls since the last call. One that lasts is divided here, so that no part of it is lost."""
         is_stalled = self._began_us is not None
         self.finish()
@@ -115,7 +115,7 @@ class SessionLog(ABC, Generic[Arrived]):
     def _put_blocks(self, cuts: Iterable[BlockCut[Arrived]]) -> None:
         for cut in cuts:
             line = self._line_of(cut)
-            if stalls := self._stalls.take():
+            if stalls := self._stalls.collect():
                 # Before the messages, as in the struct.
                 messages = line.fields.pop("messages")
                 line.fields.update(stalls=stalls, messages=messages)
@@ -123,7 +123,9 @@ class SessionLog(ABC, Generic[Arrived]):
 
     def close_old_block(self, now_ns: int) -> None:
         """Close the open block if its time is over."""
-        self._put_blocks(self._builder.close_old(now_ns))
+        # Asked first, since it is asked for every read of an external feed.
+        if (deadline_ns := self._builder.deadline_ns) is not None and now_ns >= deadline_ns:
+            self._put_blocks(self._builder.close_old(now_ns))
 
     def close_block(self, closed_by: ClosedBy) -> None:
         """Close the open block, if there is one."""
@@ -139,7 +141,7 @@ class SessionLog(ABC, Generic[Arrived]):
             # After a takeover nothing more may be written: the other process logs what still waits here.
             if reason != "superseded":
                 await self._queue.drain()
-            await self._queue.end(reason, self._take_counts(), self._stalls.take())
+            await self._queue.end(reason, self._take_counts(), self._stalls.collect())
             if not self.has_begun:
                 self._claimed.close()
         finally:

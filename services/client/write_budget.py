@@ -28,7 +28,7 @@ class WriteBudget:
         self.waiting_bytes, self.is_full = 0, False
         self._freed = asyncio.Event()
 
-    def take(self, count_bytes: int) -> None:
+    def add(self, count_bytes: int) -> None:
         """Add bytes that wait. They are accepted also beyond the limit: a record that was received is never dropped."""
         self.waiting_bytes += count_bytes
         if self.waiting_bytes >= self._most_bytes and not self.is_full:
@@ -36,7 +36,7 @@ class WriteBudget:
             log.warning("reading stops until the disk has written", extra={"waiting_bytes": self.waiting_bytes})
 
     def free(self, count_bytes: int) -> None:
-        """Subtract bytes that are durable, or that nobody waits for any more."""
+        """Subtract bytes that are durable, or that will not be written."""
         self.waiting_bytes -= count_bytes
         if self.is_full and self.waiting_bytes <= self._resume_bytes:
             self.is_full = False

@@ -50,7 +50,7 @@ class WriteQueue:
         self._log.put(line)
         self._waiting_lines += 1
         self._waiting_bytes += line.size_bytes
-        self._budget.take(line.size_bytes)
+        self._budget.add(line.size_bytes)
         self._work.set()
 
     @property

@@ -19,6 +19,9 @@ SCOPES: tuple[str, ...] = get_args(Scope)
 Repeats = Literal["none", "reconnect"]
 """Which records the feed may send again: none, or some after a reconnect."""
 REPEATS: tuple[str, ...] = get_args(Repeats)
+MOST_SEQUENCES = 10_000
+"""Most sequences of one client that are followed: each takes memory in the client and in the collector. Of more keys
+nothing is claimed."""
 _HIGHEST = 2**64 - 1
 _WRAP = re.compile(r"(?:([01])-)?([0-9]{2,20})")
 

@@ -18,6 +18,8 @@ FIRSTS = (0, 1)
 _LAST_FIRST = FIRSTS[-1]
 SPARE = 1000
 """Most numbers by which a record is late: a sequence that falls back further has begun again."""
+_JOINED = 16
+"""A client whose first number is higher has joined the stream in its middle, where no record before that is late."""
 TOPS = tuple(
     sorted(
         [2**bits - 1 for bits in (8, 15, 16, 24, 31, 32, 48, 53, 63, 64)] + [10**digits - 1 for digits in range(3, 20)]
@@ -39,13 +41,14 @@ class SequenceTracker:
         duplicates: the number of messages received again.
         repeated: how many of these were received before a reconnect, and again right after it.
         reordered: the number of messages received after one with a higher number.
-        restarts: how often the sequence began again; what was sent in between is not known.
+        restarts: how often the sequence began again; the records sent in between are not known.
         restarts_by_connection: how often it did so on a new connection.
         restarts_elsewhere: how often it began again in mid-connection, neither at 0 or 1 nor at its own first number.
         wraps: how often the counter wrapped around, or was set back by a message that names its predecessor.
         doubtful_wraps: how often a recognised wrap does not show whether the counter has a 0.
         unlinked: how often a message in mid-connection named no predecessor, in a feed whose messages do.
-        starts: with which number the sequence began, each time before the last.
+        unheld_signs: how often a message that names its own number as its predecessor's rose above all others.
+        starts: with which number the sequence began, each time before the last; ``lasts`` its highest number then.
         gaps: the ranges that were missing before each restart or wrap, in order.
     """
 
@@ -54,8 +57,9 @@ class SequenceTracker:
         self.start: int | None = None
         self.past = self.messages = self.duplicates = self.repeated = self.reordered = 0
         self.restarts = self.restarts_by_connection = self.restarts_elsewhere = 0
-        self.wraps = self.doubtful_wraps = self.unlinked = 0
+        self.wraps = self.doubtful_wraps = self.unlinked = self.unheld_signs = 0
         self.starts: list[int] = []
+        self.lasts: list[int] = []
         self.gaps: list[RangeSet] = []
         self._rules, self._counter, self._is_plain = rules, wrap_span(rules.wrap), rules.is_plain
         # Digests only of the records under first numbers: in mid-connection no other held number begins a sequence.
@@ -94,7 +98,16 @@ class SequenceTracker:
         """The ranges that were missing before each restart or wrap, all together."""
         return [span for gaps in self.gaps for span in gaps]
 
-    def take(self, seq: int, digest: int, first: int | None = None, previous: int | None = None) -> bool:
+    def accept_new_run(self, first: int, last: int) -> bool:
+        """Add messages with consecutive numbers if all lie above the numbers so far; return whether they were added."""
+        if not (self._is_plain and self._is_above(first)):
+            return False
+        self._reconnected = False
+        self.held.add(first, last)
+        self.messages += last - first + 1
+        return True
+
+    def accept_message(self, seq: int, digest: int, first: int | None = None, previous: int | None = None) -> bool:
         """Add the next message by the rules of the feed; return whether it covers a new number.
 
         Args:
@@ -103,11 +116,8 @@ class SequenceTracker:
             first: the first number that it covers, None without one.
             previous: the number that it names as its predecessor's, None without one.
         """
-        # Nearly all records take this way, and the client takes it for each of them.
-        if self._is_plain and self._is_above(seq):
-            self._reconnected = False
-            self.held.add(seq, seq)
-            self.messages += 1
+        # Nearly all records pass here, and the client calls this for each of them.
+        if self.accept_new_run(seq, seq):
             return True
         begin = self._rules.begin(seq, first, previous)
         if self._rules.previous is not None:
@@ -163,7 +173,7 @@ class SequenceTracker:
             return
         self.accept(first, digest)
         # The first number is the highest one now, so the rest of the range lies above all others.
-        if first == self.held.last and last > first and not self._turn:
+        if first == self.held.last and last > first:
             self.held.add(first + 1, last)
             self.messages += last - first
             return
@@ -171,7 +181,7 @@ class SequenceTracker:
             self.accept(seq, 0)
 
     def accept_ranges(self, first: int, ends: Sequence[int], digest: int, link: int | None) -> None:
-        """Add messages that cover ranges of numbers, each of which begins where the one before ends.
+        """Add messages that cover ranges of numbers, each from the end of the one before.
 
         Args:
             first: the first number that the first message covers.
@@ -209,7 +219,7 @@ class SequenceTracker:
             return self.accept(seq, digest, None if previous is None or previous >= seq else previous + 1)
         last = self.held.last
         if previous is None and seq != last:
-            # A feed sends such a message when it begins anew: what it sent before is not known.
+            # A feed sends such a message when it begins again: the records it sent before are not known.
             self.unlinked += not self._reconnected
             self.begin_again(seq)
         elif seq == last and previous in (None, seq):
@@ -225,6 +235,7 @@ class SequenceTracker:
         is_linked = previous == self.held.last
         if not is_linked:
             # The number that it names was sent, and was not received.
+            self.unheld_signs += previous > max(self._known, self.held.last)
             self._known = max(self._known, previous)
             if previous == seq:
                 self._reconnected = False
@@ -257,6 +268,7 @@ class SequenceTracker:
     def _leave(self) -> None:
         self.past += self.held.count
         self.gaps.append(self.missing())
+        self.lasts.append(self.held.last)
         self.held, self._known, self._turn, self._repeats_through = RangeSet(), 0, 0, -1
         # The first numbers of the sequence before must not make those of this one look like restarts.
         self._beginnings.clear()
@@ -270,6 +282,8 @@ class SequenceTracker:
         if seq in self._beginnings:
             # The same record again is a duplicate; a different record under its number begins another sequence.
             return self._beginnings[seq] != digest
+        if seq in FIRSTS and (self.start or 0) > _JOINED and not self._rules.is_shared:
+            return True
         if seq in FIRSTS or (self.start is not None and seq < self.start):
             # No record is late on a new connection, so there any fall below the first number is a new sequence. Only of
             # a stream that all connections share it may be an older record.

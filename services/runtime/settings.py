@@ -15,6 +15,8 @@ from services.runtime.errors import BadSettings
 from services.runtime.rate_plan import read_plan
 from services.runtime.setting_tables import feed_settings
 from services.runtime.setting_tables.parsers import (
+    ANY,
+    PARTS_OF_ADDRESS,
     Setting,
     any_path,
     any_text,
@@ -79,6 +81,7 @@ SETTINGS = (
         "server, collector",
         header_token,
         "permits control of the run from another host; empty = a new one at each start, in ledger/control.token",
+        hidden=ANY,
     ),
     Setting(
         "BLOCK_SIZES", "10,25,50,100,250", "client", block_sizes, "messages per block, taken by the client's number"
@@ -100,7 +103,15 @@ SETTINGS = (
         "clients run by one process, each with its own log",
     ),
     Setting("CLIENT_ID", "", "client", client_id, "the client's name; empty = the container's"),
-    Setting("SERVER_URL", "ws://server:8765", "client, collector", websocket_url, "the feed", key="connect.url"),
+    Setting(
+        "SERVER_URL",
+        "ws://server:8765",
+        "client, collector",
+        websocket_url,
+        "the feed",
+        key="connect.url",
+        hidden=PARTS_OF_ADDRESS,
+    ),
     Setting(
         "VOLUMES", "/volumes", "all", any_path, "where logs/, ledger/ and summary/ are; outside containers ./volumes"
     ),
@@ -143,7 +154,7 @@ def read(environment: Mapping[str, str], names: Iterable[str]) -> dict[str, Any]
         try:
             values[name.lower()] = setting.read(text)
         except ValueError as expected:
-            problems.append(f"{name}={text!r}: expected {expected}")
+            problems.append(setting.mistake(text, expected))
     if problems:
         raise BadSettings(problems)
     return values

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -124,6 +125,10 @@ INTERNALS = (
     Internal("protocol.close_rcvd", "close_frames(): the exception with it is raised only after the last message"),
     Internal("protocol.close_sent", "close_frames(), as for close_rcvd"),
     Internal("protocol.close_rcvd_then_sent", "close_frames(): which side closed first"),
+    Internal("protocol.max_message_size", "plain_message_limit(): most bytes of a message, after which it is refused"),
+    Internal("protocol.current_size", "plain_message_limit(): bytes of the pieces of a message whose end is not here"),
+    Internal("data_received", "overridden to parse the frames that are whole messages without the library"),
+    Internal("eof_received", "overridden, as is connection_lost(), to pass the beginning of a frame to the library"),
 )
 
 
@@ -190,6 +195,16 @@ class CloseFrames(NamedTuple):
 def close_frames(protocol: WebSocketProtocol) -> CloseFrames:
     """Return the close frames of a connection that is closing or closed."""
     return CloseFrames(protocol.close_rcvd, protocol.close_sent, protocol.close_rcvd_then_sent)
+
+
+def plain_message_limit(protocol: WebSocketProtocol) -> int | None:
+    """Return the most bytes of a message in one frame; None while the library waits for further pieces of a message."""
+    return (protocol.max_message_size or sys.maxsize) if protocol.current_size is None else None
+
+
+def fragment_limit(protocol: WebSocketProtocol) -> int:
+    """Return the most bytes of the next frame, after the pieces of its message that have come."""
+    return (protocol.max_message_size or sys.maxsize) - (protocol.current_size or 0)
 
 
 def resume_reading(connection: Connection) -> None:

@@ -79,7 +79,7 @@ def log(
     key: str | None = None,
     rules: SequenceRules | None = None,
     feed: Mapping[str, Any] = MappingProxyType({}),
-    counts: Mapping[str, int] = MappingProxyType({}),
+    counts: Mapping[str, Any] = MappingProxyType({}),
     ends: Mapping[str, Any] | None = None,
 ) -> dict[Source, list[bytes]]:
     """Return the file of one client that received these messages.

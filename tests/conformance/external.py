@@ -1,29 +1,26 @@
-"""Runs of an external feed: block logs without a ledger."""
+"""Runs of an external feed: block logs without a ledger, and without lines about connections."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from services.contract import block_text, blocklog
-from services.contract.feed_description import FeedDescription
-from services.contract.scalars import utc_text, utc_us
+from services.contract import blocklog
+from services.contract.scalars import utc_text
 from services.contract.sequence_rules import SequenceRules
-from tests.builders.runs import Writer
-from tests.builders.scripted_runs import BOOT, RUN, Files, spans
+from tests.builders.scripted_runs import Files
+from tests.conformance.external_log import OPENED_US, ExternalLog
 
-_OPENED_US = utc_us("2026-11-22T07:30:00Z")
 _STEP_US = 10_000
 
 
 def _messages(seqs: Sequence[int | None]) -> list[blocklog.ExternalMessage]:
     return [
         blocklog.ExternalMessage(
-            seq, utc_text(_OPENED_US + place * _STEP_US + 2_500 + 30 * (place % 4)),
+            seq, utc_text(OPENED_US + place * _STEP_US + 2_500 + 30 * (place % 4)),
             2_500_000 + 30_000 * (place % 4) if seq is not None else None, None,
             msgspec.Raw(b'{"text":"tick %d"}' % place if seq is None else b'{"seq":%d,"ts":%d}' % (seq, place)),
         )
@@ -45,55 +42,17 @@ def _log(
         rules: how the numbers are read.
         beside: further numbers of the messages, by their number.
     """
-    writer, numbered = Writer(blocklog.codec), any(seq is not None for seqs, _ in blocks for seq in seqs)
-    writer.put(
-        blocklog.OpenLine(
-            run=RUN, client=client, session=1, segment=1, instance=f"{client}.1", fence=0, block_size=3, fsync="block",
-            after=0, boot=BOOT, host="example", software="example/1", opened_at=utc_text(_OPENED_US),
-            external=FeedDescription(
-                url="wss://feed.example/stream", seq="$.seq" if numbered else None, sequence=rules or msgspec.UNSET
-            ),
-            until=utc_text(_OPENED_US + 1_000_000),
-        )
-    )  # fmt: skip
+    is_numbered = any(seq is not None for seqs, _ in blocks for seq in seqs)
+    made = ExternalLog(client, seq="$.seq" if is_numbered else None, sequence=rules or msgspec.UNSET)
     every = [
         msgspec.structs.replace(message, **beside.get(message.seq or 0, {}))
         for message in _messages([seq for seqs, _ in blocks for seq in seqs])
     ]
-    at, highest = 0, 0
-    for number, (seqs, counts) in enumerate(blocks, 1):
-        writer.put(_block(client, number, every[at : at + len(seqs)], at + 1, highest, counts))
-        at, highest = at + len(seqs), max([highest, *(seq for seq in seqs if seq is not None)])
-    text = b"".join(writer.lines)
-    writer.put(
-        blocklog.EndLine(
-            reason="finished", block_count=len(blocks), message_count=len(every), byte_count=len(text),
-            sha256=hashlib.sha256(text).hexdigest(),
-        )
-    )  # fmt: skip
-    return {f"logs/{RUN}/{client}/0001-0001.jsonl": writer.lines}
-
-
-def _block(
-    client: str,
-    number: int,
-    messages: Sequence[blocklog.ExternalMessage],
-    place: int,
-    highest: int,
-    counts: dict[str, Any],
-) -> blocklog.ExternalBlock:
-    seqs = [seq for message in messages if (seq := message.seq) is not None]
-    came = range(highest + 1 if highest else min(seqs, default=1), max(seqs, default=0) + 1)
-    stamps = [utc_us(message.received_at) for message in messages]
-    made = blocklog.ExternalBlock(
-        run=RUN, client=client, session=1, block=number, positions=(place, place + len(messages) - 1),
-        first=min(seqs, default=None), last=max(seqs, default=None), count=len(messages),
-        missing=[*spans(set(came) - set(seqs))], closed_by="count", started_at=messages[0].received_at,
-        ended_at=messages[-1].received_at, duration_ns=(stamps[-1] - stamps[0]) * 1000,
-        idle_ns=_STEP_US * 1000 if number > 1 else 0, digest=block_text.messages_digest(messages),
-        messages=list(messages), unsequenced=len(messages) - len(seqs),
-    )  # fmt: skip
-    return msgspec.structs.replace(made, **counts)
+    for number, (seqs, counts) in enumerate(blocks):
+        # The idle time is that of regular steps; the arrivals themselves vary by some microseconds.
+        made.block(every[: len(seqs)], idle_ns=_STEP_US * 1000 * (number > 0), **counts)
+        del every[: len(seqs)]
+    return made.end()
 
 
 def feed_complete() -> Files:

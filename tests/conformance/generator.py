@@ -10,7 +10,7 @@ from pathlib import Path
 from services.collector.commands import verify
 from services.contract.summary import Causes, Summary
 from tests.builders.scripted_runs import Files
-from tests.conformance import damaged, external, good
+from tests.conformance import damaged, external, external_kinds, good
 from tests.repo.repository import ROOT
 
 KIT = ROOT / "docs" / "conformance"
@@ -25,6 +25,7 @@ TABLES: dict[str, tuple[Case, ...]] = {
     "in the run": damaged.IN_THE_RUN,
     "measurement": damaged.MEASUREMENT,
     "foreign": external.CASES,
+    "foreign kinds": external_kinds.CASES,
 }
 """The cases by the table of the page that they stand in."""
 _HEAD = "| case | what is in it | verdict | answered with no | named |\n|---|---|---|---|---|\n"

@@ -62,7 +62,7 @@ AWKWARD: dict[str, Case] = {
     "two sequences without a key": Case(
         (sends(*({"seq": seq + of, "of": of} for seq in range(20) for of in (0, 9000))),), 40
     ),
-    "a key of which a part is nowhere": Case(
+    "a key with a part that is nowhere": Case(
         (sends(*({"seq": seq, "of": key} for seq in range(1, 11) for key in "ab")),), 20, {"FEED_KEY": "$.of,$.off"}
     ),
     "records that name the number before": Case(

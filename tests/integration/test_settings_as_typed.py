@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from services.client.external.profile import NAMES_BY_KEY, parse
+from services.client.external.profiles.profile import NAMES_BY_KEY, parse
 from services.client.feeds.profile_text import toml_text
 from tests.integration.programs import program
 from tests.integration.stack import Stack

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import socket
+import ssl
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from websockets.exceptions import InvalidProxyStatus, InvalidStatus
+from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidProxyStatus, InvalidStatus, SecurityError
 from websockets.frames import CloseCode
 from websockets.http11 import Response
 from websockets.protocol import Protocol
@@ -57,11 +59,13 @@ class ConnectionFailure(NamedTuple):
 def of_attempt(problem: Exception, secrets: Iterable[str], now_us: int) -> ConnectionFailure:
     """Return why an attempt to connect failed."""
     if not isinstance(problem, InvalidStatus | InvalidProxyStatus):
-        why = brief(f"{type(problem).__name__}: {problem}", secrets)
-        return ConnectionFailure(None, why, why)
+        why = brief(_described(problem), secrets)
+        # Redirects that never end would be followed again, ten requests each time.
+        return ConnectionFailure(None, why, why, isinstance(problem, SecurityError))
     response, peer = problem.response, "server" if isinstance(problem, InvalidStatus) else "proxy"
     text = _first_line(response)
-    why = brief(f"the {peer} answered HTTP {response.status_code}" + (f": {text}" if text else ""), secrets)
+    notes = "".join(f", {note}" for note in getattr(problem, "__notes__", ()))
+    why = brief(f"the {peer} answered HTTP {response.status_code}" + (f": {text}" if text else "") + notes, secrets)
     return ConnectionFailure(
         response.status_code,
         why,
@@ -69,6 +73,32 @@ def of_attempt(problem: Exception, secrets: Iterable[str], now_us: int) -> Conne
         response.status_code in _FIRM_STATUSES,
         _retry_after(response, now_us),
     )
+
+
+def _described(problem: Exception) -> str:
+    """Return in words what went wrong, where the exception's own text does not say which party has to act."""
+    if isinstance(problem, InvalidMessage):
+        # A text of the library's own is in the cause: the connection ended, or what came is no HTTP.
+        has_ended = isinstance(problem.__cause__, EOFError)
+        what = "closed the connection and did not answer" if has_ended else "did not answer in HTTP"
+        return f"the server {what} the opening handshake: {problem.__cause__ or problem}"
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {problem.verify_message}; FEED_CA_FILE adds certificates to trust"
+    if isinstance(problem, ssl.SSLError) and problem.reason in _NO_TLS:
+        return f"the server does not speak TLS ({problem.reason}): an address without it begins with ws:"
+    if isinstance(problem, socket.gaierror):
+        return f"the name of the server cannot be resolved: {problem.strerror}"
+    known = [text for kind, text in _PROBLEMS.items() if isinstance(problem, kind)]
+    return f"{known[0] if known else type(problem).__name__}: {problem}"
+
+
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
+_PROBLEMS: Mapping[type[Exception], str] = {
+    TimeoutError: "the server did not answer",
+    ConnectionRefusedError: "connection refused",
+    SecurityError: "a redirect is not followed",
+    InvalidHandshake: "the opening handshake failed",
+}
 
 
 def of_close(connection: Protocol, max_bytes: int, secrets: Iterable[str]) -> ConnectionFailure:
@@ -91,6 +121,12 @@ def of_greeting(problem: str, secrets: Iterable[str]) -> ConnectionFailure:
     """Return why this client ended a connection on which its greeting failed."""
     why = brief(problem, secrets)
     return ConnectionFailure(int(CloseCode.PROTOCOL_ERROR), why, why)
+
+
+def last_message(message: bytes) -> str:
+    """Return a clause with a message that came instead of records, which may be an error; empty without one."""
+    shown = message.decode("utf-8", "replace").strip()
+    return f"; the last message was {shown}" if shown else ""
 
 
 def brief(text: str, secrets: Iterable[str]) -> str:
@@ -127,13 +163,18 @@ def secrets_of(urls: Iterable[str], headers: Iterable[tuple[str, str]], texts: I
 
 
 def _first_line(response: Response) -> str:
-    """Return the first line of a response's body without HTML tags, or the reason phrase if the body is empty."""
+    """Return the first line of a response's body without HTML tags, or the reason phrase if the body is empty.
+
+    JSON is one line, however it is set.
+    """
     try:
         # A long body may be cut in the middle of a character.
         errors = "ignore" if len(response.body) > _MAX_BODY_BYTES else "strict"
         body = bytes(response.body[:_MAX_BODY_BYTES]).decode("utf-8", errors)
     except UnicodeDecodeError:
         body = ""
+    if body.lstrip().startswith(("{", "[")):
+        return " ".join(body.split())
     if body.lstrip().startswith("<"):
         body = _TAG.sub("\n", body)
     return next((line.strip() for line in body.splitlines() if line.strip()), response.reason_phrase)

@@ -9,29 +9,41 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from services.client.external import lenient_json
-from services.client.external.frame_encoding import probable_encoding
-from services.client.external.record_key import key_of
-from services.client.external.record_values import epoch_ns, linked_number, sequence_number, why_no_time
+from services.client.external.record_key import SHORT_KEY, key_of
+from services.client.external.record_values import (
+    MAX_NUMBER,
+    IntegerTimes,
+    epoch_ns,
+    linked_number,
+    sequence_number,
+    why_no_time,
+)
 from services.contract.block_text import longest_record
 from services.contract.blocklog import Form
 from services.contract.json_path import ABSENT, JsonPath
-from services.contract.scalars import utc_text
-from services.contract.sequence_text import seq_text
+from services.contract.unread_data import probable_encoding
 
 # A shorter record is logged as text however much of it is escaped.
 _ESCAPED_BYTES = 64 * 1024
 # A log line must not contain newlines. In JSON they occur only between tokens, where a space means the same.
 _NEWLINES = bytes.maketrans(b"\r\n", b"  ")
+_WHITE_SPACE = b" \t\r\n"
 # JSON that is nested more deeply is logged as text: readers of logs give up at depths from 256 on.
 _MAX_DEPTH = 100
 _NOT_JSON = "not JSON"
+# All bytes but the brackets of which the depth is made, and the zero between texts.
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[{\0")
+
+
+_Finder = Callable[[dict[str, Any]], Any]
 
 
 class _NotStrict:
@@ -106,6 +118,43 @@ class RecordPaths:
     def wants_json(self) -> bool:
         """Whether any value is looked for in a record, so that a text that is not JSON is remarkable."""
         return any((self.seq, self.time, self.key, self.records))
+
+    def records_of(self, texts: Sequence[bytes], *, binary: bool) -> list[DecodedRecord]:
+        """Return the records of several messages, as `records_in` does of one.
+
+        Usual records, nearly all, are read in one loop, in a third of the time; `records_in` reads the others.
+        """
+        if self.records is not None or self.first is not None or self.previous is not None or not _is_flat(texts):
+            return [record for text in texts for record in self.records_in(text, binary=binary)]
+        records: list[DecodedRecord] = []
+        find_seq, find_key, find_time, times = self._places
+        seq = sent_ns = key = absent = None
+        for text in texts:
+            value = _decode_strictly(text)
+            if type(value) is not dict:
+                records += self.records_in(text, binary=binary)
+                continue
+            is_usual = True
+            if find_seq is not None:
+                seq = find_seq(value)
+                is_usual = type(seq) is int and 0 <= seq <= MAX_NUMBER
+            if is_usual and self.key:
+                key, absent = (find_key(value), None) if find_key is not None else self._key(value, value)
+                is_usual = type(key) is str and len(key) <= SHORT_KEY and absent is None
+            if is_usual and find_time is not None:
+                sent_ns = times.read(find_time(value))
+                is_usual = sent_ns is not None
+            if is_usual:
+                records.append(_new(DecodedRecord, (text, None, seq, key, sent_ns, None, None, None)))
+            else:
+                records.append(self._record(value, value, text, binary=binary, is_json=True))
+        return records
+
+    @cached_property
+    def _places(self) -> tuple[_Finder | None, _Finder | None, _Finder | None, IntegerTimes]:
+        """What finds number, key and time in a usual record; the key only if it is one value."""
+        key = self.key[0] if len(self.key) == 1 else None
+        return _finder(self.seq), _finder(key), _finder(self.time), IntegerTimes(self.unit)
 
     def records_in(self, text: bytes, *, binary: bool) -> list[DecodedRecord]:
         """Return the records of a message without regard to ``match``, as `read` does."""
@@ -199,6 +248,29 @@ class RecordPaths:
         return key_of(found), _nothing_at(absent[0]) if absent else None
 
 
+_new = tuple.__new__
+"""Makes a `DecodedRecord` in half the time of its own constructor."""
+
+
+def _finder(path: JsonPath | None) -> _Finder | None:
+    """Return a function that finds the value of a path in an object; None without a path."""
+    if path is None:
+        return None
+    if len(path.steps) == 1 and isinstance(name := path.steps[0], str):
+        # Most paths are one name.
+        return lambda value: value.get(name, ABSENT)
+    return path.find
+
+
+def _is_flat(texts: Sequence[bytes]) -> bool:
+    """Return whether no text needs a look for its depth, or has a newline between tokens."""
+    joined = b"\0".join(texts)
+    if b"\n" in joined or b"\r" in joined:
+        return False
+    brackets = joined.translate(None, _NO_BRACKETS)
+    return len(brackets) <= _MAX_DEPTH or max(map(len, brackets.split(b"\0"))) <= _MAX_DEPTH
+
+
 def _why_not_json(text: bytes) -> str:
     encoding = probable_encoding(text)
     return _NOT_JSON if encoding is None else f"{_NOT_JSON}, but probably {encoding}: set FEED_ENCODING={encoding}"
@@ -209,6 +281,8 @@ def _nothing_at(path: JsonPath) -> str:
 
 
 def _on_one_line(text: bytes) -> bytes:
+    # Readers of the log take a JSON value without the white space around it, and so does the digest of the block.
+    text = text.strip(_WHITE_SPACE)
     # Nearly no record has a newline, and two searches cost less than a translation.
     return text.translate(_NEWLINES) if b"\n" in text or b"\r" in text else text
 
@@ -263,55 +337,3 @@ def _binary(data: bytes, remark: str | None) -> DecodedRecord:
 def unmatched(data: bytes, *, binary: bool) -> DecodedRecord:
     """Return a record that contains a message in which ``match`` finds nothing."""
     return opaque(data, binary=binary, remark="the frame does not match")
-
-
-class ExternalBatch:
-    """Records that arrived together.
-
-    Attributes:
-        first: position of the first record among all that this session received, from 1; ``last`` of the last one.
-        decoded: the records, at least one.
-        received_ns: arrival time, epoch nanoseconds.
-        records: the records' bytes as they are logged, and ``size`` their number in all.
-    """
-
-    __slots__ = ("decoded", "first", "last", "received_ns", "records", "size")
-
-    def __init__(self, first: int, decoded: Sequence[DecodedRecord], received_ns: int) -> None:
-        self.first, self.last = first, first + len(decoded) - 1
-        self.decoded, self.received_ns = decoded, received_ns
-        # Once and not for each question: most frames of external feeds have one record, and a block asks several times.
-        self.records = [record.record for record in decoded]
-        self.size = sum(map(len, self.records))
-
-    def part(self, start: int, stop: int) -> ExternalBatch:
-        """Return the records from index ``start`` up to, not including, ``stop``."""
-        if start == 0 and stop >= len(self.decoded):
-            return self
-        return ExternalBatch(self.first + start, self.decoded[start:stop], self.received_ns)
-
-    def lines(self) -> bytes:
-        """Return the bytes that the block's digest covers: each record followed by a newline."""
-        return b"\n".join(self.records) + b"\n"
-
-    def text(self) -> bytes:
-        """Return the messages as JSON objects, each followed by a comma."""
-        received_at = utc_text(self.received_ns // 1000).encode()
-        return b"".join(self._message(record, received_at) for record in self.decoded)
-
-    def _message(self, record: DecodedRecord, received_at: bytes) -> bytes:
-        # Formatted and not encoded from a struct: the record must stay byte for byte as it was received.
-        latency = b"null" if record.sent_ns is None else b"%d" % (self.received_ns - record.sent_ns)
-        seq = b"null" if record.seq is None else _number(record.seq)
-        key = b"" if record.key is None else b'"key":%b,' % msgspec.json.encode(record.key)
-        form = b"" if record.form is None else b'"form":"%b",' % record.form.encode()
-        first = b"" if record.first_seq is None else b'"first_seq":%b,' % _number(record.first_seq)
-        link = b"" if record.prev_seq is None else b'"prev_seq":%b,' % _number(record.prev_seq)
-        return b'{"seq":%b,"received_at":"%b","latency_ns":%b,"transit_ns":null,%b%b%b%b"record":%b},' % (
-            seq, received_at, latency, key, form, first, link, record.record,
-        )  # fmt: skip
-
-
-def _number(seq: int) -> bytes:
-    text = seq_text(seq)
-    return b"%d" % text if isinstance(text, int) else b'"%b"' % text.encode()

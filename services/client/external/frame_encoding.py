@@ -7,28 +7,13 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from services.contract.unread_data import FLUSHED
+
 STREAM = "zlib-stream"
 NAMES = ("gzip", "deflate", "zlib", STREAM, "json")
 """Every encoding that ``FEED_ENCODING`` knows."""
 # Of gzip. Each member is small in itself, and very many of them would take long.
 _MAX_MEMBERS = 16
-# The end of compressed data after which more of the same stream may follow.
-_FLUSHED = b"\x00\x00\xff\xff"
-
-
-def probable_encoding(data: bytes) -> str | None:
-    """Return the encoding that data in no encoding seems to have, None if it is another."""
-    if data[:2] == b"\x1f\x8b":
-        return "gzip"
-    for wbits in (zlib.MAX_WBITS, -zlib.MAX_WBITS):
-        try:
-            content = zlib.decompressobj(wbits).decompress(data[:64], 16)
-        except zlib.error:
-            continue
-        # By chance other data can be decompressed too, but hardly ever to the beginning of JSON.
-        if content.lstrip()[:1] in (b"{", b"["):
-            return "deflate"
-    return None
 
 
 class UndecodableFrame(ValueError):
@@ -75,21 +60,22 @@ class FrameDecoder:
 
     def rest(self) -> bytes:
         """Return the compressed bytes whose end has not come yet."""
-        return self._stream.waiting
+        return bytes(self._stream.waiting)
 
 
 class _ZlibStream:
-    """One zlib stream over all frames of a connection, of which a message ends with a flush, as Discord sends it."""
+    """One zlib stream over all frames of a connection; each message ends with a flush, as Discord sends it."""
 
     def __init__(self, max_bytes: int) -> None:
-        self.waiting = b""
+        # An array grows in place: very many small frames would otherwise be copied again with each further one.
+        self.waiting = bytearray()
         self._inflater, self._max_bytes, self._is_broken = zlib.decompressobj(), max_bytes, False
 
     def add(self, data: bytes) -> bytes | None:
         if self._is_broken:
             raise UndecodableFrame("a frame after data that is no zlib stream")
         self.waiting += data
-        is_complete = self.waiting.endswith(_FLUSHED)
+        is_complete = self.waiting.endswith(FLUSHED)
         if not is_complete and len(self.waiting) <= self._max_bytes:
             return None
         try:
@@ -98,7 +84,7 @@ class _ZlibStream:
             self._is_broken = True
             raise UndecodableFrame(f"no {STREAM}: {problem}") from problem
         finally:
-            self.waiting = b""
+            self.waiting = bytearray()
         # What follows cannot be decompressed without all of this.
         self._is_broken = not is_complete or len(content) > self._max_bytes
         if self._is_broken:
@@ -137,7 +123,7 @@ def _inflated(data: bytes, max_bytes: int, wbits: int) -> bytes:
     inflater = zlib.decompressobj(wbits)
     content = _decompressed(inflater, data, max_bytes, "deflate")
     # Some senders flush each message and never end the stream.
-    if not inflater.eof and not data.endswith(_FLUSHED):
+    if not inflater.eof and not data.endswith(FLUSHED):
         raise UndecodableFrame("deflate that is cut off")
     return content
 

@@ -7,6 +7,7 @@ records. A message may go on in the next frame, where the protocol permits that.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -65,9 +66,19 @@ class FrameContents:
     condition: str | None = None
     data: bytes = b""
 
+    def add(self, later: FrameContents) -> None:
+        """Add the records and the counts of a later frame."""
+        self.records += later.records
+        self.pings += later.pings
+        self.ignored += later.ignored
+
 
 class FrameReader:
-    """Reads the frames of one connection, one after the other."""
+    """Reads the frames of one connection, one after the other.
+
+    Attributes:
+        is_plain: whether each frame is one message that has records, so that frames may be read together.
+    """
 
     def __init__(self, framing: Framing, paths: RecordPaths, pings: PingPolicy, ending: EndConditions) -> None:
         self._framing, self._paths, self._pings, self._ending = framing, paths, pings, ending
@@ -75,15 +86,23 @@ class FrameReader:
         # Frames, or the last pieces of frames, whose message is not finished; and the text after the last match.
         self._waiting: list[bytes] = []
         self._tail, self._is_binary = b"", False
-        # Without any of these a frame is one message, and has records.
-        self._is_plain = not any(
+        self.is_plain = not any(
             (framing.encodings, framing.messages.text, paths.match, pings.ping, pings.ignore, ending.messages)
         )
 
     def read(self, frame: str | bytes) -> FrameContents:
         """Return the contents of the next frame, and of the frames before it whose message it completes."""
-        binary, data = not isinstance(frame, str), frame.encode() if isinstance(frame, str) else frame
-        if self._is_plain:
+        if isinstance(frame, str):
+            return self.read_bytes(frame.encode(), binary=False)
+        return self.read_bytes(frame, binary=True)
+
+    def read_together(self, frames: Sequence[bytes], *, binary: bool) -> FrameContents:
+        """Return the contents of several frames, of a reader that `is_plain`."""
+        return FrameContents(self._paths.records_of(frames, binary=binary))
+
+    def read_bytes(self, data: bytes, *, binary: bool) -> FrameContents:
+        """Return the contents of the next frame as `read` does; ``binary``: whether it is a binary frame."""
+        if self.is_plain:
             return FrameContents(self._paths.records_in(data, binary=binary), data=data)
         contents = FrameContents()
         if self._decoder is not None:
@@ -106,12 +125,18 @@ class FrameReader:
             self._add_message(data, contents, binary=binary)
         return contents
 
-    def end(self) -> FrameContents:
-        """Return what still waits for its end, as records that cannot be read: the connection has ended."""
+    def end(self, *, by_client: bool = False) -> FrameContents:
+        """Return what still waits for its end, as records that cannot be read: the connection has ended.
+
+        Args:
+            by_client: the client ends it, so that the rest of a message would still have come: a part is no message.
+        """
         contents = FrameContents()
+        if by_client and self._framing.messages.text:
+            self._waiting.clear()
         self._give_up(contents)
         rest = self._decoder.rest() if self._decoder is not None else b""
-        if rest:
+        if rest and not by_client:
             contents.records.append(opaque(rest, binary=True, remark=_UNFINISHED))
         self._decoder = None
         return contents
@@ -129,6 +154,9 @@ class FrameReader:
 
     def _add_split(self, data: bytes, contents: FrameContents, *, binary: bool) -> None:
         *pieces, rest = data.split(self._framing.messages.separator)
+        if self._framing.messages.is_terminated:
+            self._add_terminated(pieces, rest, contents, binary=binary)
+            return
         if self._waiting and pieces:
             self._add_continued(pieces.pop(0), contents, binary=binary, is_terminated=True)
         elif self._waiting:
@@ -143,6 +171,19 @@ class FrameReader:
         if self._is_whole(rest):
             self._add_message(rest, contents, binary=binary)
         else:
+            self._wait(rest, binary=binary)
+
+    def _add_terminated(self, pieces: list[bytes], rest: bytes, contents: FrameContents, *, binary: bool) -> None:
+        """Add the pieces of a frame whose messages end with the separator: what no separator follows is unfinished."""
+        if self._waiting and not self._has_room(pieces[0] if pieces else rest):
+            self._give_up(contents)
+        if pieces:
+            pieces[0] = b"".join([*self._waiting, pieces[0]])
+            self._waiting.clear()
+        for piece in pieces:
+            if piece.strip(_SPACES):
+                self._add_message(piece, contents, binary=binary)
+        if rest:
             self._wait(rest, binary=binary)
 
     def _add_continued(self, piece: bytes, contents: FrameContents, *, binary: bool, is_terminated: bool) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 MQTT = "mqtt"
+_END = "end:"
 _LENGTH = re.compile(r"length:([1248])")
 _ESCAPE = re.compile(rb"\\(?:(r|n|t|\\)|x([0-9a-fA-F]{2}))")
 _ESCAPED = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"\\": b"\\"}
@@ -35,26 +36,28 @@ class MessageFraming:
     Attributes:
         text: as the operator wrote it, empty if a frame is one message.
         separator: the bytes between messages or after each, empty without such.
+        is_terminated: whether each message ends with the separator, so that what no separator follows is unfinished.
         length_bytes: bytes of the length before each message, as a big-endian integer; 0 for the packets of MQTT, None
             if no length is stated.
     """
 
     text: str = ""
     separator: bytes = b""
+    is_terminated: bool = False
     length_bytes: int | None = None
 
     @classmethod
     def of(cls, text: str) -> MessageFraming:
-        r"""Parse a separator with escapes such as ``\x1e``, or ``length:4``, or ``mqtt``."""
+        r"""Parse a separator with escapes such as ``\x1e``, also after ``end:``, or ``length:4``, or ``mqtt``."""
         if text == MQTT:
             return cls(text, length_bytes=0)
         if match := _LENGTH.fullmatch(text):
             return cls(text, length_bytes=int(match[1]))
+        is_terminated = len(text) > len(_END) and text.startswith(_END)
         # Encoded first: an escape may mean a byte that is not UTF-8.
-        separator = _ESCAPE.sub(
-            lambda match: _ESCAPED[match[1]] if match[1] else bytes([int(match[2], 16)]), text.encode()
-        )
-        return cls(text, separator=separator)
+        escaped = (text.removeprefix(_END) if is_terminated else text).encode()
+        separator = _ESCAPE.sub(lambda match: _ESCAPED[match[1]] if match[1] else bytes([int(match[2], 16)]), escaped)
+        return cls(text, separator=separator, is_terminated=is_terminated)
 
     def cut(self, data: bytes, max_bytes: int) -> Pieces:
         """Return the messages in data that states their lengths.

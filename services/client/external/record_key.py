@@ -15,7 +15,7 @@ from services.contract.sequence_key import joined
 MAX_KEY_BYTES = 720
 """A longer JSON text of a key is replaced by its beginning and a digest: the key is part of every message in the log,
 and the longest line of a block is known in advance (`block_text.BESIDE_KEY`)."""
-_SHORT = 119
+SHORT_KEY = 119
 """Characters of a key that cannot exceed that: JSON takes at most six bytes for each, and two quotes."""
 _KEPT = 80
 
@@ -43,7 +43,7 @@ def _text(value: Any) -> str | None:
 
 def _bounded(key: str) -> str:
     """Return a key whole, or if it is too long its beginning and the digest of the whole."""
-    if len(key) <= _SHORT or len(msgspec.json.encode(key)) <= MAX_KEY_BYTES:
+    if len(key) <= SHORT_KEY or len(msgspec.json.encode(key)) <= MAX_KEY_BYTES:
         return key
     # Cut and compared alone, two sequences with the same beginning would become one.
     return f"{key[:_KEPT]}…#{hashlib.sha256(key.encode()).hexdigest()}"

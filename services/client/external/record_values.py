@@ -18,6 +18,8 @@ MAX_NUMBER = 2**64 - 1
 """The highest usable sequence number, which is that of an unsigned 64-bit counter."""
 # Above every epoch time in nanoseconds until 2286.
 _MAX_TIME = 10**19
+# Of a clock that was never set, or a time since the start of something: no feed sends records of before March 1973.
+_MIN_TIME_NS = 10**17
 _YEAR_2200_NS = 7_258_118_400_000_000_000
 # A present epoch time has 10, 13, 16 or 19 digits before the point, so its size shows its unit.
 _NS_BY_SIZE = ((10**17, 1), (10**14, 1_000), (10**11, 1_000_000), (0, 1_000_000_000))
@@ -52,7 +54,29 @@ def epoch_ns(value: Any, unit: str | None = None) -> int | None:
         return None
     size = _unit_ns(value, unit)
     time_ns = value * size if isinstance(value, int) else round(value * size)
-    return time_ns if time_ns < _YEAR_2200_NS else None
+    return time_ns if _MIN_TIME_NS <= time_ns < _YEAR_2200_NS else None
+
+
+class IntegerTimes:
+    """Reads many times as `epoch_ns` does: those that are integers of one size have one unit, which is found once."""
+
+    def __init__(self, unit: str | None) -> None:
+        self._unit = unit
+        # Integers of this range are times, of this number of nanoseconds a unit.
+        self._low = self._high = self._size = 0
+
+    def read(self, value: Any) -> int | None:
+        """Return a time as epoch nanoseconds, None for a value that is no time."""
+        if type(value) is not int:
+            return epoch_ns(value, self._unit)
+        if not self._low <= value < self._high:
+            time_ns = epoch_ns(value, self._unit)
+            if time_ns is not None:
+                self._size, digits = time_ns // value, len(str(value))
+                # A number with more or fewer digits may have another unit.
+                self._low, self._high = 10 ** (digits - 1), min(10**digits, -(-_YEAR_2200_NS // self._size))
+            return time_ns
+        return value * self._size
 
 
 def _unit_ns(value: float, unit: str | None) -> int:
@@ -84,7 +108,7 @@ def _of_text(text: str, unit: str | None) -> int | None:
         time_ns = seconds_us * 1000 + int((decimals or "0")[:9].ljust(9, "0"))
     else:
         return None
-    return time_ns if 0 < time_ns < _YEAR_2200_NS else None
+    return time_ns if _MIN_TIME_NS <= time_ns < _YEAR_2200_NS else None
 
 
 def _iso_text(text: str) -> str:

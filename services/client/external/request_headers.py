@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
+from services.client.external.setting_files import text_in
 from services.client.external.settings import ConnectSettings
 from services.runtime.errors import BadSettings
 
@@ -40,40 +39,23 @@ def authorization(reach: ConnectSettings) -> dict[str, str]:
     """
     if not reach.authorization_file:
         return {}
-    named = f"{AUTHORIZATION_FILE}={reach.authorization_file!r}"
-    try:
-        value = Path(reach.authorization_file).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise BadSettings([f"{named}: {refusal(problem)}"]) from problem
+    value = text_in(reach.authorization_file, AUTHORIZATION_FILE, "ascii").strip()
     if not value or not value.isprintable():
-        raise BadSettings([f"{named}: expected one line, like Bearer abc"])
+        raise BadSettings([f"{AUTHORIZATION_FILE}={reach.authorization_file!r}: expected one line, like Bearer abc"])
     return {"Authorization": value}
-
-
-def refusal(problem: Exception) -> str:
-    """Return why a file cannot be used, without its name, and who has to be able to read it."""
-    if isinstance(problem, UnicodeDecodeError):
-        return f"expected {problem.encoding.upper()} text"
-    why = (isinstance(problem, OSError) and problem.strerror) or str(problem)
-    return f"{why}; uid {os.geteuid()} must be able to read it" if isinstance(problem, PermissionError) else why
 
 
 def _of_file(path: str) -> Iterator[tuple[str, str]]:
     if not path:
         return
-    named = f"{HEADERS_FILE}={path!r}"
-    try:
-        text = Path(path).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise BadSettings([f"{named}: {refusal(problem)}"]) from problem
     problems = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text_in(path, HEADERS_FILE, "ascii").splitlines(), 1):
         if not line.strip():
             continue
         name, colon, value = line.partition(":")
         mistake = _mistake(name.strip(), value.strip(), is_pair=bool(colon))
         if mistake:
-            problems.append(f"{named}: line {number}: {mistake}")
+            problems.append(f"{HEADERS_FILE}={path!r}: line {number}: {mistake}")
         else:
             yield name.strip(), value.strip()
     if problems:
@@ -81,7 +63,7 @@ def _of_file(path: str) -> Iterator[tuple[str, str]]:
 
 
 def _mistake(name: str, value: str, *, is_pair: bool) -> str:
-    """Return what is wrong with a line, empty if nothing is, without its value, which is secret."""
+    """Return the mistake in a line, empty if there is none, without its value, which is secret."""
     if not is_pair or not _TOKEN.fullmatch(name):
         return "expected Name: value"
     if name.lower() in _OWN:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -16,7 +16,8 @@ from services.client import block_encoder, recovery
 from services.client.block_builder import BlockCut
 from services.client.block_encoder import PendingLine, SessionKey
 from services.client.external.connection_failure import MAX_REASON_LENGTH
-from services.client.external.decoder import DecodedRecord, ExternalBatch
+from services.client.external.decoder import DecodedRecord
+from services.client.external.external_batch import ExternalBatch
 from services.client.external.rendezvous import AgreedRun
 from services.client.session_log import SessionLog
 from services.client.settings import ClientConfig
@@ -24,7 +25,7 @@ from services.contract import blocklog
 from services.contract.feed_description import FeedDescription
 from services.contract.jsonl import fields
 from services.contract.scalars import Span, utc_text
-from services.contract.sequence_rules import PLAIN, SequenceRules
+from services.contract.sequence_rules import MOST_SEQUENCES, PLAIN, SequenceRules
 from services.contract.sequence_text import seq_text, span_text
 from services.contract.sequence_tracker import SequenceTracker
 from services.runtime.clock import Clock
@@ -80,6 +81,11 @@ class ConnectionLog:
             why = f"held back, since another client was refused: {reason}"
             self._code, self._reason = code, why[:MAX_REASON_LENGTH]
 
+    def waits(self, why: str) -> None:
+        """Remember why a client that never was connected has no answer, unless another reason is known."""
+        if not (self.count or self._attempts or self._reason):
+            self._reason = why[:MAX_REASON_LENGTH]
+
     def unanswered(self, why: str) -> None:
         """Remember that the client is connected, and that the server has not answered its greeting."""
         if self.is_connected:
@@ -112,16 +118,44 @@ class Sequences:
     def __init__(self, rules: SequenceRules = PLAIN) -> None:
         self.by_key: dict[str | None, SequenceTracker] = {}
         self._rules = rules
-        self._counted: Counter[str] = Counter()
+        # A block asks only for the sequences of its records: a feed may have many thousands.
+        self._touched: dict[str | None, tuple[int, int, int]] = {}
+
+    def accept_all(self, records: Sequence[DecodedRecord]) -> None:
+        """Add records, each to its sequence, in their order."""
+        if len(records) == 1:
+            self.accept(records[0])
+            return
+        by_key: dict[str | None, list[DecodedRecord]] = defaultdict(list)
+        for record in records:
+            by_key[record.key].append(record)
+        # The sequences are independent of each other, and in each of them nearly all numbers follow one another.
+        for key, own in by_key.items():
+            if not self._accept_new_run(self.by_key.get(key), [record.seq for record in own]):
+                for record in own:
+                    self.accept(record)
+
+    @staticmethod
+    def _accept_new_run(sequence: SequenceTracker | None, seqs: list[int | None]) -> bool:
+        """Add numbers to a sequence if they are consecutive and above all others; return whether they were added."""
+        first, last = seqs[0], seqs[-1]
+        if sequence is None or first is None or last is None or last - first != len(seqs) - 1:
+            return False
+        return seqs == list(range(first, last + 1)) and sequence.accept_new_run(first, last)
 
     def accept(self, record: DecodedRecord) -> None:
-        """Add a record to its sequence."""
+        """Add a record to its sequence. Of more than `MOST_SEQUENCES` keys the further ones are not followed."""
         if record.seq is not None:
-            sequence = self.by_key.get(record.key)
+            key = record.key
+            sequence = self.by_key.get(key)
             if sequence is None:
-                sequence = self.by_key[record.key] = SequenceTracker(self._rules)
+                if len(self.by_key) >= MOST_SEQUENCES:
+                    return
+                sequence = self.by_key[key] = SequenceTracker(self._rules)
+            if key not in self._touched:
+                self._touched[key] = (sequence.duplicates, sequence.reordered, sequence.restarts)
             # The digest tells a repeated record from another record with the same number.
-            sequence.take(record.seq, zlib.crc32(record.record), record.first_seq, record.prev_seq)
+            sequence.accept_message(record.seq, zlib.crc32(record.record), record.first_seq, record.prev_seq)
 
     def reconnected(self) -> None:
         """Begin with a new connection, on which the numbers may restart."""
@@ -134,12 +168,14 @@ class Sequences:
 
     def take_counts(self) -> dict[str, int]:
         """Return duplicates, reordered and restarts since the last call."""
-        total: Counter[str] = Counter(duplicates=0, reordered=0, restarts=0)
-        for sequence in self.by_key.values():
-            total.update(duplicates=sequence.duplicates, reordered=sequence.reordered, restarts=sequence.restarts)
-        since = {name: total[name] - self._counted[name] for name in total}
-        self._counted = total
-        return since
+        duplicates = reordered = restarts = 0
+        for key, before in self._touched.items():
+            sequence = self.by_key[key]
+            duplicates += sequence.duplicates - before[0]
+            reordered += sequence.reordered - before[1]
+            restarts += sequence.restarts - before[2]
+        self._touched.clear()
+        return {"duplicates": duplicates, "reordered": reordered, "restarts": restarts}
 
 
 class ExternalSession(SessionLog[ExternalBatch]):
@@ -188,8 +224,19 @@ class ExternalSession(SessionLog[ExternalBatch]):
             records: in their order.
             received_ns: arrival time of the frame, epoch nanoseconds.
         """
+        # Before anything else, so that a block which is over does not count the faults of records that come after it.
+        self.close_old_block(received_ns)
+        while len(records) > 1:
+            # Up to the end of the open block: its line states what the sequences have counted so far.
+            fitting = self._builder.fitting([record.record for record in records])
+            self._receive_part(records[:fitting], received_ns)
+            records = records[fitting:]
+        if records:
+            self._receive_part(records, received_ns)
+
+    def _receive_part(self, records: Sequence[DecodedRecord], received_ns: int) -> None:
+        self.sequences.accept_all(records)
         for record in records:
-            self.sequences.accept(record)
             if record.remark is not None:
                 self._log_remark(record)
         batch = ExternalBatch(self.received + 1, records, received_ns)
@@ -246,7 +293,8 @@ class ExternalSession(SessionLog[ExternalBatch]):
         log.warning(event, extra={"client": self.client, "why": record.remark, "record": shown})
 
     def _line_of(self, cut: BlockCut[ExternalBatch]) -> PendingLine:
-        seqs = [record.seq for part in cut.parts for record in part.decoded if record.seq is not None]
+        seqs = [part.seqs for part in cut.parts if part.seqs]
+        numbered = sum(map(len, seqs))
         # With several sequences, separated by a key, a block has no bounds and no gaps of its own.
         sequence = self.sequences.by_key.get(None) if len(self.sequences.by_key) == 1 else None
         missing: list[Span] = []
@@ -254,7 +302,7 @@ class ExternalSession(SessionLog[ExternalBatch]):
         if sequence is not None:
             missing = sequence.missing(self._previous_last).spans()
             self._previous_last = sequence.held.last
-            first, last = min(seqs, default=None), max(seqs, default=None)
+            first, last = min(map(min, seqs), default=None), max(map(max, seqs), default=None)
         # Names and order are those of `blocklog.ExternalBlock`.
         line = {
             **block_encoder.block_head(self._key, cut.number, blocklog.EXTERNAL_VERSION),
@@ -264,7 +312,7 @@ class ExternalSession(SessionLog[ExternalBatch]):
             "count": cut.count,
             "missing": [span_text(span) for span in missing],
             **self.sequences.take_counts(),
-            "unsequenced": cut.count - len(seqs),
+            "unsequenced": cut.count - numbered,
             **self._without(cut),
             **self._take(),
             "connection": max(1, self.connections.count),
@@ -279,12 +327,11 @@ class ExternalSession(SessionLog[ExternalBatch]):
 
     def _without(self, cut: BlockCut[ExternalBatch]) -> dict[str, int]:
         """Return how many messages of a block have no key and no time, of a feed that should have them."""
-        records = [record for part in cut.parts for record in part.decoded]
         without = {}
         if self._feed.key is not None:
-            without["without_key"] = sum(record.key is None for record in records)
+            without["without_key"] = sum(part.without_key for part in cut.parts)
         if self._feed.time is not None:
-            without["without_time"] = sum(record.sent_ns is None for record in records)
+            without["without_time"] = sum(part.without_time for part in cut.parts)
         return without
 
     def _take_counts(self) -> tuple[int, int, list[Span]]:

@@ -1,4 +1,4 @@
-"""The settings of an external feed: its address, how its messages are decoded, what is said to its server."""
+"""The settings of an external feed: its address, how its messages are decoded, the messages to its server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from services.client.external import profile
 from services.client.external.decoder import RecordPaths
 from services.client.external.feed_end import NEVER, EndConditions
 from services.client.external.frame_encoding import NAMES as ENCODINGS
@@ -18,6 +17,7 @@ from services.client.external.frame_encoding import STREAM
 from services.client.external.frame_reader import PLAIN as ONE_A_FRAME
 from services.client.external.frame_reader import FrameReader, Framing
 from services.client.external.message_framing import ONE_MESSAGE, MessageFraming
+from services.client.external.profiles import profile
 from services.client.external.record_values import UNITS, UTC
 from services.client.external.talk.conversation_settings import ConversationSettings, read_conversation, subprotocols
 from services.client.external.templates import PingPolicy
@@ -145,7 +145,7 @@ def _read_described(environment: Mapping[str, str]) -> FeedSettings:
     parsed, problems = _parse(values)
     conversation, talk_problems = read_conversation(values)
     reach, reach_problems = _reach(values)
-    problems += [*talk_problems, *reach_problems, *_contradictions(values), *_unending(parsed.ending, values)]
+    problems += [*talk_problems, *reach_problems, *_contradictions(values), *_end_contradictions(parsed.ending, values)]
     if problems:
         raise BadSettings(problems)
     return FeedSettings(
@@ -182,7 +182,7 @@ def _parse(values: Mapping[str, Any]) -> tuple[_Parsed, list[str]]:
         try:
             return parse(text) if text else None
         except (ValueError, re.error) as problem:
-            problems.append(f"{name}={text!r}: expected {problem}")
+            problems.append(BY_NAME[name].mistake(text, problem))
             return None
 
     time = parsed("FEED_TIME", _time)
@@ -278,14 +278,14 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _unending(ending: EndConditions, values: Mapping[str, Any]) -> list[str]:
+def _end_contradictions(ending: EndConditions, values: Mapping[str, Any]) -> list[str]:
     if ending.last is None:
         return []
     if not values["feed_seq"]:
         return ["FEED_END: without FEED_SEQ there is no last number"]
-    return ["FEED_END: with FEED_KEY there are several sequences, and none of them has the last number"] * bool(
-        values["feed_key"]
-    )
+    if values["feed_key"]:
+        return ["FEED_END: with FEED_KEY there are several sequences, and none of them has the last number"]
+    return []
 
 
 def _time(text: str) -> tuple[JsonPath, str | None]:

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-_BINARY = "binary:"
+BINARY = "binary:"
+"""The beginning of a line that is sent as a binary frame."""
 _PARTS = (
     # A quote with the backslashes before it, which tell how deep its string is nested.
     r'(?P<quote>\\*")'
@@ -62,7 +63,7 @@ class MessageTemplate:
     @property
     def is_binary(self) -> bool:
         """Whether it is sent as a binary frame."""
-        return self.line.startswith(_BINARY)
+        return self.line.startswith(BINARY)
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -71,7 +72,7 @@ class MessageTemplate:
 
     @cached_property
     def _parts(self) -> tuple[Slot | str | bytes, ...]:
-        return tuple(_parts(self.line.removeprefix(_BINARY), is_binary=self.is_binary))
+        return tuple(_parts(self.line.removeprefix(BINARY), is_binary=self.is_binary))
 
     def message(self, values: Mapping[str, Value]) -> str | bytes:
         """Return the message with these values put in: str for a text frame, bytes for a binary one.
@@ -96,7 +97,7 @@ class MessageTemplate:
         text = str(value)
         if part.name in values:
             for _ in range(part.depth):
-                text = _escaped(text)
+                text = in_json_string(text)
         return text
 
     def _bytes(self, part: Slot | str | bytes, values: Mapping[str, Value]) -> bytes:
@@ -115,7 +116,7 @@ class Template:
     @classmethod
     def of(cls, text: str) -> Template:
         """Parse a template; empty lines are ignored."""
-        return cls(tuple(line.strip() for line in text.splitlines() if line.strip()))
+        return cls(tuple(line.strip() for line in text.split("\n") if line.strip()))
 
     @cached_property
     def templates(self) -> tuple[MessageTemplate, ...]:
@@ -130,6 +131,11 @@ class Template:
     def messages(self, **values: Value) -> list[str | bytes]:
         """Return the messages with these values put in: str for text frames, bytes for binary ones."""
         return [template.message(values) for template in self.templates]
+
+
+def string_depths(text: str) -> dict[int, int]:
+    """Return the number of JSON strings around each name in braces of a text message, by the name's position."""
+    return {match.start(): depth for match, _, depth in _located(text, _IN_TEXT) if match["name"]}
 
 
 def _parts(text: str, *, is_binary: bool) -> Iterator[Slot | str | bytes]:
@@ -178,7 +184,8 @@ def _depth_after(backslashes: int, depth: int) -> int:
     return depth + 1
 
 
-def _escaped(text: str) -> str:
+def in_json_string(text: str) -> str:
+    """Return a text as it is written inside a JSON string."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 
-from services.client.external import profile
+from services.client.external.profiles import profile
 from services.client.external.settings import read_feed
 from services.client.feeds import report
 from services.client.feeds.framing import find_protocol

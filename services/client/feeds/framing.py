@@ -5,21 +5,20 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 import msgspec
 
 from services.client.feeds.embedded_json import MIN_SHARE, find_pattern, is_json
+from services.client.feeds.proposal import Proposal
+from services.contract.unread_data import FLUSHED
 
-MAX_BYTES = 4 * 1024 * 1024
-"""Bytes of a message after decompression; a longer one is not taken for compressed JSON."""
+MAX_BYTES, MAX_TOTAL_BYTES = 4 * 1024 * 1024, 32 * 1024 * 1024
+"""Bytes of a message, and of all messages, after decompression; longer ones are not taken for compressed JSON."""
 _COMPRESSED = {"gzip": 16 + zlib.MAX_WBITS, "zlib": zlib.MAX_WBITS, "deflate": -zlib.MAX_WBITS}
 """Parameters of the decompressor by the name of the encoding."""
 _STREAM = "zlib-stream"
 _CERTAIN = ("gzip", "zlib")
 """Encodings that other data does not have by chance."""
-# The end of compressed data after which more of the same stream may follow.
-_FLUSHED = b"\x00\x00\xff\xff"
 _SPLIT = {r"\x1e": b"\x1e", r"\n": b"\n", r"\x00": b"\x00"}
 _PROTOCOLS = (
     ("signalr", rb"^\{\}\x1e|^\{\"type\":[1-7].*\x1e$"),
@@ -42,26 +41,12 @@ _PROTOCOLS = (
 """Presets, and the messages by which each is known."""
 
 
-class Framing(NamedTuple):
-    """How a message contains JSON texts.
-
-    Attributes:
-        key: the key of the profile that describes it.
-        text: its value.
-        why: one sentence.
-    """
-
-    key: str
-    text: str
-    why: str
-
-
-def find_framings(messages: Sequence[bytes]) -> tuple[list[Framing], list[list[bytes]]]:
+def find_framings(messages: Sequence[bytes]) -> tuple[list[Proposal], list[list[bytes]]]:
     """Return how most messages contain JSON, the outermost framing first, and the texts in each message.
 
     Without JSON the texts are the messages, decompressed if that is certain.
     """
-    as_they_are: tuple[list[Framing], list[list[bytes]]] = ([], [[message] for message in messages])
+    as_they_are: tuple[list[Proposal], list[list[bytes]]] = ([], [[message] for message in messages])
     unpacked = None
     for framings, parts in (as_they_are, *_encodings(messages)):
         texts = [text for inner in parts for text in inner]
@@ -76,19 +61,19 @@ def find_framings(messages: Sequence[bytes]) -> tuple[list[Framing], list[list[b
     return unpacked or as_they_are
 
 
-def _encodings(messages: Sequence[bytes]) -> Iterable[tuple[list[Framing], list[list[bytes]]]]:
+def _encodings(messages: Sequence[bytes]) -> Iterable[tuple[list[Proposal], list[list[bytes]]]]:
     """Yield the encodings that most messages may have, in the order in which they are undone, and their contents."""
     for encoding in (_STREAM, *_COMPRESSED):
         parts = _unpacked_stream(messages) if encoding == _STREAM else list(map(_unpacked_by(encoding), messages))
         if not _is_most(parts):
             continue
-        yield [Framing("decode.encoding", encoding, f"messages are compressed: {encoding}")], parts
+        yield [Proposal("decode.encoding", encoding, f"messages are compressed: {encoding}")], parts
         inner = [[text for one in texts for text in _unquoted(one)] for texts in parts]
         if _is_most(inner):
-            yield [Framing("decode.encoding", f"{encoding},json", f"compressed JSON texts: {encoding}")], inner
+            yield [Proposal("decode.encoding", f"{encoding},json", f"compressed JSON texts: {encoding}")], inner
     parts = [_unquoted(message) for message in messages]
     if _is_most(parts):
-        yield [Framing("decode.encoding", "json", "a message is a JSON text in a JSON string")], parts
+        yield [Proposal("decode.encoding", "json", "a message is a JSON text in a JSON string")], parts
 
 
 def _is_most(parts: Sequence[list[bytes]]) -> bool:
@@ -103,13 +88,13 @@ def _unquoted(message: bytes) -> list[bytes]:
     return [text] if is_json(text) else []
 
 
-def _find_inner(messages: Sequence[bytes]) -> tuple[Framing, list[list[bytes]]] | None:
+def _find_inner(messages: Sequence[bytes]) -> tuple[Proposal, list[list[bytes]]] | None:
     """Return how most messages contain JSON, and the JSON texts of each message; None if nothing fits."""
-    for framing, take_apart in _candidates(messages):
+    for proposal, take_apart in _candidates(messages):
         parts = [take_apart(message) for message in messages]
         good = sum(bool(texts) and all(map(is_json, texts)) for texts in parts)
         if good >= max(1, MIN_SHARE * len(messages)):
-            return framing, parts
+            return proposal, parts
     return None
 
 
@@ -131,11 +116,14 @@ def _compact(message: bytes) -> bytes:
     return re.sub(rb'(?<=["\w\]}])([:,])\s+(?=["{\[\w-])', rb"\1", message)
 
 
-def unpacked(data: bytes, encoding: str) -> bytes | None:
-    """Return decompressed data, None if it is not compressed in this way or too long."""
+def unpacked(data: bytes, encoding: str, most_bytes: int = MAX_BYTES) -> bytes | None:
+    """Return decompressed data, None if it is not compressed in this way or longer than ``most_bytes``."""
+    if most_bytes <= 0:
+        # To the decompressor 0 means no limit.
+        return None
     decompressor = zlib.decompressobj(_COMPRESSED[encoding])
     try:
-        found = decompressor.decompress(data, MAX_BYTES)
+        found = decompressor.decompress(data, most_bytes)
     except zlib.error:
         return None
     return found if decompressor.eof or not decompressor.unconsumed_tail else None
@@ -144,21 +132,21 @@ def unpacked(data: bytes, encoding: str) -> bytes | None:
 _TakeApart = Callable[[bytes], list[bytes]]
 
 
-def _candidates(messages: Sequence[bytes]) -> Iterable[tuple[Framing, _TakeApart]]:
+def _candidates(messages: Sequence[bytes]) -> Iterable[tuple[Proposal, _TakeApart]]:
     for size in (4, 2, 8):
-        yield Framing("decode.split", f"length:{size}", f"a length in {size} bytes is before each"), _lengths_of(size)
+        yield Proposal("decode.split", f"length:{size}", f"a length in {size} bytes is before each"), _lengths_of(size)
     for text, separator in _SPLIT.items():
         if any(separator in message for message in messages):
-            yield Framing("decode.split", text, f"messages are separated by {text}"), _split_by(separator)
+            yield Proposal("decode.split", text, f"messages are separated by {text}"), _split_by(separator)
     events = r'^42\["[^"]*",(.*)\]$'
-    yield Framing("decode.match", events, "Socket.IO events"), _matched_by(events.encode())
-    payload = r"MSG [^\r]*\r\n(.*?)\r\n"
-    yield Framing("decode.match", payload, "messages of NATS"), _matched_by(payload.encode())
-    body = r"^MESSAGE\r?\n.*?\r?\n\r?\n(.*?)\x00"
-    yield Framing("decode.match", body, "messages of STOMP"), _matched_by(body.encode())
+    yield Proposal("decode.match", events, "Socket.IO events"), _matched_by(events.encode())
+    payload = r"(?<![^\n])MSG [^\r\n]*\r\n(.*?)\r\n"
+    yield Proposal("decode.match", payload, "messages of NATS"), _matched_by(payload.encode())
+    body = r"^MESSAGE\r?\n(?:[^\r\n]+\r?\n)*\r?\n(.*?)\x00"
+    yield Proposal("decode.match", body, "messages of STOMP"), _matched_by(body.encode())
     pattern = find_pattern(messages)
     if pattern is not None:
-        yield Framing("decode.match", pattern, "the JSON inside of longer texts"), _matched_by(pattern.encode())
+        yield Proposal("decode.match", pattern, "the JSON inside of longer texts"), _matched_by(pattern.encode())
 
 
 def _split_by(separator: bytes) -> _TakeApart:
@@ -178,8 +166,12 @@ def _lengths_of(size: int) -> _TakeApart:
 
 
 def _unpacked_by(encoding: str) -> _TakeApart:
+    left_bytes = MAX_TOTAL_BYTES
+
     def take_apart(message: bytes) -> list[bytes]:
-        found = unpacked(message, encoding)
+        nonlocal left_bytes
+        found = unpacked(message, encoding, min(left_bytes, MAX_BYTES))
+        left_bytes -= len(found or b"")
         return [found] if found else []
 
     return take_apart
@@ -187,13 +179,20 @@ def _unpacked_by(encoding: str) -> _TakeApart:
 
 def _unpacked_stream(messages: Sequence[bytes]) -> list[list[bytes]]:
     """Return the contents of messages that are one stream, each of which ends with a flush; nothing for any other."""
-    decompressor, parts = zlib.decompressobj(), []
+    decompressor = zlib.decompressobj()
+    parts: list[list[bytes]] = []
+    left_bytes = MAX_TOTAL_BYTES
     for message in messages:
+        if not message.endswith(FLUSHED) or left_bytes <= 0 or decompressor.unconsumed_tail:
+            # After a message that is left out, the stream cannot go on.
+            parts.append([])
+            continue
         try:
-            found = decompressor.decompress(message, MAX_BYTES) if message.endswith(_FLUSHED) else b""
+            found = decompressor.decompress(message, min(left_bytes, MAX_BYTES))
         except zlib.error:
             return []
-        parts.append([found] if found else [])
+        left_bytes -= len(found)
+        parts.append([found] if found and not decompressor.unconsumed_tail else [])
     return parts
 
 

@@ -57,15 +57,22 @@ def to_analyse(seen: LookedAt, settings: FeedSettings) -> list[ReceivedMessage]:
     return [ReceivedMessage(bytes(record.record), utc_us(record.received_at) * 1000) for record in records]
 
 
-class _Kept:
-    """The first messages of a feed that came before a time, which is the end of the client's run."""
+class KeptMessages:
+    """The first messages of a feed that came before the end of the client's run.
+
+    Attributes:
+        messages: at most `MAX_MESSAGES`, of 32 MiB in all.
+        count: of all messages before the end.
+    """
 
     def __init__(self, until_ns: int) -> None:
+        """Prepare for a run that ends at ``until_ns``, epoch nanoseconds."""
         self._until_ns = until_ns
         self.messages: list[ReceivedMessage] = []
         self.count = self._bytes = 0
 
     def add(self, frame: str | bytes, received_ns: int) -> None:
+        """Add a message that came at this time, epoch nanoseconds."""
         data = frame.encode() if isinstance(frame, str) else frame
         if received_ns >= self._until_ns:
             return
@@ -99,7 +106,7 @@ async def look(settings: FeedSettings, seconds: float) -> LookedAt:
     # Opening the run takes a part of its time.
     duration = seconds + DEFAULT_POLICY.settle_seconds
     clock = Clock()
-    kept = _Kept(clock.now_ns() + round(duration * 1e9))
+    kept = KeptMessages(clock.now_ns() + round(duration * 1e9))
     with tempfile.TemporaryDirectory(prefix="streamgauge-") as folder, _collected() as remarks:
         logs = Path(folder) / "logs"
         logs.mkdir()

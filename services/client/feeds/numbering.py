@@ -154,13 +154,13 @@ def _numberings(
             return
     linked = [
         (other, share)
-        for other, theirs in numbers.items()
-        if other != path and (share := _share(theirs.get(now) == series[before] for before, now in steps)) >= _MIN_SHARE
+        for other, values in numbers.items()
+        if other != path and (share := _share(values.get(now) == series[before] for before, now in steps)) >= _MIN_SHARE
     ]
     ranged = [
         (other, share)
-        for other, theirs in numbers.items()
-        if (share := _share(theirs.get(now) == series[before] + 1 <= series[now] for before, now in steps))
+        for other, values in numbers.items()
+        if (share := _share(values.get(now) == series[before] + 1 <= series[now] for before, now in steps))
         >= _MIN_SHARE
     ]
     if ranged:
@@ -199,7 +199,7 @@ def _keys(columns: Columns, numbers: Mapping[str, Series]) -> list[tuple[str, ..
     single = []
     for path, column in columns.items():
         counts = Counter(value for value in column.values() if isinstance(value, str | int))
-        # A key recurs; what is new in most records is no key.
+        # A key recurs; a value that is new in most records is no key.
         if len(counts) > 1 and len(column) >= most / 2 and len(counts) <= max(len(column) / MIN_RECORDS, 2):
             single.append(path)
     single.sort(key=lambda path: not isinstance(next(iter(columns[path].values())), str))

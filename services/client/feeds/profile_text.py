@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from services.client.external.profile import NAMES_BY_KEY, RESERVED
-from services.client.external.profile_texts import captured_in
+from services.client.external.profiles.profile import NAMES_BY_KEY, RESERVED
+from services.client.external.profiles.profile_texts import captured_in
 from services.client.feeds.proposal import Proposal
 
 _NUMBERS = ("sequence.step", "end.seconds", "end.silence", "connect.max_bytes", "connect.per_second")

@@ -84,8 +84,7 @@ def analyse(messages: Sequence[ReceivedMessage]) -> Analysis:
     parts = [[data] for data in raw]
     framings: list[Proposal] = []
     if sum(map(is_json, raw)) < len(raw) / 2:
-        found, parts = find_framings(raw)
-        framings += [Proposal(*one) for one in found]
+        framings, parts = find_framings(raw)
     texts = [(part, message.received_ns) for message, inner in zip(messages, parts, strict=True) for part in inner]
     values = [(value, at) for data, at in texts if (value := _decoded(data)) is not None]
     if len(values) < len(texts) / 2 or not values:
@@ -177,7 +176,7 @@ def _items_at(path: str, values: Sequence[tuple[Any, int]]) -> _Rows:
 
 
 def _is_numbered(rows: _Rows, lists: Iterable[str] = ()) -> bool:
-    """Return whether most records have a number that shows what is missing, and that is in none of these lists."""
+    """Return whether most records have a number that shows missing records, and that is in none of these lists."""
     columns = rows.columns
     times = [path for path in columns if _lags(columns[path], rows.received_ns)[0]]
     found = find_numbering(columns, times)

@@ -1,4 +1,4 @@
-"""The text that the command ``feeds`` prints: the presets, and what was seen of a feed."""
+"""The text that the command ``feeds`` prints: the presets, and the report on a feed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.client.external.profile import NAMES_BY_KEY, Profile, load
+from services.client.external.profiles.profile import NAMES_BY_KEY, Profile, is_path, load
 from services.client.external.settings import FeedSettings
 from services.client.feeds.confirmation import confirm
 from services.client.feeds.look import LookedAt
@@ -66,15 +66,20 @@ def _hanging(text: str, width: int) -> str:
 
 
 def of_look(seen: LookedAt, settings: FeedSettings, analysis: Analysis, seconds: float, width: int) -> Iterator[str]:
-    """Yield the parts of the report on a feed.
+    """Yield the parts of the report on a feed, without characters by which its server could control the terminal.
 
     Args:
-        seen: what came.
+        seen: its messages, records and connections.
         settings: with which it was read.
         analysis: of the messages.
         seconds: how long the feed was received.
         width: columns of the terminal.
     """
+    for part in _parts(seen, settings, analysis, seconds, width):
+        yield "\n".join(map(_printable, part.split("\n")))
+
+
+def _parts(seen: LookedAt, settings: FeedSettings, analysis: Analysis, seconds: float, width: int) -> Iterator[str]:
     yield _summary(seen, seconds)
     if seen.records:
         yield "\n".join(["", *_table(seen.records[:SHOWN_MESSAGES], width)])
@@ -86,7 +91,7 @@ def of_look(seen: LookedAt, settings: FeedSettings, analysis: Analysis, seconds:
     missing = list(_not_found(seen, settings))
     if missing:
         yield "\n".join(["", "not found", *(f"  {line}" for line in missing)])
-    confirmed = confirm(seen.records, int(settings.given.get("FEED_STEP", "").strip() or 1))
+    confirmed = confirm(seen.records, settings.sequence.step)
     if confirmed.numbering is not None:
         yield f"\n{_confirmation(confirmed.numbering, len(seen.records))}"
     differing = _differing(confirmed.left(analysis.proposals), settings)
@@ -109,7 +114,7 @@ def of_look(seen: LookedAt, settings: FeedSettings, analysis: Analysis, seconds:
 def _next(differing: Sequence[Proposal], settings: FeedSettings, width: int) -> Iterator[str]:
     """Yield the whole profile where the operator has to write one, and the commands that come next."""
     feed = settings.given.get("FEED", "").strip()
-    is_file = "/" in feed or feed.endswith(".toml")
+    is_file = is_path(feed)
     is_preset = not is_file and feed not in ("", "foreign")
     if is_preset:
         more = [*_given_beside(feed, settings), *((name, text) for name, text, _ in _assignments(differing))]
@@ -247,7 +252,7 @@ def _text_of(record: ExternalMessage) -> str:
 
 
 def _printable(text: str) -> str:
-    # A server must not control the terminal.
+    # A name in a record, which a proposed path has in it, may have escape sequences as well as a record.
     names = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
     return "".join(letter if letter.isprintable() else names.get(letter) or f"\\x{ord(letter):02x}" for letter in text)
 

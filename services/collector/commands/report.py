@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from services.collector.commands import verify
@@ -53,6 +54,10 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     evidence = load_evidence(volumes, name)
     # Dated by the end of the run, so that the same evidence gives the same bytes at any time (ADR 42).
     taken = snapshot(evidence, limits, final=True, made_at=evidence.ended_at)
+    if chosen.out is not None:
+        # Before the summary, which names the folder.
+        with _writing_to(chosen.out):
+            chosen.out.mkdir(parents=True, exist_ok=True)
     if chosen.json:
         sys.stdout.write(verify.json_line(taken.summary))
     else:
@@ -67,15 +72,20 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 
 def _write(taken: Snapshot, volumes: Path, out: Path | None, *, newest: bool) -> None:
-    folder = out or run_files.summary_path(volumes, taken.summary.run).parent
-    try:
+    with _writing_to(out or run_files.summary_path(volumes, taken.summary.run).parent):
         if out is None:
             run_files.store(volumes, taken, newest=newest)
             return
-        out.mkdir(parents=True, exist_ok=True)
         for name, data in render_files(taken).items():
             # Not synced: these files can be made again at any time.
             durable_file.replace(out / name, data, durable=False)
+
+
+@contextlib.contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    """Report a folder that cannot be written as the operator's error."""
+    try:
+        yield
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
         raise UnwritableFolder(f"{folder}", reason, "fix: name a writable folder with --out") from error

@@ -2,9 +2,6 @@
 
 Only ranges of consecutive numbers are kept of a block, one per sequence if nothing is missing. They are evaluated in
 the order in which the client received the blocks, since a sequence may begin again.
-
-A record whose number cannot be read is in the log, so a gap at its position is no evidence of a loss. Each such record
-accounts for at most one missing number, and only for a number between those received before and after it.
 """
 
 from __future__ import annotations
@@ -12,16 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from services.collector.evidence.numbers.arrival_times import ArrivalTimesOfBlock
 from services.collector.evidence.numbers.number_ranges import NumberRange, SequenceName, is_unreadable, number_ranges
 from services.collector.evidence.numbers.sequence_course import SequenceCourse
+from services.collector.evidence.numbers.unreadable_records import UnreadableRecords
 from services.contract.blocklog import ExternalBlock, ExternalMessage
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
-from services.contract.sequence_rules import PLAIN, SequenceRules
+from services.contract.sequence_rules import MOST_SEQUENCES, PLAIN, SequenceRules
 from services.contract.sequence_tracker import SequenceTracker
+from services.contract.unread_data import KINDS, UnreadKind, unread_kind
 
 DECLARED = ("without_key", "without_time", "ignored", "pings")
 """Counts in a block that cannot follow from its messages alone."""
@@ -37,7 +35,10 @@ class ExternalIndexRow:
         runs: its numbers.
         connection: its session, and the number of the connection in the session.
         unreadable: the number of records whose number cannot be read.
-        arrivals: None if a time cannot be read.
+        arrivals: of the records that have a number, in a feed with numbers; None if a time cannot be read, or without
+            any such record.
+        by_key: the arrivals of each sequence, if there are several; None if they are those of the block.
+        unnumbered: how many messages without a number came after the last record that has one.
     """
 
     positions: tuple[int, int]
@@ -46,63 +47,8 @@ class ExternalIndexRow:
     connection: tuple[int, int] = (1, 1)
     unreadable: int = 0
     arrivals: ArrivalTimesOfBlock | None = None
-
-
-class _LastNumber(NamedTuple):
-    """The last number of a sequence, and the number of unreadable records that the client had received before."""
-
-    number: int
-    unreadable: int
-
-
-class UnreadableRecords:
-    """The unreadable records of one client, counted from 1 in the order received, and the numbers they account for."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._used = RangeSet()
-        self._numbers: dict[SequenceName, RangeSet] = {}
-        self._lasts: dict[SequenceName, _LastNumber] = {}
-
-    def follow(
-        self, key: SequenceName, first: int, last: int, before: tuple[int, int], *, is_range: bool = False
-    ) -> None:
-        """Add the next range of consecutive numbers of a sequence.
-
-        Args:
-            key: of the sequence.
-            first: the first number.
-            last: the last number.
-            before: the number of unreadable records in the block before the first and before the last record.
-            is_range: a message of the feed may cover many numbers, so one record may account for a whole gap.
-        """
-        known = self._lasts.get(key)
-        if known is not None and first > known.number + 1:
-            gap = (known.number + 1, first - 1)
-            spans = _assigned(gap, known.unreadable, self.count + before[0], self._used)
-            for span in [gap] if spans and is_range else spans:
-                self._numbers.setdefault(key, RangeSet()).add(*span)
-        self._lasts[key] = _LastNumber(last, self.count + before[1])
-
-    def forget(self, key: SequenceName) -> RangeSet:
-        """Remove the numbers of a sequence that has begun again, and return them."""
-        return self._numbers.pop(key, RangeSet())
-
-    def among(self, missing: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:
-        """Return the missing numbers that unreadable records account for, also those after the last number."""
-        # A copy, since a query must use up no record: more blocks may follow that fill the gap at the end.
-        used, result = RangeSet(self._used), {}
-        # Sequences share the records, so a fixed order makes the result independent of the order of reading.
-        for key in sorted(missing, key=lambda key: key or ""):
-            numbers, known = missing[key] & self._numbers.get(key, RangeSet()), self._lasts.get(key)
-            behind = missing[key].last
-            if known is not None and self.count > known.unreadable and behind > known.number:
-                tail = missing[key].within(known.number + 1, behind)
-                for span in tail:
-                    for assigned in _assigned(span, known.unreadable, self.count, used):
-                        numbers.add(*assigned)
-            result[key] = numbers
-        return result
+    unnumbered: int = 0
+    by_key: Mapping[SequenceName, ArrivalTimesOfBlock] | None = None
 
 
 class ExternalEvidence:
@@ -115,15 +61,21 @@ class ExternalEvidence:
         numbered: the number of messages with a number.
         with_first: how many of these name the first number of a range, and ``with_previous`` the number before.
         declared: counts of the client in its blocks, by the name of the field; one that no block has is not known.
+        last_us: when the last record was received, of a feed with numbers the last one that has a number.
+        has_too_many_keys: whether there are sequences beyond `MOST_SEQUENCES`, which are not followed.
+        unread: how many blocks have a first unreadable record of each kind.
     """
 
     def __init__(self) -> None:
         self.unsequenced = self.numbered = self.with_first = self.with_previous = 0
-        self.rules, self.has_time = PLAIN, False
+        self.rules, self.has_time, self.has_too_many_keys = PLAIN, False, False
+        self.last_us: int | None = None
         self.declared: Counter[str] = Counter()
+        self.unread: Counter[UnreadKind] = Counter()
         self._all_rules: set[SequenceRules] = set()
         self._rows: dict[tuple[int, int, str], ExternalIndexRow] = {}
         self._new: list[tuple[int, int, str]] = []
+        self._lasts_at, self._lasts = (0, 0), dict[SequenceName, int]()
         self._begin_evaluation()
 
     def _begin_evaluation(self) -> None:
@@ -131,6 +83,7 @@ class ExternalEvidence:
         self._unreadable = UnreadableRecords()
         self._connection: tuple[int, int] | None = None
         self._unreadable_before: dict[SequenceName, list[RangeSet]] = {}
+        self._skipped: dict[tuple[int, int], dict[SequenceName, RangeSet]] = {}
         self._through: tuple[int, int, str] = (0, 0, "")
         self._block = self._first_block = 0
 
@@ -152,6 +105,7 @@ class ExternalEvidence:
         arrivals: ArrivalTimesOfBlock | None = None,
         rules: SequenceRules | None = None,
         contents: Sequence[int] | None = None,
+        by_key: Mapping[SequenceName, ArrivalTimesOfBlock] | None = None,
     ) -> None:
         """Add a block that was not added before.
 
@@ -159,19 +113,32 @@ class ExternalEvidence:
             block: the block.
             crc: the digest of its line.
             ended_us: when its last message was received, epoch microseconds; 0 for not known.
-            arrivals: of its messages, None if they are not known.
+            arrivals: of its messages, those with a number if the feed has numbers; None if they are not known.
             rules: by which its file was written, None if they are not known.
             contents: 16 bits of the digest of each record, without the sender's time; None to compute them with it.
+            by_key: arrivals of each sequence in the block, None if they are those of the block.
         """
         # The digest orders lines that describe one block with different content, so that the result does not depend on
         # the order of reading.
         place = (block.session, block.block, crc)
         unreadable = sum(is_unreadable(message) for message in block.messages)
+        if unreadable:
+            first = next(message for message in block.messages if is_unreadable(message))
+            self.unread[unread_kind(bytes(first.record), first.form or "text")] += 1
         connection = (block.session, block.connection)
-        runs = tuple(number_ranges(block.messages, self.rules if rules is None else rules, contents))
-        self._rows[place] = ExternalIndexRow(block.positions, ended_us, runs, connection, unreadable, arrivals)
-        self._new.append(place)
+        # Of too many sequences nothing is claimed, so no more of their numbers are kept.
+        kept = [] if self.has_too_many_keys else block.messages
+        runs = tuple(number_ranges(kept, self.rules if rules is None else rules, contents if kept else None))
         unsequenced = sum(message.seq is None for message in block.messages)
+        # In a feed without numbers all messages are records, and have arrivals.
+        is_counted = unsequenced and (arrivals is None or unsequenced < len(block.messages))
+        unnumbered = _unnumbered_at_the_end(block.messages) if is_counted else 0
+        self._rows[place] = ExternalIndexRow(
+            block.positions, ended_us, runs, connection, unreadable, arrivals, unnumbered, by_key
+        )
+        if arrivals is not None:
+            self.last_us = max(arrivals.last_us, self.last_us or 0)
+        self._new.append(place)
         self.unsequenced += unsequenced
         self.numbered += len(block.messages) - unsequenced
         if not self.rules.is_plain:
@@ -207,17 +174,26 @@ class ExternalEvidence:
                 course.reconnected()
         for place, run in enumerate(row.runs):
             if run.key not in self._courses:
+                if len(self._courses) >= MOST_SEQUENCES:
+                    self.has_too_many_keys = True
+                    continue
                 self._courses[run.key] = SequenceCourse(self.rules, has_time=self.has_time)
             course = self._courses[run.key]
             numbers = course.numbers
             turns = len(numbers.gaps)
             # The ranges behind it are only looked at after a reconnect; then few blocks have many of them.
             following = [one for one in row.runs[place:] if one.key == run.key] if numbers.is_reconnected else ()
+            if numbers.is_reconnected and numbers.held and run.first > numbers.last + 1:
+                skipped = self._skipped.setdefault(row.connection, {}).setdefault(run.key, RangeSet())
+                skipped.add(numbers.last + 1, run.first - 1)
             course.add(run, following, row.arrivals)
-            course.note_block(self._block)
-            self._unreadable.follow(run.key, run.first, run.last, run.unreadable, is_range=run.ends is not None)
-            for _ in range(len(numbers.gaps) - turns):
-                self._unreadable_before.setdefault(run.key, []).append(self._unreadable.forget(run.key))
+            course.note_block(self._block, row.arrivals if row.by_key is None else row.by_key.get(run.key))
+            is_range = run.ends is not None
+            for missing in numbers.gaps[turns:]:
+                head = (run.first if numbers.start is None else numbers.start, run.first - 1)
+                explained = self._unreadable.begin_again(run.key, missing, head, run.unreadable[0], is_range=is_range)
+                self._unreadable_before.setdefault(run.key, []).append(explained)
+            self._unreadable.follow(run.key, run.first, run.last, run.unreadable, is_range=is_range)
         self._unreadable.count += row.unreadable
 
     def unreadable(self, missing: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:
@@ -227,17 +203,47 @@ class ExternalEvidence:
 
     def gaps_before(self) -> dict[SequenceName, list[Span]]:
         """Return the ranges that were missing each time a sequence began again, by key."""
-        found: dict[SequenceName, list[Span]] = {}
+        return {
+            key: spans
+            for key, turns in self._turns_before().items()
+            if (spans := [span for gaps, unreadable in turns for span in gaps - unreadable])
+        }
+
+    def unreadable_before(self) -> dict[SequenceName, list[Span]]:
+        """Return the other ones: those that unreadable records account for, by key."""
+        return {
+            key: spans
+            for key, turns in self._turns_before().items()
+            if (spans := [span for gaps, unreadable in turns for span in gaps & unreadable])
+        }
+
+    def _turns_before(self) -> dict[SequenceName, list[tuple[RangeSet, RangeSet]]]:
+        """Return for each time that a sequence began again the numbers not received, and those of unreadable records.
+
+        What was passed over in a jump is not known to exist.
+        """
+        turns = {}
         for key, course in self.courses().items():
-            turns = zip(course.numbers.gaps, self._unreadable_before.get(key, ()), course.earlier_jumps, strict=False)
-            if spans := [span for gaps, unreadable, jumps in turns for span in gaps - unreadable - jumps]:
-                found[key] = spans
-        return found
+            each = zip(course.numbers.gaps, self._unreadable_before.get(key, ()), course.earlier_jumps, strict=False)
+            turns[key] = [(gaps - jumps, unreadable) for gaps, unreadable, jumps in each]
+        return turns
+
+    def usual_unread(self) -> UnreadKind | None:
+        """Return what the unreadable records seem to be, None without any."""
+        # Only the first part of a zlib stream can be decompressed by itself, and looks like other compressed data.
+        if self.unread["zlib-stream"]:
+            return "zlib-stream"
+        return max((kind for kind in KINDS if self.unread[kind]), key=lambda kind: self.unread[kind], default=None)
 
     def silent_keys(self) -> list[SequenceName]:
         """Return the sequences that had records in many blocks, and none since the last connection was made."""
         block, since = self._block, self._first_block
         return sorted((key for key, course in self.courses().items() if course.is_silent(block, since)), key=str)
+
+    def skipped(self) -> Mapping[tuple[int, int], Mapping[SequenceName, RangeSet]]:
+        """Return the numbers between the last record before each connection, by session and number, and its first."""
+        self.courses()
+        return self._skipped
 
     def productive(self) -> set[tuple[int, int]]:
         """Return the connections over which records were received, as session and number."""
@@ -248,14 +254,28 @@ class ExternalEvidence:
         """Return the rows of all blocks, in the order in which the client received them."""
         return [self._rows[place] for place in sorted(self._rows)]
 
+    def last_time(self, key: SequenceName, at_us: int) -> int | None:
+        """Return when the last block with records of a sequence had ended, at a time at most; None without any."""
+        ends = [row.ended_us for row in self._rows.values() if any(run.key == key for run in row.runs)]
+        return max((ended_us for ended_us in ends if 0 < ended_us <= at_us), default=None)
+
     def last_before(self, key: SequenceName, at_us: int) -> int | None:
         """Return the highest number of a sequence in the last block that had ended at a time, None if there is none."""
-        for place in sorted(self._rows, reverse=True):
+        # All sequences at once: a feed may have many thousands, and each is asked for.
+        if self._lasts_at != (at_us, len(self._rows)):
+            self._lasts_at, self._lasts = (at_us, len(self._rows)), self._lasts_before(at_us)
+        return self._lasts.get(key)
+
+    def _lasts_before(self, at_us: int) -> dict[SequenceName, int]:
+        lasts: dict[SequenceName, int] = {}
+        for place in sorted(self._rows):
             row = self._rows[place]
-            lasts = [run.last for run in row.runs if run.key == key]
-            if row.ended_us <= at_us and lasts:
-                return max(lasts)
-        return None
+            if row.ended_us <= at_us:
+                in_row: dict[SequenceName, int] = {}
+                for run in row.runs:
+                    in_row[run.key] = max(run.last, in_row.get(run.key, 0))
+                lasts.update(in_row)
+        return lasts
 
     def around(self, key: SequenceName, session: int, after: int, before: int | None) -> tuple[int | None, int | None]:
         """Return the numbers of a sequence before and after a gap in the log, None if there are none.
@@ -293,15 +313,5 @@ def runs_of(messages: Sequence[ExternalMessage]) -> Iterator[tuple[int, int, Ext
         yield opened
 
 
-def _assigned(span: tuple[int, int], after: int, through: int, used: RangeSet) -> list[tuple[int, int]]:
-    """Assign the lowest numbers of a gap to unused unreadable records after ``after`` and mark these used."""
-    free = RangeSet([(after + 1, through)]) - used
-    count = min(free.count, span[1] - span[0] + 1)
-    left = count
-    for first, last in free:
-        if not left:
-            break
-        taken = min(left, last - first + 1)
-        used.add(first, first + taken - 1)
-        left -= taken
-    return [(span[0], span[0] + count - 1)] if count else []
+def _unnumbered_at_the_end(messages: Sequence[ExternalMessage]) -> int:
+    return next((place for place, message in enumerate(reversed(messages)) if message.seq is not None), len(messages))

@@ -219,9 +219,14 @@ class LogEvidence:
         contents: Sequence[int] | None,
     ) -> None:
         arrivals = ArrivalTimesOfBlock.of(stamps.values())
+        ended_us = arrivals.last_us if arrivals else 0
+        if stamps and feed is not None and feed.seq is not None and any(one.seq is None for one in block.messages):
+            # Of a feed with numbers a message without one, such as a heartbeat, is no sign that records still come.
+            arrivals = ArrivalTimesOfBlock.of(stamps[one.received_at] for one in block.messages if one.seq is not None)
         rules = (feed.sequence or PLAIN) if feed else None
         self.external.has_time = self.external.has_time or bool(feed and feed.time)
-        self.external.add_block(block, crc, arrivals.last_us if arrivals else 0, arrivals, rules, contents)
+        by_key = ArrivalTimesOfBlock.by_key(block.messages, stamps) if feed is not None and feed.key else None
+        self.external.add_block(block, crc, ended_us, arrivals, rules, contents, by_key)
         self.is_external = True
 
     def _declare(self, entry: blocklog.AnyBlock | blocklog.EndLine) -> None:

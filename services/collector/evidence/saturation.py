@@ -84,6 +84,10 @@ class StallEvidence:
         """The longest one, 0 without any."""
         return max((ended - started + 1 for started, ended in self._spans), default=0) * 1000
 
+    def within_us(self, first_us: int, last_us: int) -> int:
+        """Return how long the client did not read between two times, in microseconds; all are epoch microseconds."""
+        return self._spans.within(first_us, last_us).count
+
     def add(self, stalls: Sequence[blocklog.Stall]) -> None:
         """Add the stalls of one line. A time that cannot be read counts as no stall."""
         for stall in stalls:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from services.collector.evidence.run_evidence import RunEvidence
-from services.collector.results.builders.external_builder import external_run_result, is_external_client_awaited
+from services.collector.results.builders.external_builder import external_run_result
+from services.collector.results.builders.external_client_state import is_external_client_awaited
 from services.collector.results.builders.ledger_builder import is_ledger_client_awaited, ledger_run_result
 from services.collector.results.run_result import RunResult
 

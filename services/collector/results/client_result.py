@@ -13,13 +13,14 @@ from typing import Literal, NamedTuple
 from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.evidence.silence import LongestSilence
 from services.collector.results.connection_history import ConnectionHistory
-from services.collector.results.silence_limit import FeedRhythm
+from services.collector.results.silence_limit import FeedRhythm, StoppedSequence
 from services.collector.results.sparse_histogram import EMPTY, SparseHistogram
 from services.contract.feed_description import FeedDescription
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
 from services.contract.sequence_rules import PLAIN, SequenceRules
 from services.contract.summary import Causes, ClientState, Fault
+from services.contract.unread_data import UnreadKind
 
 BlockKey = tuple[int, int]
 """Session and block number."""
@@ -68,16 +69,35 @@ class Contradiction(NamedTuple):
         kind: ``mixed``: numbers of several sequences. ``steps``: they do not rise by one, or by `FEED_STEP`. ``links``:
             most records name another number than the one before, or cover a range that does not join it. ``first``,
             ``previous``, ``key``: the path of this setting leads to a value in no message. ``scope``: one number stands
-            for several records. ``wrap``: there are numbers above `FEED_WRAP`.
+            for several records. ``wrap``: there are numbers above `FEED_WRAP`. ``falls``: most are below an earlier
+            one. ``restarts``: they begin again after few messages. ``many keys``: there are too many sequences.
+            ``unique keys``: nearly every record has a key of its own.
         key: of the sequence, None for the one of a feed without keys.
-        numbers: examples, in the order received; for ``steps`` also the usual step, or 0, before them.
+        numbers: examples, in the order received; for ``steps`` also the usual step, or 0, before them; for ``restarts``
+            after how many messages; for ``many keys`` how many are followed; for ``unique keys`` how many there are,
+            and in how many messages.
         text: the setting that is contradicted; for ``mixed`` "again" if numbers come again with other records.
     """
 
-    kind: Literal["mixed", "steps", "links", "first", "previous", "key", "scope", "wrap"]
+    kind: Literal[
+        "mixed", "steps", "links", "first", "previous", "key", "scope", "wrap", "falls", "restarts", "many keys",
+        "unique keys",
+    ]  # fmt: skip
     key: str | None = None
     numbers: tuple[int, ...] = ()
     text: str = ""
+
+
+class Unheard(NamedTuple):
+    """That other clients received records of a sequence after the last one that a client received.
+
+    Attributes:
+        others: these clients.
+        behind_us: for how long the last of them did, in microseconds; None if the client received none at all.
+    """
+
+    others: tuple[str, ...]
+    behind_us: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +128,12 @@ class ExternalClientFacts:
         until_us: when the run was to end, epoch microseconds; None for not known.
         lost_sessions: numbers of sessions before the last one that have no file.
         missing: the missing numbers of each sequence.
+        missed_away: the missing numbers between the last record before an absence and the first one after it, or after
+            the last record of a client that was not connected at its end.
+        missed_stalled: those of them that belong to an absence right after a time in which the client did not read.
         missing_before_restart: the numbers of each sequence that were missing when it began again.
         unreadable: the missing numbers of each sequence that unreadable records may account for.
+        unreadable_before_restart: those of them that were missing when it began again.
         restarts_by_connection: how often a sequence began again with a new connection.
         rules: how the numbers are read.
         gaps: the number of gaps between messages that cover ranges or name the number before; None for other feeds.
@@ -117,13 +141,20 @@ class ExternalClientFacts:
             clients did not receive either: not known to exist.
         uncertain_beginnings: the numbers before the first one of each sequence, of a client that seems to be numbered
             for itself, if the sequence began with a lower one at another client.
+        uncertain_ends: the numbers that other clients received before a sequence began again in mid-connection, and
+            this one did not.
+        unheard: sequences that are not compared by number, and of which other clients received further records.
         restarts_elsewhere: how often a sequence began again in mid-connection at another number than before.
         unlinked: messages in mid-connection that name no number before, of a feed whose messages name it.
         doubtful_wraps: recognised wraps that do not show whether the counter has a 0.
         unkeyed: messages with a number and without a key, of a feed with keys.
         repeated: messages received again right after a reconnect.
+        differing: numbers that came again in mid-connection with another record.
         silent_keys: sequences that had many records, and none since the client reconnected.
+        outlasted_by: clients that received higher numbers long after a close or a message had ended the feed here.
+        stopped: sequences that had no record any more when the client's run ended, though others had.
         contradictions: why the numbers are not what the settings say.
+        unread: what its unreadable records seem to be, None without any.
         connection: when the client was connected.
         rhythm: of the records, None if it is not known until when records were expected.
     """
@@ -135,22 +166,45 @@ class ExternalClientFacts:
     until_us: int | None = None
     lost_sessions: RangeSet = field(default_factory=RangeSet)
     missing: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    missed_away: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    missed_stalled: Mapping[str | None, RangeSet] = field(default_factory=dict)
     missing_before_restart: Mapping[str | None, Sequence[Span]] = field(default_factory=dict)
     unreadable: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    unreadable_before_restart: Mapping[str | None, Sequence[Span]] = field(default_factory=dict)
     restarts_by_connection: int = 0
     rules: SequenceRules = PLAIN
     gaps: int | None = None
     jumps: Mapping[str | None, RangeSet] = field(default_factory=dict)
     uncertain_beginnings: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    uncertain_ends: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    unheard: Mapping[str | None, Unheard] = field(default_factory=dict)
     restarts_elsewhere: int = 0
     unlinked: int = 0
     doubtful_wraps: int = 0
     unkeyed: int = 0
     repeated: int = 0
+    differing: int = 0
     silent_keys: tuple[str | None, ...] = ()
+    outlasted_by: tuple[str, ...] = ()
+    stopped: tuple[StoppedSequence, ...] = ()
     contradictions: tuple[Contradiction, ...] = ()
+    unread: UnreadKind | None = None
     connection: ConnectionHistory = NO_CONNECTIONS
     rhythm: FeedRhythm | None = None
+
+    @property
+    def is_missed_away(self) -> bool:
+        """Whether every missing number belongs to an absence."""
+        return self._are_all(self.missed_away)
+
+    @property
+    def is_missed_stalled(self) -> bool:
+        """Whether every missing number belongs to an absence right after a time without reading."""
+        return self._are_all(self.missed_stalled)
+
+    def _are_all(self, part: Mapping[str | None, RangeSet]) -> bool:
+        missing = sum(numbers.count for numbers in self.missing.values())
+        return 0 < missing == sum(numbers.count for numbers in part.values()) and not self.missing_before_restart
 
     @property
     def allowed_repeats(self) -> int | None:

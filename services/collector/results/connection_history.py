@@ -10,11 +10,35 @@ EVENT_ORDER = {"opened": 0, "closed": 1, "refused": 2, "ended": 3, "sealed": 4}
 """Events of one connection in the order of time, so that sorting lines needs no clock."""
 
 
+class OwnStop(NamedTuple):
+    """A time right before an absence in which the client itself did not read; 0 µs for none.
+
+    Attributes:
+        us: how long it was, in microseconds.
+        why: the reason, as a clause that begins with "because".
+    """
+
+    us: int = 0
+    why: str = ""
+
+
+NO_STOP = OwnStop()
+
+
 class Disconnection(NamedTuple):
-    """A time without a connection between two connections, epoch microseconds."""
+    """A time without a connection between two connections, epoch microseconds.
+
+    Attributes:
+        from_us: when it began.
+        until_us: when it ended.
+        stop: in which the client had not read right before it.
+        is_restart: whether the client's process was replaced by another one meanwhile.
+    """
 
     from_us: int
     until_us: int
+    stop: OwnStop = NO_STOP
+    is_restart: bool = False
 
 
 class ConnectionSpan(NamedTuple):
@@ -47,6 +71,7 @@ class ConnectionHistory:
         end_us: when its run ended, epoch microseconds: the run's end, when the operator stopped it, or when the feed
             named its end; None if the log was not sealed, or has no line about it.
         is_ended: a condition of `FEED_END` was met.
+        end_condition: the condition that was met, as `FEED_END` states it; empty for none.
         is_connected: whether it was connected when its run ended, None if the log does not show it.
         since_us: when the first connection was opened, None for never.
         away_us: how long it had been without a connection when its run ended; of a connection that brought no record
@@ -62,6 +87,8 @@ class ConnectionHistory:
         spans: its connections.
         is_whole: there is a line for the begin and the end of every connection, so that their lengths are known.
         refusals: how many attempts failed in all.
+        stop: in which it had not read right before the absence at its end.
+        waited: why a client that never was connected has no answer to an attempt, as its log says; empty for others.
     """
 
     is_known: bool = False
@@ -80,6 +107,14 @@ class ConnectionHistory:
     spans: tuple[ConnectionSpan, ...] = ()
     is_whole: bool = False
     refusals: int = 0
+    waited: str = ""
+    end_condition: str = ""
+    stop: OwnStop = NO_STOP
+
+    @property
+    def is_unasked(self) -> bool:
+        """Whether the server answered no attempt because there was none, or none long enough before the end."""
+        return self.is_known and self.since_us is None and not self.refusals
 
     @property
     def cause(self) -> str:
@@ -97,8 +132,11 @@ class ConnectionHistory:
         return self._told(closed, refused)
 
     def _told(self, closed: str, refused: str) -> str:
+        # An unanswered greeting that ended the connection before is the reason of that close already.
+        question, _, _ = self.unanswered.partition(":")
+        unanswered = "" if question and question in closed and not refused else self.unanswered
         # In the order of time: the attempts that failed since the last connection come after its close.
-        return ", then ".join(filter(None, (closed, refused, self.unanswered)))
+        return ", then ".join(filter(None, (closed, refused, unanswered, self.waited)))
 
 
 def reconnects(histories: Sequence[ConnectionHistory]) -> tuple[int, int]:

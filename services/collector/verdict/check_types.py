@@ -31,8 +31,12 @@ class CheckInput:
 
 @dataclass(frozen=True)
 class CheckAnswer:
-    """The answer of one check; ``ok`` is null when it does not apply."""
+    """The answer of one check; ``ok`` is null when it does not apply.
+
+    ``explained_by`` is the check whose reasons explain those of this one, and come before them; empty for none.
+    """
 
     ok: bool | None
     detail: str
     reasons: tuple[str, ...] = ()
+    explained_by: str = ""

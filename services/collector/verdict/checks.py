@@ -315,6 +315,9 @@ def ask(case: CheckInput | None, books: Books) -> tuple[list[Check], dict[str, C
 def failures(answers: Mapping[str, CheckAnswer]) -> list[str]:
     """Return the proved faults of the delivery: the reasons of the checks that were answered with no."""
     failed = [(name, answers[name]) for name in FAILING if name in answers and answers[name].ok is False]
+    # The sort keeps the order of all others.
+    causes = {answer.explained_by for _, answer in failed}
+    failed.sort(key=lambda item: item[0] not in causes)
     return [reason for name, answer in failed for reason in answer.reasons or _failed(name, answer)]
 
 

@@ -15,6 +15,7 @@ from services.collector.results.run_result import FeedComparison, RunResult
 from services.collector.verdict import checks_connection, checks_reading, checks_sequence, instrument
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.contract.rangeset import RangeSet
+from services.contract.scalars import Span
 from services.contract.summary import Quantiles, Totals
 
 NO_NUMBERS = "the feed has no sequence numbers"
@@ -34,9 +35,10 @@ def unfound_numbers(case: CheckInput) -> list[str]:
 
 
 def _why_away(client: ClientResult) -> str:
-    """Return the clause about the last close if the client was away at its end, since it may explain its messages."""
+    """Return the clause about the last close or message at the client's end, since it may explain its messages."""
     connection = client.external.connection
-    return f"; {connection.last_failure}" if connection.is_connected is False and connection.last_failure else ""
+    is_explained = connection.is_connected is False or connection.unanswered
+    return f"; {connection.last_failure}" if is_explained and connection.last_failure else ""
 
 
 def why_unnumbered(case: CheckInput) -> str:
@@ -51,7 +53,7 @@ def present(case: CheckInput) -> CheckAnswer:
     lost = [client.client for client in case.clients if client.state == "lost"]
     # A client that never logged anything shows only by the number of clients that the others expected.
     wanted = max((client.external.expected_clients or 0 for client in case.clients), default=0)
-    stayed = formatting.several(len(case.clients) - len(lost), "client")
+    stayed = formatting.several(len(case.clients) - len(lost), "client") + _left(case.clients)
     fewer = f"{formatting.several(len(case.clients), 'client')} took part, {wanted:,} expected"
     absent = [fewer] if len(case.clients) < wanted else []
     if lost or absent:
@@ -63,25 +65,38 @@ def present(case: CheckInput) -> CheckAnswer:
     return CheckAnswer(True, stayed if wanted else f"{stayed}; CLIENTS does not say how many there should be")
 
 
+def _left(clients: Sequence[ClientResult]) -> str:
+    """Return the clause about the clients that an operator stopped before the run's end, empty without any."""
+    left = [client.client for client in clients if client.state == "left"]
+    return f", {len(left):,} left: {formatting.names(left)}" if left else ""
+
+
 def complete(case: CheckInput) -> CheckAnswer:
     """Answer whether every client received every number; unknown if records without a number may have been sent."""
     missing, gaps = case.totals.missing, sum(client.external.gaps or 0 for client in case.clients)
     if missing is None and not gaps:
-        return CheckAnswer(None, f"not claimed: {why_unnumbered(case)}")
+        return CheckAnswer(None, f"not claimed: {why_unnumbered(case)}", checks_connection.away(case))
     detail = _delivered(case)
     odd, unkeyed = case.totals.unsequenced, sum(client.external.unkeyed for client in case.clients)
     detail += f"; {formatting.several(odd, 'message')} without a number" if odd else ""
     detail += f"; {formatting.several(unkeyed, 'message')} with a number and without a key" if unkeyed else ""
     apart = not_compared(case.result.comparison)
     detail += f"; {apart}" if apart else ""
-    worst = sorted(case.clients, key=lambda client: -(client.missing or 0))
-    reasons = tuple(missing_sentence(client) for client in worst if client.missing or client.external.gaps)
+    lossy = [client for client in case.clients if client.missing or client.external.gaps]
+    # What a client missed while it was away has a cause of its own, and is less than what was lost on a connection.
+    lossy.sort(key=lambda client: (client.external.is_missed_away, -(client.missing or 0)))
+    reasons = tuple(missing_sentence(client) for client in lossy)
     unreadable = tuple(unreadable_sentence(client) for client in case.clients if client.unreadable)
-    open_questions = checks_connection.away(case) + checks_sequence.unproved(case) + unreadable
+    open_questions = checks_connection.away(case) + checks_connection.outlasted(case)
+    open_questions += checks_sequence.unproved(case) + unreadable
     # A proved loss comes before all that is left open.
     if missing or gaps:
         lost = f"{missing:,} missing" if missing is not None else f"{formatting.several(gaps, 'gap')}"
-        return CheckAnswer(False, f"{lost}; {detail}", reasons + open_questions)
+        # An absence that this client may have caused itself, by not reading, accuses nobody (ADR 58).
+        answer = None if all(client.external.is_missed_stalled for client in lossy) else False
+        is_away = all(client.external.is_missed_away for client in lossy)
+        cause = "connected" if is_away and any(checks_connection.is_away(client) for client in lossy) else ""
+        return CheckAnswer(answer, f"{lost}; {detail}", reasons + open_questions, cause)
     # None of them is proved to be lost: records that were sent during an absence or between two numbers that nothing
     # links, and numbers of records that cannot be read.
     if open_questions:
@@ -106,28 +121,35 @@ def missing_sentence(client: ClientResult) -> str:
     sequences = sorted(client.external.missing.items(), key=lambda pair: -pair[1].count)
     parts = [_numbers(key, missing) for key, missing in sequences if missing]
     shown = "; ".join(parts[:3]) + (f" and {len(parts) - 3:,} more sequences" if len(parts) > 3 else "")
-    restarts = client.external.missing_before_restart.values()
-    before = [span for spans in restarts for span in spans]
-    again = f"{formatting.ranges(before)} before the numbers began again" if before else ""
-    shown = "; ".join(filter(None, (shown, again)))
+    before = [span for spans in client.external.missing_before_restart.values() for span in spans]
+    shown = "; ".join(filter(None, (shown, *_before_restart(before))))
+    away, among = checks_connection.while_away(client)
     if client.missing is None:
         gaps = client.external.gaps or 0
         return (
-            f"{client.client}: {formatting.several(gaps, 'gap')}, {shown}: at least"
-            f" {formatting.several(gaps, 'message')} missing, how many is not known"
+            f"{client.client}{away}: {formatting.several(gaps, 'gap')}, {shown}: at least"
+            f" {formatting.several(gaps, 'message')} missing, how many is not known{among}"
         )
     counts = {cause: getattr(client.missing_by_cause, cause) for cause in EXTERNAL_CAUSES}
     causes = ", ".join(f"{count:,} {formatting.CAUSE_WORDS[cause]}" for cause, count in counts.items() if count)
-    beside = checks_reading.passed_over(client)
-    return f"{client.client}: {formatting.several(client.missing, 'message')} missing, {shown} ({causes}){beside}"
+    beside = "" if away else checks_reading.passed_over(client)
+    count = formatting.several(client.missing, "message")
+    return f"{client.client}{away}: {count} missing, {shown} ({causes}){beside}{among}"
+
+
+def _before_restart(spans: Sequence[Span]) -> list[str]:
+    return [f"{formatting.ranges(spans)} before the numbers began again"] if spans else []
 
 
 def unreadable_sentence(client: ClientResult) -> str:
     """Return the sentence about the missing numbers of one client that unreadable records may account for."""
     sequences = sorted(client.external.unreadable.items(), key=lambda pair: -pair[1].count)
-    shown = "; ".join(_numbers(key, numbers) for key, numbers in sequences[:3] if numbers)
+    parts = [_numbers(key, numbers) for key, numbers in sequences[:3] if numbers]
+    before = [span for spans in client.external.unreadable_before_restart.values() for span in spans]
+    shown = "; ".join([*parts, *_before_restart(before)])
     count = formatting.several(client.unreadable or 0, "number")
-    return f"{client.client}: {count} ({shown}) not found where records cannot be read: not known to be lost"
+    why = f"not found where records cannot be read: not known to be lost{checks_reading.unread_hint(client)}"
+    return f"{client.client}: {count} ({shown}) {why}"
 
 
 def on_time(_case: CheckInput) -> CheckAnswer:
@@ -137,12 +159,9 @@ def on_time(_case: CheckInput) -> CheckAnswer:
 
 def clocks(case: CheckInput) -> CheckAnswer:
     """Answer whether the clocks of sender and clients agree: no record is received before it was sent."""
-    ahead = clock_ahead(case.latency)
-    if case.latency.min is None:
-        return CheckAnswer(None, f"no sender's time{checks_reading.unfound_time(case.clients)}")
     # A clock that is behind, or ahead by less than the transit time, gives no negative latency: nothing is proved.
-    if ahead:
-        return CheckAnswer(None, f"latency {ahead}")
+    if why := why_no_latency(case):
+        return CheckAnswer(None, why)
     return CheckAnswer(None, f"not known how far the sender's clock is off{checks_reading.precision(case.clients)}")
 
 
@@ -151,6 +170,14 @@ def clock_ahead(latency: Quantiles) -> str:
     if latency.min is None or latency.min >= 0:
         return ""
     return f"not claimed: the sender's clock is ahead by at least {formatting.duration(-latency.min)}"
+
+
+def why_no_latency(case: CheckInput) -> str:
+    """Return the sentence why no latency can be claimed, empty if one can be."""
+    if case.latency.min is None:
+        return f"no sender's time{checks_reading.unfound_time(case.clients)}"
+    ahead = clock_ahead(case.latency)
+    return f"latency {ahead}" if ahead else ""
 
 
 def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantiles]) -> str:
@@ -166,7 +193,7 @@ def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantile
     parts += checks_reading.timeless(result.clients)
     parts += [f"sequences begun again: {totals.restarts:,}"] if totals.restarts else []
     parts.append("external feed" + ("" if is_numbered else ": without numbers, missing records are not detected"))
-    return " · ".join(parts)
+    return " · ".join(parts) + _left(result.clients)
 
 
 def not_compared(comparison: FeedComparison | None) -> str:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from services.collector import formatting
 from services.collector.results.client_result import ClientResult
+from services.contract.unread_data import UnreadKind
 
 _UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000}
 _UNIT_WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
+_UNREAD: Mapping[UnreadKind, str] = {
+    "gzip": "they seem to be gzip: set FEED_ENCODING=gzip",
+    "deflate": "they seem to be compressed: set FEED_ENCODING=deflate",
+    "zlib-stream": "they seem to be parts of one compressed stream: set FEED_ENCODING=zlib-stream",
+    "base64": "they seem to be compressed data in base64, which is not supported",
+    "lines": r"they have several lines of JSON: set FEED_SPLIT='\n'",
+    "joined": "they have several JSON texts without a separator, which is not supported",
+    "damaged": "they begin as JSON, and are cut off or malformed",
+    "inside": "they have JSON inside of another text: set FEED_MATCH, which finds it",
+    "binary": "they are binary data and not JSON; formats such as protobuf or MessagePack are not supported",
+    "text": "they are texts and not JSON; FEED_MATCH finds a number or JSON in a text",
+}
 
 
 def unfound_key(client: ClientResult, path: str) -> str:
@@ -33,7 +48,20 @@ def path_hint(client: ClientResult, path: str | None) -> str:
 
 def number_hint(client: ClientResult) -> str:
     """Return a proposal where no number was found, with a semicolon before it; empty without one."""
-    return path_hint(client, client.external.number_path)
+    return unread_hint(client) or path_hint(client, client.external.number_path)
+
+
+def unread_hint(client: ClientResult) -> str:
+    """Return what the unreadable records of a client seem to be, with a semicolon before it; empty if not known."""
+    kind, feed = client.external.unread, client.external.feed
+    if kind is None or feed is None or kind not in _UNREAD:
+        return ""
+    encodings = [] if isinstance(feed.encoding, msgspec.UnsetType) else feed.encoding.split(",")
+    if kind in encodings:
+        return f"; they cannot be decoded as FEED_ENCODING={feed.encoding}"
+    if kind in ("text", "inside") and feed.match is not None:
+        return f"; FEED_MATCH={feed.match} finds nothing in them"
+    return f"; {_UNREAD[kind]}"
 
 
 def unfound_time(clients: Sequence[ClientResult]) -> str:
@@ -62,9 +90,13 @@ def precision(clients: Sequence[ClientResult]) -> str:
         f"; its time is cut to {_UNIT_WORDS[unit]}: latencies are up to {formatting.duration(_UNIT_NS[unit])} too long"
         for unit in _units(clients)[:1]
     ]
+    return "".join(parts) + untimed(clients)
+
+
+def untimed(clients: Sequence[ClientResult]) -> str:
+    """Return the clause about the messages that have no time, and so no latency; empty if all have one."""
     without = sum(client.without_time or 0 for client in clients)
-    parts += [f"; {formatting.several(without, 'message')} without a time"] if without else []
-    return "".join(parts)
+    return f"; {formatting.several(without, 'message')} without a time" if without else ""
 
 
 def _units(clients: Sequence[ClientResult]) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from services.collector import formatting
-from services.collector.results.client_result import ClientResult, Contradiction
+from services.collector.results.client_result import ClientResult, Contradiction, Unheard
 from services.collector.verdict import checks_reading
 from services.collector.verdict.check_types import CheckInput
+from services.contract.sequence_tracker import FIRSTS
 
 SHOWN = 3
 """Most contradictions of one client that are shown."""
@@ -23,15 +24,15 @@ def contradictions(case: CheckInput) -> list[str]:
 
 
 def _contradiction(client: ClientResult, found: Contradiction) -> str:
-    of = "" if found.key is None else f" of {formatting.sequence(found.key)}"
+    of = _of(found.key)
     if found.kind == "key":
         return checks_reading.unfound_key(client, found.text)
     if found.kind in ("first", "previous"):
         return f"FEED_{found.kind.upper()}={found.text}: no record with a number has a value there"
-    if found.kind == "mixed":
-        return _mixed(found, of)
-    if found.kind == "steps":
-        return _steps(found, of)
+    if found.kind in ("many keys", "unique keys"):
+        return _keys(found, client)
+    if (sentence := _SENTENCES.get(found.kind)) is not None:
+        return sentence(found, of)
     why = {
         "links": f"most records{of} do not join the one before; is the path that of the number before?",
         "scope": f"but one number{of} stands for different records on different connections: set"
@@ -48,7 +49,9 @@ def _mixed(found: Contradiction, of: str) -> str:
             f"its numbers{of} come again with other records{example}: set FEED_KEY if they are of several sequences,"
             f" {_NO_RECORDS}"
         )
-    return f"its numbers{of} are of several sequences{example}: set FEED_KEY to what tells these apart"
+    # A sign of life has such a number more often than a sequence.
+    others = f", or {_NO_RECORDS}" if any(number in FIRSTS for number in found.numbers) else ""
+    return f"its numbers{of} are of several sequences{example}: set FEED_KEY to what tells these apart{others}"
 
 
 _NO_RECORDS = "FEED_IGNORE if some of the messages are no records"
@@ -63,6 +66,34 @@ def _steps(found: Contradiction, of: str) -> str:
     return f"the numbers{of} do not rise by one{example}: {proposal}"
 
 
+def _keys(found: Contradiction, client: ClientResult) -> str:
+    path = client.external.feed.key if client.external.feed is not None else None
+    setting = f"FEED_KEY={path}" if path else "FEED_KEY"
+    if found.kind == "many keys":
+        return f"{setting} has more than {found.numbers[0]:,} values, and no more sequences are followed"
+    keys, messages = found.numbers
+    return (
+        f"{setting} has {keys:,} values in {formatting.several(messages, 'message')}, so hardly any number follows"
+        " another: nothing shows whether records are missing"
+    )
+
+
+def _falls(found: Contradiction, of: str) -> str:
+    example = f" (after {found.numbers[0]:,} comes {found.numbers[1]:,})" if found.numbers else ""
+    return f"most numbers{of} fall below an earlier one{example}: is FEED_SEQ the path of a number that rises?"
+
+
+def _restarts(found: Contradiction, of: str) -> str:
+    after = formatting.several(found.numbers[0], "message")
+    return f"the numbers{of} begin again after {after}, again and again: is FEED_SEQ the path of a number that rises?"
+
+
+_SENTENCES: Mapping[str, Callable[[Contradiction, str], str]] = {
+    "mixed": _mixed,
+    "steps": _steps,
+    "falls": _falls,
+    "restarts": _restarts,
+}
 _PROPOSALS = (
     "set FEED_FIRST if each record covers a range of numbers, FEED_PREVIOUS if it names the number before, or FEED_KEY"
     " if there are several sequences; without FEED_SEQ completeness is not checked"
@@ -74,23 +105,26 @@ def unproved(case: CheckInput) -> tuple[str, ...]:
     return tuple(f"{client.client}: {sentence}" for client in case.clients for sentence in _unproved(client))
 
 
+_NOT_COMPARED = "with FEED_SCOPE=connection clients are not compared"
+_OPEN_NUMBERS = {
+    "jumps": "{numbers}{of} were passed over faster than the feed's rate explains, and the clients did not receive most"
+    " of them: whether they were sent is not known; FEED_SCOPE=stream counts them as missing",
+    "uncertain_beginnings": "its connection seems to be numbered for itself, and {numbers}{of} did not come: whether"
+    " they were sent is not known; FEED_SCOPE=connection counts them as missing",
+    "uncertain_ends": "its numbers{of} began again without {numbers}, which others received: whether these were lost is"
+    f" not known; {_NOT_COMPARED}",
+}
+"""Sentences about numbers of which it is not known whether they are missing, by the field of the client's facts."""
+
+
 def _unproved(client: ClientResult) -> Iterator[str]:
     facts = client.external
-    for key, jumps in facts.jumps.items():
-        if jumps:
-            of = "" if key is None else f" of {formatting.sequence(key)}"
-            shown = formatting.ranges(jumps)
-            yield (
-                f"{shown}{of} were passed over faster than the feed's rate explains, and the clients did not receive"
-                " most of them: whether they were sent is not known; FEED_SCOPE=stream counts them as missing"
-            )
-    for key, numbers in facts.uncertain_beginnings.items():
-        if numbers:
-            of = "" if key is None else f" of {formatting.sequence(key)}"
-            yield (
-                f"its connection seems to be numbered for itself, and {formatting.ranges(numbers)}{of} did not come:"
-                " whether they were sent is not known; FEED_SCOPE=connection counts them as missing"
-            )
+    for name, sentence in _OPEN_NUMBERS.items():
+        for key, numbers in getattr(facts, name).items():
+            if numbers:
+                yield sentence.format(numbers=formatting.ranges(numbers), of=_of(key))
+    for key, others in facts.unheard.items():
+        yield _unheard(key, others)
     if facts.silent_keys:
         keys = formatting.names(formatting.sequence(key or "") for key in facts.silent_keys)
         yield (
@@ -114,13 +148,31 @@ def _unproved(client: ClientResult) -> Iterator[str]:
         )
 
 
+def _of(key: str | None) -> str:
+    return "" if key is None else f" of {formatting.sequence(key)}"
+
+
+def _unheard(key: str | None, unheard: Unheard) -> str:
+    of, others = _of(key), formatting.names(unheard.others)
+    if unheard.behind_us is None:
+        why = f"though {others} did while it was there: whether it should have is not known; {_NOT_COMPARED}"
+        return f"it received no record{of}, {why}"
+    behind = formatting.duration(unheard.behind_us * 1000)
+    return (
+        f"it received no record{of} in the last {behind} in which {others} did, and numbers that begin again are not"
+        " compared: whether records are missing is not known"
+    )
+
+
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count:,} times"
 
 
 def repeats_hint(client: ClientResult) -> str:
-    """Return the clause about duplicates that came right after a reconnect, empty if none did."""
-    repeated = client.external.repeated
+    """Return the clause about duplicates that came right after a reconnect, or that are other records; else empty."""
+    repeated, differing = client.external.repeated, client.external.differing
+    if differing > 1 and differing == client.duplicates:
+        return f", with other records than before: set {_NO_RECORDS}"
     if not repeated or client.external.rules.repeats == "reconnect":
         return ""
     which = "all" if repeated == client.duplicates else f"{repeated:,}"

@@ -36,4 +36,4 @@ def explained(limit: ThresholdLimit, threshold: Threshold, clients: Sequence[Cli
         return False
     stalled_ns = [client.stalled_ns or 0 for client in clients if threshold.client in (None, client.client)]
     least_ns = threshold.measured - max(stalled_ns, default=0)
-    return least_ns < threshold.measured and OPERATORS[limit.relation](least_ns, limit.bound)
+    return OPERATORS[limit.relation](least_ns, limit.bound)

@@ -18,6 +18,7 @@ from services.collector.verdict import (
     checks,
     checks_connection,
     checks_external,
+    checks_reading,
     checks_sequence,
     consistency,
     instrument,
@@ -52,8 +53,9 @@ def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_
     asked, answers = checks.ask(case, result.books)
     by_client = {client.client: measure_client(client) for client in result.clients if limits}
     thresholds = judge(limits, measure_run(result, totals), by_client, final=result.is_final)
-    if result.is_external and (ahead := checks_external.clock_ahead(latency)):
-        thresholds = [_unclaimed(threshold, limit, ahead) for threshold, limit in zip(thresholds, limits, strict=True)]
+    if case is not None and result.is_external:
+        pairs = zip(thresholds, limits, strict=True)
+        thresholds = [_by_senders_time(threshold, limit, case) for threshold, limit in pairs]
     verdict, reasons = _judge(case, answers, limits, thresholds) if case else (None, [])
     headline = reasons[0] if reasons else HEADLINES[result.books](result, totals, durations)
     return Summary(
@@ -175,11 +177,17 @@ def _untrustworthy(case: CheckInput) -> list[str]:
     return reasons
 
 
-def _unclaimed(threshold: Threshold, limit: ThresholdLimit, ahead: str) -> Threshold:
-    """Return a threshold without an answer if it limits a latency that cannot be claimed."""
+def _by_senders_time(threshold: Threshold, limit: ThresholdLimit, case: CheckInput) -> Threshold:
+    """Return a threshold of a latency with what the sender's time proves of it; another one as it is.
+
+    Without an answer if no latency can be claimed; with the number of messages that have no time, and so no latency.
+    """
     if limit.metric != "latency" or threshold.ok is None:
         return threshold
-    return msgspec.structs.replace(threshold, ok=None, detail=f"latency {ahead}")
+    if why := checks_external.why_no_latency(case):
+        return msgspec.structs.replace(threshold, ok=None, detail=why)
+    judged = [client for client in case.clients if threshold.client in (None, client.client)]
+    return msgspec.structs.replace(threshold, detail=threshold.detail + checks_reading.untimed(judged))
 
 
 def _broken(threshold: Threshold) -> str:

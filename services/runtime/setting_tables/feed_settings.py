@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from services.contract.sequence_rules import REPEATS, SCOPES
 from services.runtime.setting_tables.parsers import (
+    ANY,
+    PARTS_OF_ADDRESS,
     Setting,
     any_path,
     any_text,
@@ -30,7 +32,12 @@ SETTINGS = (
         " settings alone, as empty with any of them; streamgauge = this project's own feed",
     ),
     Setting(
-        "FEED_VARIABLES", "", "client", variable_values, "values of the profile's variables: symbol=ethusdt depth=100"
+        "FEED_VARIABLES",
+        "",
+        "client",
+        variable_values,
+        "values of the profile's variables: symbol=ethusdt depth=100",
+        hidden=ANY,
     ),
     Setting("FEED_SEQ", "", "client", any_text, "path of a record's sequence number: $.seq", key="sequence.number"),
     Setting(
@@ -112,7 +119,7 @@ SETTINGS = (
         "",
         "client",
         any_text,
-        r"what delimits the messages in frames: \n, \x1e, length:4 or mqtt",
+        r"what delimits the messages in frames: \n, \x1e, end:\n, length:4 or mqtt",
         key="decode.split",
     ),
     Setting(
@@ -139,6 +146,7 @@ SETTINGS = (
         any_text,
         "the steps after connecting, one a line: a message to send, or wait:REGEX for one that has to come first",
         key="hello",
+        hidden=ANY,
     ),
     Setting(
         "FEED_HELLO_FILE",
@@ -155,6 +163,7 @@ SETTINGS = (
         any_text,
         "the steps after a reconnect instead, with {seq} or {next}, and {key}",
         key="resume.send",
+        hidden=ANY,
     ),
     Setting(
         "FEED_COMMANDS",
@@ -170,6 +179,7 @@ SETTINGS = (
         any_text,
         "messages that the client sends regularly, one a line, with {client}, {seq} or {next}",
         key="heartbeat.send",
+        hidden=ANY,
     ),
     Setting(
         "FEED_HEARTBEAT_SECONDS",
@@ -180,7 +190,7 @@ SETTINGS = (
         key="heartbeat.seconds",
     ),
     Setting("FEED_PING", "", "client", any_text, "regular expression of the feed's own pings", key="heartbeat.ping"),
-    Setting("FEED_PONG", "", "client", any_text, "the answer to such a ping", key="heartbeat.pong"),
+    Setting("FEED_PONG", "", "client", any_text, "the answer to such a ping", key="heartbeat.pong", hidden=ANY),
     Setting(
         "FEED_IGNORE",
         "",
@@ -196,6 +206,7 @@ SETTINGS = (
         any_text,
         "the subprotocols to ask for, separated by commas",
         key="connect.subprotocols",
+        hidden=ANY,
     ),
     Setting("FEED_ORIGIN", "", "client", origin, "the Origin header: https://example.com", key="connect.origin"),
     Setting(
@@ -255,5 +266,13 @@ SETTINGS = (
         key="connect.headers_file",
     ),
     Setting("FEED_CA_FILE", "", "client", any_path, "certificates to trust beside the system's", key="connect.ca_file"),
-    Setting("FEED_PROXY", "", "client", any_text, "a proxy: http://proxy:3128", key="connect.proxy"),
+    Setting(
+        "FEED_PROXY",
+        "",
+        "client",
+        any_text,
+        "a proxy: http://proxy:3128",
+        key="connect.proxy",
+        hidden=PARTS_OF_ADDRESS,
+    ),
 )

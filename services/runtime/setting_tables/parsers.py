@@ -14,6 +14,10 @@ from services.contract.blocklog import MAX_BLOCK
 from services.contract.scalars import is_name
 from services.contract.sequence_rules import wrap_span
 
+ANY = r"."
+"""Pattern of a text that is secret as a whole."""
+PARTS_OF_ADDRESS = r"[@?#]"
+"""Pattern of an address with a user, a query or a fragment, which often contain passwords and tokens."""
 VARIABLE = "[a-z][a-z0-9_]*"
 """Pattern of the name of a variable of a feed profile."""
 ALL_INTERFACES = "*"
@@ -31,6 +35,7 @@ class Setting(NamedTuple):
         meaning: one line for the documents.
         key: its key in a feed profile, ``table.key``; empty for a setting that profiles do not have. Several keys that
             make one text, such as a path and its unit, are separated by commas.
+        hidden: pattern of the texts that no error may show, since they may contain a secret.
     """
 
     name: str
@@ -39,6 +44,12 @@ class Setting(NamedTuple):
     read: Callable[[str], Any]
     meaning: str
     key: str = ""
+    hidden: str = r"(?!)"
+
+    def mistake(self, text: str, expected: object) -> str:
+        """Return the operator's mistake: name and text of the setting, and the expected form."""
+        given = "" if re.search(self.hidden, text) else f"={text!r}"
+        return f"{self.name}{given}: expected {expected}"
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:
@@ -182,4 +193,6 @@ def variable_values(text: str) -> dict[str, str]:
         words = [(text, "", "")]
     if not all(is_set and re.fullmatch(VARIABLE, name) for name, is_set, _ in words):
         raise ValueError("names with values, separated by spaces: symbol=ethusdt depth=100")
+    if len({name for name, _, _ in words}) < len(words):
+        raise ValueError("each name once: symbol=ethusdt depth=100")
     return {name: value for name, _, value in words}

@@ -142,6 +142,8 @@ async def test_a_time_without_reading_is_entered(tmp_path: Path, monkeypatch: py
     assert isinstance(end, blocklog.EndLine)
     assert [[], [], [0.25]] == [seconds(line.stalls) for line in logged if isinstance(line, blocklog.Block)]
     assert [0.5] == seconds(end.stalls)
+    written = b"".join(path.read_bytes() for path in session.folder.glob("*.jsonl"))
+    assert written.index(b'"stalls"') < written.rindex(b'"messages"')
 
 
 def seconds(stalls: list[blocklog.Stall]) -> list[float]:

@@ -49,7 +49,7 @@ def test_settings_that_make_no_line_too_long_are_taken() -> None:
     """The defaults, the largest blocks of small records, and the defaults of an external feed are accepted."""
     ClientSettings.read({"BLOCK_SIZES": str(MAX_BLOCK)})
     ClientSettings.read({"BLOCK_BYTES": str(16 * 2**20)})
-    ClientSettings.read({"FEED_SEQ": "$.seq", "BLOCK_SIZES": str(MAX_BLOCK)})
+    ClientSettings.read({"FEED_SEQ": "$.seq", "BLOCK_SIZES": str(MAX_BLOCK), "BLOCK_BYTES": str(8 * 2**20)})
     ClientSettings.read({"FEED_SEQ": "$.seq", "FEED_KEY": "$.key", "FEED_MAX_BYTES": str(16 * 2**20)})
 
 
@@ -60,6 +60,7 @@ def test_settings_that_make_no_line_too_long_are_taken() -> None:
         {"BLOCK_BYTES": str(16 * 2**20), "BLOCK_SIZES": str(MAX_BLOCK)},
         {"FEED_SEQ": "$.seq", "FEED_MAX_BYTES": str(2**28)},
         {"FEED_SEQ": "$.seq", "FEED_KEY": "$.key", "BLOCK_SIZES": str(MAX_BLOCK)},
+        {"FEED_SEQ": "$.u", "FEED_FIRST": "$.U", "BLOCK_SIZES": str(MAX_BLOCK), "BLOCK_BYTES": str(8 * 2**20)},
     ],
 )
 def test_settings_that_could_make_a_line_too_long_are_refused(environment: dict[str, str]) -> None:

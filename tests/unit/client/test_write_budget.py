@@ -16,7 +16,7 @@ def test_reading_stops_at_the_limit_and_begins_again_below_it(sizes: list[int], 
     budget, was_full = WriteBudget(most_bytes), False
     for change in (*sizes, *(-size for size in sizes)):
         if change > 0:
-            budget.take(change)
+            budget.add(change)
         else:
             budget.free(-change)
         was_full = budget.waiting_bytes >= most_bytes or (was_full and budget.waiting_bytes > int(most_bytes * 7 / 8))
@@ -28,7 +28,7 @@ def test_reading_stops_at_the_limit_and_begins_again_below_it(sizes: list[int], 
 async def test_all_who_wait_continue() -> None:
     """Every client that waits for room gets it once enough was freed."""
     budget = WriteBudget(100)
-    budget.take(100)
+    budget.add(100)
     waiting = [asyncio.create_task(budget.room()) for _ in range(3)]
     await asyncio.sleep(0)
     budget.free(10)

@@ -154,7 +154,7 @@ async def test_receiving_waits_for_room(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 async def test_clients_of_a_process_share_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waits in one queue stops the client of another; a queue that is closed keeps nobody waiting."""
+    """Lines that wait in one queue stop the client of another; a closed queue stops no client."""
     budget = WriteBudget(7000)
     (tmp_path / "other").mkdir()
     async with (

@@ -38,6 +38,16 @@ def test_a_block_survives_its_line() -> None:
     assert b'"clock_offset_us":null,"clock_error_us":null' in line
 
 
+def test_counts_that_are_not_known_are_not_in_the_line() -> None:
+    """A line has the counts of passed-over messages and of missing keys and times only if they are known."""
+    counted = msgspec.structs.replace(BLOCK, without_key=0, without_time=1, ignored=2, pings=0)
+    names = b"without_key", b"without_time", b"ignored", b"pings"
+    line, known = (blocklog.codec.encode(block, FIRST)[0] for block in (BLOCK, counted))
+
+    assert ([False] * 4, [True] * 4) == ([name in line for name in names], [name in known for name in names])
+    assert counted == blocklog.codec.decode(known)[1]
+
+
 def test_numbers_beyond_2_to_the_53rd_are_texts_in_the_line() -> None:
     """Numbers that JSON readers may round are written as texts, and read as integers."""
     high = 2**63

@@ -53,7 +53,7 @@ def test_mistakes_are_pointed_at(text: str, at: int) -> None:
 
 
 def test_the_end_of_a_list_has_negative_indexes() -> None:
-    """An index below zero counts from the end of a list, of whatever length."""
+    """An index below zero counts from the end of a list of any length."""
     assert [3, 2] == [JsonPath("$[-2]").find(value) for value in ([1, 2, 3, 4], [1, 2, 3])]
 
 

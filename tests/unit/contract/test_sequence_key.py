@@ -39,6 +39,7 @@ def test_a_key_of_a_single_value_is_that_value() -> None:
         ("$.a,$.b", [r"x|\N", r"\N|y"], []),
         ("$.a,$.b", [r"\N|\\N"], ["$.a"]),
         ("$.a,$.b", ["x" * 80 + "…#0"], []),
+        ("$.a,$.b,$.c", ["x" * 80 + "…#0"], []),
         ("no path", [None], []),
     ],
 )

@@ -13,11 +13,11 @@ from services.contract.sequence_tracker import SPARE, SequenceTracker
 LINKS = SequenceRules(previous="$.previous")
 
 
-def tracker_of(seqs: Iterable[int], content: int = 0) -> SequenceTracker:
-    """Return the tracker after some numbers, whose records depend on the number and on ``content``."""
-    sequence = SequenceTracker()
+def tracker_of(seqs: Iterable[int], rules: SequenceRules = PLAIN) -> SequenceTracker:
+    """Return the tracker after some numbers, whose records depend on the number."""
+    sequence = SequenceTracker(rules)
     for seq in seqs:
-        sequence.accept(seq, seq + content)
+        sequence.accept(seq, seq)
     return sequence
 
 
@@ -73,9 +73,18 @@ def test_the_same_record_again_is_a_duplicate() -> None:
 
 
 def test_falling_back_far_is_a_restart() -> None:
-    """A fall from the middle of a feed to a first number is a restart; a small one is a late record."""
+    """A fall from the middle of a feed to a first number is a restart; near its beginning it is a late record."""
     assert 1 == tracker_of([SPARE + 2, 1, 2]).restarts
-    assert (0, 1) == ((near := tracker_of([SPARE + 1, 1])).restarts, near.reordered)
+    assert 1 == tracker_of([17, 18, 1, 2]).restarts
+    assert (0, 1) == ((near := tracker_of([16, *range(17, 500), 1])).restarts, near.reordered)
+
+
+def test_a_first_number_of_a_shared_stream_may_be_late() -> None:
+    """Of a stream that all connections share, a first number is late as long as any other number would be."""
+    shared = SequenceRules(scope="stream")
+
+    assert (0, 1) == ((late := tracker_of([SPARE, 1], shared)).restarts, late.reordered)
+    assert 1 == tracker_of([SPARE + 2, 1, 2], shared).restarts
 
 
 def test_a_gap_of_any_length_before_a_restart_costs_no_memory() -> None:
@@ -136,7 +145,7 @@ def linked(pairs: Iterable[tuple[int | None, int]], rules: SequenceRules = LINKS
     """Return the tracker after messages with these previous numbers and numbers."""
     sequence = SequenceTracker(rules)
     for previous, seq in pairs:
-        sequence.take(seq, seq, None, previous)
+        sequence.accept_message(seq, seq, None, previous)
     return sequence
 
 
@@ -174,7 +183,7 @@ def test_every_passed_over_range_is_a_gap(made: list[int], data: st.DataObject) 
     sequence = SequenceTracker(SequenceRules(first="$.U"))
     for place, (previous, seq) in enumerate(pairs):
         if place not in removed:
-            sequence.take(seq, seq, min(seq, previous + 1 - (overlap if place else 0)))
+            sequence.accept_message(seq, seq, min(seq, previous + 1 - (overlap if place else 0)))
 
     assert sum(pairs[place][1] - pairs[place][0] for place in removed) == sequence.missing().count
     assert (0, 0) == (sequence.restarts, sequence.reordered)
@@ -188,7 +197,7 @@ def test_records_between_steps_are_counted(step: int, start: int, count: int, da
     sequence = SequenceTracker(SequenceRules(step=step))
     for seq in whole:
         if seq not in removed:
-            sequence.take(seq, seq)
+            sequence.accept_message(seq, seq)
 
     assert step * len(removed) == sequence.missing().count
 
@@ -221,11 +230,11 @@ def test_a_linked_fall_loses_nothing() -> None:
 
 
 def test_a_message_that_names_no_number_begins_anew() -> None:
-    """In mid-connection it leaves open what was sent before; over a new connection it counts as a restart there."""
+    """In mid-connection it leaves open which records were sent before; over a new connection it is a restart there."""
     sequence = linked([(-1, 10), (10, 15), (None, 40), (40, 42)])
     assert (1, 0, 1) == (sequence.restarts, sequence.restarts_by_connection, sequence.unlinked)
     sequence.reconnected()
-    sequence.take(90, 90, None, -1)
+    sequence.accept_message(90, 90, None, -1)
 
     assert (2, 1, 1) == (sequence.restarts, sequence.restarts_by_connection, sequence.unlinked)
 
@@ -234,8 +243,8 @@ def test_a_snapshot_with_the_last_number_lacks_nothing() -> None:
     """After a reconnect a snapshot with the number received last shows that nothing was sent in between."""
     sequence = linked([(-1, 10), (10, 15)])
     sequence.reconnected()
-    sequence.take(15, 15, None, -1)
-    sequence.take(18, 18, None, 15)
+    sequence.accept_message(15, 15, None, -1)
+    sequence.accept_message(18, 18, None, 15)
 
     assert (0, [], 3) == (sequence.restarts, sequence.missing().spans(), sequence.messages)
 
@@ -251,7 +260,7 @@ def test_a_counter_that_wraps_around_is_followed(before: int, removed: set[int],
             if place in removed and not (rules == PLAIN and abs(place - 350) <= 1):
                 lost += 1
             else:
-                sequence.take(seq, before + place)
+                sequence.accept_message(seq, before + place)
 
         assert (lost, 1, 0) == (
             sequence.missing().count + sum(gaps.count for gaps in sequence.gaps),
@@ -286,7 +295,7 @@ def test_a_counter_may_have_no_zero() -> None:
     for text in ("65535", "1-65535", ""):
         sequence = SequenceTracker(SequenceRules(wrap=text))
         for place, seq in enumerate(seqs):
-            sequence.take(seq, place)
+            sequence.accept_message(seq, place)
         by_rule[text] = (sequence.missing().spans(), sequence.doubtful_wraps)
 
     assert {"65535": ([(0, 0)], 0), "1-65535": ([], 0), "": ([], 1)} == by_rule
@@ -306,7 +315,7 @@ def test_numbers_of_a_connection_begin_anew_with_each() -> None:
     """With the scope of a connection, every new connection begins again, also with a higher number."""
     sequence = SequenceTracker(SequenceRules(scope="connection"))
     for seq in (1, 2):
-        sequence.take(seq, seq)
+        sequence.accept_message(seq, seq)
     sequence.reconnected()
     sequence.accept_run(5, 9, 5)
 
@@ -338,3 +347,64 @@ def test_repeats_may_come_between_new_records() -> None:
         sequence.accept(seq, seq)
 
     assert (5, 3) == (sequence.duplicates, sequence.repeated)
+
+
+def test_an_older_record_of_a_shared_stream_is_late_on_a_new_connection() -> None:
+    """Over a new connection a number below the first one begins a sequence, unless all connections share one stream."""
+    restarts = {}
+    for scope in ("auto", "stream", "key"):
+        sequence = SequenceTracker(SequenceRules(scope=scope))
+        for seq in (10, 11):
+            sequence.accept_message(seq, seq)
+        sequence.reconnected()
+        sequence.accept_message(5, 5)
+        restarts[scope] = (sequence.restarts, sequence.reordered)
+
+    assert {"auto": (1, 0), "stream": (0, 1), "key": (0, 1)} == restarts
+
+
+def test_a_late_record_of_an_earlier_turn_comes_soon() -> None:
+    """A number that was missing before a wrap closes its gap soon after the wrap, and later is a jump ahead."""
+    found = []
+    for last in (100, 1100):
+        sequence = SequenceTracker(SequenceRules(wrap="65535"))
+        for seq in (65000, 65535, *range(last + 1), 65100):
+            sequence.accept_message(seq, seq)
+        found.append((sequence.last, sequence.reordered, len(sequence.gaps_before)))
+
+    assert [(100, 1, 2), (65100, 0, 1)] == found
+
+
+def test_a_counter_of_each_connection_begins_again_with_a_connection() -> None:
+    """With its own counter a new connection begins again, also where the fall would be a wrap on one connection."""
+    own = tracker_of(range(200, 251), SequenceRules(scope="connection", wrap="255"))
+    own.reconnected()
+    own.accept(0, 99)
+
+    assert (0, 1, [], 0) == (own.wraps, own.restarts_by_connection, own.gaps_before, own.start)
+
+
+def test_the_first_record_again_is_no_wrap() -> None:
+    """A record under a first number that comes again, near the highest number of a counter, is a duplicate."""
+    for rules in (PLAIN, SequenceRules(wrap="255")):
+        again = tracker_of([*range(251), 0], rules)
+
+        assert (1, 0, 0) == (again.duplicates, again.wraps, again.restarts)
+
+
+def test_a_first_number_is_compared_with_that_of_its_own_turn() -> None:
+    """After a new beginning with 1 a late 0 is late, although another record had this number before."""
+    sequence = tracker_of([0, 1, 2])
+    for seq, digest in ((1, 91), (2, 92), (0, 90)):
+        sequence.accept(seq, digest)
+
+    assert (1, 1, 0) == (sequence.restarts, sequence.reordered, sequence.start)
+
+
+def test_what_is_late_by_a_turn_is_so_for_a_while_only() -> None:
+    """A number from before a wrap is late at first, and ahead after the counter has counted on."""
+    rules, seqs = SequenceRules(wrap="65535"), [*range(65_500, 65_535), *range(3)]
+
+    assert (1, []) == ((late := tracker_of([*seqs, 65_535], rules)).reordered, late.gaps_before)
+    far = tracker_of([*seqs, *range(3, SPARE + 3), 65_535], rules)
+    assert (0, [(SPARE + 3, 65_534)], [(65_535, 65_535)]) == (far.reordered, far.missing().spans(), far.gaps_before)

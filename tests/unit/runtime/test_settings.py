@@ -173,10 +173,11 @@ def test_a_whole_rate_is_an_integer() -> None:
     ],
 )
 def test_refuses(name: str, text: str) -> None:
-    """The error about a malformed value is one line with the value and the expected form."""
+    """The error about a malformed value is one line with the value, unless it is secret, and the expected form."""
     (problem,) = problems({name: text}, [name])
 
-    assert problem.startswith((f"{name}={text!r}: expected a ", f"{name}={text!r}: expected one of "))
+    given = name if name == "CONTROL_TOKEN" else f"{name}={text!r}"
+    assert problem.startswith((f"{given}: expected a ", f"{given}: expected one of "))
     assert "\n" not in problem
 
 
@@ -209,7 +210,7 @@ def test_bounds(name: str, least: int, most: int) -> None:
     assert problems({name: str(most + 1)}, [name])
 
 
-@pytest.mark.parametrize("name", ["FEED_HELLO", "FEED_SEQ", "FEED_END", "SERVER_URL", "SCHEMA", "THRESHOLDS"])
+@pytest.mark.parametrize("name", ["FEED_MATCH", "FEED_SEQ", "FEED_END", "SERVER_URL", "SCHEMA", "THRESHOLDS"])
 def test_a_text_has_to_be_utf8(name: str) -> None:
     """A text that can neither be sent nor logged is refused; a path may consist of any bytes."""
     text = "ws://\udcff" if name == "SERVER_URL" else "\udcff"
@@ -217,6 +218,34 @@ def test_a_text_has_to_be_utf8(name: str) -> None:
     assert (f"{name}={text!r}: expected a text in UTF-8",) == problems({name: text}, [name])
     for path in ("VOLUMES", "HEARTBEAT", "FEED_CA_FILE", "FEED_AUTHORIZATION_FILE"):
         assert {path.lower(): "/\udcff"} == read({path: "/\udcff"}, [path])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SERVER_URL", "https://user:opensesame@feed"),
+        ("SERVER_URL", "wss:feed/?token=opensesame"),
+        ("SERVER_URL", "http://feed/#opensesame"),
+        ("CONTROL_TOKEN", "open opensesame"),
+        ("FEED_VARIABLES", "token=opensesame x"),
+        *(
+            (name, "opensesame \udcff")
+            for name in ("FEED_HELLO", "FEED_RESUME", "FEED_HEARTBEAT", "FEED_PONG", "FEED_SUBPROTOCOL")
+        ),
+        ("FEED_PROXY", "http://user:opensesame@proxy\udcff"),
+    ],
+)
+def test_an_error_shows_no_secret(name: str, text: str) -> None:
+    """A text that may contain a password or a token is refused without being shown."""
+    (problem,) = problems({name: text}, [name])
+
+    assert problem.startswith(f"{name}: expected ")
+    assert "opensesame" not in problem
+
+
+def test_an_address_without_secrets_is_shown() -> None:
+    """An address that has neither user nor query is shown where it is refused."""
+    assert problems({"SERVER_URL": "http://feed"}, ["SERVER_URL"])[0].startswith("SERVER_URL='http://feed': expected")
 
 
 def test_all_problems_are_reported_together() -> None:
@@ -269,7 +298,7 @@ def test_any_text_is_read_or_refused(name: str, text: str) -> None:
     """Every text of a variable is converted to a value or raises an error."""
     found = problems({name: text}, [name])
 
-    assert all(problem.startswith(f"{name}=") and problem.isprintable() for problem in found)
+    assert all(problem.startswith((f"{name}=", f"{name}: ")) and problem.isprintable() for problem in found)
 
 
 @pytest.mark.parametrize(

@@ -58,24 +58,14 @@ class BeatInterval:
         if begin is None:
             return None
         try:
-            value: Any = self.path.find(_unfolded(_decoder.raw_decode(message[begin.start() :].decode())[0]))
+            value: Any = self.path.find(_decoder.raw_decode(message[begin.start() :].decode())[0])
         except (ValueError, RecursionError):
             return None
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            value = float(value)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value * self.factor <= MAX_SECONDS:
             return None
         return max(float(value * self.factor), MIN_SECONDS)
-
-
-def _unfolded(value: Any) -> Any:
-    """Return a value in which JSON objects that are texts of members are objects: Pusher sends them so."""
-    if isinstance(value, dict):
-        return {name: _unfolded(inner) for name, inner in value.items()}
-    if isinstance(value, str) and value.startswith("{"):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
 
 
 @dataclass(frozen=True)

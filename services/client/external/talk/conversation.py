@@ -68,6 +68,11 @@ class Conversation:
         """The first step that still waits for its answer, or will; None when all steps have theirs."""
         return self._waits[self._answered] if self._answered < len(self._waits) else None
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether `hear` has to be called with the next frame."""
+        return self._answered < len(self._waits) or self._messages_to_search > 0
+
     def hear(self, frame: str | bytes) -> None:
         """Take note of a frame that was read and decoded. One frame answers one step at most."""
         is_awaited = self._answered < len(self._waits)

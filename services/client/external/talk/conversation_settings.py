@@ -25,7 +25,7 @@ class ConversationSettings:
         login: steps that come first on every connection.
         hello: steps after them on the first connection.
         resume: steps instead of ``hello`` after a reconnect, if there is something to resume from.
-        heartbeat: what is sent at regular times, None for nothing.
+        heartbeat: messages at regular times, None for none.
     """
 
     login: Greeting = NOTHING

@@ -38,7 +38,7 @@ class WaitStep:
 
     @property
     def unanswered(self) -> str:
-        """What is said when no such message came in time."""
+        """The failure if no such message came in time."""
         return f"the greeting is unanswered: nothing matched {self.shown} within {self.seconds:g} s"
 
     @property
@@ -102,7 +102,7 @@ class Greeting:
             ValueError: with the number of the line and the expected form, but not the line, which may be secret.
         """
         steps: list[Step] = []
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
                 try:
                     steps.append(_of_line(line.strip()))

@@ -11,7 +11,7 @@ import os
 import signal
 from pathlib import Path
 
-from services.client.external.request_headers import refusal
+from services.client.external.setting_files import text_in
 from services.client.external.talk.greeting import CommandStep, FileStep, Greeting, Step
 from services.client.external.templates import Template
 from services.runtime.errors import BadSettings
@@ -39,9 +39,7 @@ def with_files(greeting: Greeting) -> Greeting:
 def _steps_of(step: FileStep) -> tuple[Step, ...]:
     named = f"{step.setting}={step.path!r}"
     try:
-        found = Greeting.of(Path(step.path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as problem:
-        raise BadSettings([f"{named}: {refusal(problem)}"]) from problem
+        found = Greeting.of(text_in(step.path, step.setting))
     except ValueError as problem:
         raise BadSettings([f"{named}: {problem}"]) from problem
     if not found:
@@ -67,7 +65,7 @@ async def printed_by(step: CommandStep) -> Template:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            # A group of its own, so that what it has started ends with it.
+            # A group of its own, so that the processes it has started end with it.
             start_new_session=True,
         )
     except OSError as problem:
@@ -102,4 +100,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_KEPT_SECONDS):
+            # The pipe is open until its end is read.
+            while process.stdout is not None and await process.stdout.read(_MAX_OUTPUT_BYTES):
+                pass
             await process.wait()

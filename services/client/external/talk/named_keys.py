@@ -126,7 +126,7 @@ def _has_mark(value: Any) -> bool:
 
 
 def _keys_in_text(said: str, template: str) -> set[str]:
-    """Return the key in a message that is no JSON: what stands after the same beginning, up to the next separator."""
+    """Return the key in a message that is no JSON: the text after the same beginning, up to the next separator."""
     before, _, after = template.partition("{key}")
     end = re.escape(after[:1]) if after[:1] not in ("", "{") else r"\s"
     match = re.match(re.escape(before) + rf"(.+?)(?={end}|\s|\\|$)", said)

@@ -1,6 +1,6 @@
 """Which messages resume a feed after a reconnect: those with a key for every key named or heard, others once. Pure.
 
-A key of which nothing was received has no number to resume from. It is subscribed again as FEED_HELLO did: otherwise a
+A key without any received record has no number to resume from. It is subscribed again as FEED_HELLO did: otherwise a
 channel that was quiet before a cut would never be heard again, and no number would show it.
 """
 
@@ -34,7 +34,7 @@ def resumption(resume: Greeting, hello: Greeting, client: str, last: Iterable[tu
     for is_keyed, group in groupby(resume.steps, key=_names_key):
         steps = [step for step in group if not isinstance(step, FileStep)]
         if not is_keyed:
-            planned += Greeting((*steps,)).planned({"client": client, **newest})
+            planned += Greeting(tuple(steps)).planned({"client": client, **newest})
             continue
         templates = [step for step in steps if isinstance(step, MessageTemplate)]
         for key, end in ends:
@@ -58,7 +58,7 @@ def _names_key(step: Step) -> bool:
 def _unheard(
     hello: Sequence[MessageTemplate], resuming: Sequence[MessageTemplate], heard: Collection[str], client: str
 ) -> list[Planned]:
-    """Return the messages that subscribe the keys of the greeting of which nothing was heard."""
+    """Return the messages that subscribe those keys of the greeting without any received record."""
     named = _named(hello, resuming, client)
     # Without the number to resume from, where a message can do without it.
     bare = [template if not template.names & _POSITION else without_position(template) for template in resuming]

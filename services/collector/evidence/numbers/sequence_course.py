@@ -47,22 +47,31 @@ class CourseFacts(NamedTuple):
         near_returns: how often they did so not so far below.
         differing: how many numbers came again in mid-connection with another record.
         example: numbers around the first return or repeated number, in the order received; empty without one.
+        fall: the highest number before the first fall in mid-connection, and the number after it; empty without one.
     """
 
     returns: int = 0
     near_returns: int = 0
     differing: int = 0
     example: tuple[int, ...] = ()
+    fall: tuple[int, ...] = ()
 
     @property
     def come_again(self) -> bool:
         """Whether it is repeated numbers that show several sequences."""
         return self.returns < FAR_RETURNS and self.differing > self.near_returns
 
-    def are_mixed(self, messages: int) -> bool:
-        """Return whether these are numbers of several sequences; ``messages`` is the number of all messages."""
+    def are_mixed(self, messages: int, duplicates: int) -> bool:
+        """Return whether these are numbers of several sequences.
+
+        Args:
+            messages: the number of all messages.
+            duplicates: how many of these have a number that came before.
+        """
         near = max(self.near_returns, self.differing)
-        return self.returns >= FAR_RETURNS or (near >= NEAR_RETURNS and near * PART >= messages)
+        # A feed that sends a record twice sends the same one. If none is, its snapshots have the last number.
+        is_never_same = self.differing >= ENOUGH and self.differing >= duplicates
+        return self.returns >= FAR_RETURNS or (near >= NEAR_RETURNS and near * PART >= messages) or is_never_same
 
 
 class SequenceCourse:
@@ -74,6 +83,9 @@ class SequenceCourse:
         earlier_jumps: those before each restart or wrap, as many sets as the tracker has of gaps.
         blocks: how many blocks have records of it, and ``last_block`` the number of the last one.
         longest_blocks: most blocks of one connection without any between two that have some.
+        arrivals: of its records, None as long as they are not known; intervals across connections do not count.
+        openings: the number of the first record over each connection, which may be a snapshot in place of the record
+            that other clients received under this number.
     """
 
     def __init__(self, rules: SequenceRules, *, has_time: bool = False) -> None:
@@ -82,6 +94,8 @@ class SequenceCourse:
         self.jumps: list[Span] = []
         self.earlier_jumps: list[RangeSet] = []
         self.blocks = self.last_block = self.longest_blocks = 0
+        self.arrivals: ArrivalTimesOfBlock | None = None
+        self.openings: set[int] = set()
         self._has_new_connection = False
         self._rules, self._has_time = rules, has_time
         self._ranges: list[NumberRange] = []
@@ -91,11 +105,12 @@ class SequenceCourse:
         self._latest: int | None = None
         self._returns = self._near_returns = self._differing = 0
         self._example: tuple[int, ...] = ()
+        self._fall: tuple[int, ...] = ()
 
     @property
     def facts(self) -> CourseFacts:
         """What contradicts that this is one sequence."""
-        return CourseFacts(self._returns, self._near_returns, self._differing, self._example)
+        return CourseFacts(self._returns, self._near_returns, self._differing, self._example, self._fall)
 
     def reconnected(self) -> None:
         """Record that the next number is received over a new connection."""
@@ -114,6 +129,8 @@ class SequenceCourse:
         """
         numbers = self.numbers
         turns = len(numbers.gaps)
+        if numbers.is_reconnected or not self._ranges:
+            self.openings.add(run.number)
         if numbers.held and run.number <= numbers.last and run.link != numbers.last:
             self._look_at_fall(run, following)
         elif numbers.held and run.first > numbers.last + 1 and not self._explains(run.first - numbers.last, arrivals):
@@ -133,10 +150,20 @@ class SequenceCourse:
             self._first_us = arrivals.first_us if self._first_us is None else self._first_us
             self._last_us = arrivals.last_us
 
-    def note_block(self, number: int) -> None:
-        """Note that the block with this number has records of the sequence; it may be noted several times."""
+    def note_block(self, number: int, arrivals: ArrivalTimesOfBlock | None = None) -> None:
+        """Note that the block with this number has records of the sequence; it may be noted several times.
+
+        Args:
+            number: of the block.
+            arrivals: of the records of this sequence in it, None if they are not known.
+        """
         if number == self.last_block:
             return
+        if arrivals is not None:
+            is_continued = self.arrivals is not None and not self._has_new_connection
+            self.arrivals = (
+                arrivals if self.arrivals is None else self.arrivals.joined(arrivals, is_continued=is_continued)
+            )
         if self.blocks and not self._has_new_connection:
             self.longest_blocks = max(self.longest_blocks, number - self.last_block - 1)
         self.blocks, self.last_block, self._has_new_connection = self.blocks + 1, number, False
@@ -157,6 +184,7 @@ class SequenceCourse:
         numbers = self.numbers
         if self._rules.scope == "connection" and numbers.is_reconnected:
             return
+        self._fall = self._fall or (() if numbers.is_reconnected else (numbers.last, run.number))
         if numbers.is_reconnected:
             if self._begins_again(run, following):
                 numbers.begin_again(run.first)
@@ -223,7 +251,9 @@ class SequenceCourse:
             return True
         if arrivals is None or self._first_us is None or self._last_us is None:
             return True
-        elapsed_us = max(self._last_us - self._first_us, 1)
+        # If the jump is in a block of which a part was added, the longest interval is not one of those before it.
+        within_us = arrivals.longest_us if arrivals.last_us == self._last_us else 0
+        elapsed_us = max(self._last_us - self._first_us - within_us, 1)
         away_us = max(arrivals.last_us - self._last_us, arrivals.longest_us)
         return missed * elapsed_us <= SPARE_RATE * self.numbers.held.count * (away_us + SPARE_US)
 
@@ -235,7 +265,9 @@ class SequenceCourse:
         # A late record stands between two others; a sequence of its own goes on.
         if latest is not None and is_return and run.last + 1 not in numbers.held:
             distance = abs(run.first - latest)
-            self._returns += distance > SPARE
+            # After a first number alone the sequence has not begun again: a message in between is numbered so.
+            is_alone = bool(numbers.restarts) and numbers.last in FIRSTS and self._rules.is_plain and distance > NEAR
+            self._returns += FAR_RETURNS if is_alone else distance > SPARE
             self._near_returns += NEAR < distance <= SPARE
             if distance > NEAR and not self._example:
                 self._example = (before, latest, run.first)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from services.collector.evidence.client_groups import Groups
+from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.evidence.run_evidence import RunEvidence
 from services.contract.rangeset import RangeSet
@@ -28,6 +29,16 @@ def jumps_of(evidence: RunEvidence, names: Sequence[str]) -> dict[str, dict[Sequ
             held = [numbers.held for numbers in sequences if numbers is not None]
             apart = [span for span in spans if 2 * _union_within(held, span).count < span[1] - span[0] + 1]
             found.setdefault(name, {})[key] = RangeSet(apart)
+    return found
+
+
+def all_jumps(log: LogEvidence, jumps: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:
+    """Return the jumps of each sequence together with those before it began again."""
+    found = dict(jumps)
+    for key, course in log.external.courses().items():
+        for earlier in course.earlier_jumps:
+            if earlier:
+                found[key] = found.get(key, RangeSet()) | earlier
     return found
 
 
@@ -69,3 +80,15 @@ def union_of(
             for first, last in numbers.held:
                 union.setdefault((key, groups.group(key, name)), RangeSet()).add(first, last)
     return {place: numbers for place, numbers in union.items() if place[0] not in excluded}
+
+
+def conflicts_of(evidence: RunEvidence, groups: Groups) -> dict[tuple[SequenceName, str, str], RangeSet]:
+    """Return the numbers under which compared clients have different records, by sequence and both clients."""
+    found = {}
+    for (key, one, other), numbers in evidence.times.comparison.conflicts(groups).items():
+        courses = (evidence.logs[name].external.courses().get(key) for name in (one, other))
+        mine, theirs = (set() if course is None else course.openings for course in courses)
+        # Where both connections begin with one number, both records are of the same kind.
+        if differing := numbers - RangeSet.from_numbers(mine ^ theirs):
+            found[key, one, other] = differing
+    return found

@@ -9,12 +9,21 @@ from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.timestamps import moment
 from services.collector.formatting import displayable
 from services.collector.results.builders.connection_spans import connection_spans
-from services.collector.results.connection_history import EVENT_ORDER, ConnectionHistory, Disconnection
+from services.collector.results.builders.own_stops import OwnStops
+from services.collector.results.connection_history import (
+    EVENT_ORDER,
+    NO_STOP,
+    ConnectionHistory,
+    Disconnection,
+    OwnStop,
+)
 from services.contract.blocklog import ConnectionLine
 from services.contract.summary import ClientState
 
 _HTTP = range(100, 600)
 """Codes of this range are HTTP statuses; close codes begin at 1000."""
+_NO_CODE = 1005
+"""Stands for a close frame that has no code (RFC 6455, 7.4.1)."""
 
 
 def connection_history(
@@ -33,35 +42,42 @@ def connection_history(
         return ConnectionHistory(end_us=log.until_us if state == "finished" else None)
     ended, final = _end_lines(log, lines)
     last_records = {session: until for session, (_, until) in log.times.silences.sessions.items()}
-    course = _Course(productive, last_records)
+    course = _Course(productive, last_records, OwnStops(log))
     for line in lines:
         course.add(line)
     closing = ended or final
     end_us = moment(closing.at) if closing else None
     is_whole = _is_whole(lines, productive)
     is_connected = closing.connected if closing and is_whole else None
-    away_us = None
-    if is_connected is False and end_us is not None:
-        began = course.away_us if course.away_us is not None else moment(lines[0].at)
-        away_us = max(0, end_us - (began if began is not None else end_us))
+    began_us = log.opened_us if log.opened_us is not None else moment(lines[0].at)
+    refusals = sum(line.event == "refused" for line in lines)
     return ConnectionHistory(
         is_known=True,
         end_us=end_us,
         is_ended=ended is not None,
+        end_condition=displayable(ended.reason) if ended is not None else "",
         is_connected=is_connected,
         since_us=course.since_us,
-        away_us=away_us,
+        away_us=_away_us(course, began_us, end_us) if is_connected is False else None,
         last_close=course.last_close,
         closes=course.closes,
         unanswered=final.reason if final and final.event == "sealed" and final.connected else "",
         refusal=course.refusal,
         attempts=max(course.attempts, final.attempts if final and not final.connected else 0),
         absences=tuple(course.absences),
-        began_us=log.opened_us if log.opened_us is not None else moment(lines[0].at),
+        began_us=began_us,
         spans=connection_spans(lines, last_records),
         is_whole=is_whole,
-        refusals=sum(line.event == "refused" for line in lines),
+        refusals=refusals,
+        stop=course.stop() if is_connected is False else NO_STOP,
+        waited=displayable(final.reason) if final and course.since_us is None and not refusals else "",
     )
+
+
+def _away_us(course: _Course, began_us: int | None, end_us: int | None) -> int | None:
+    """Return how long a client had been away at its end; of one that was never connected, since it began."""
+    began = course.away_us if course.away_us is not None else began_us
+    return None if end_us is None else max(0, end_us - (began if began is not None else end_us))
 
 
 def _end_lines(
@@ -101,6 +117,7 @@ class _Course:
 
     productive: Collection[tuple[int, int]]
     last_records: dict[int, int]
+    stops: OwnStops
     since_us: int | None = None
     away_us: int | None = None
     last_close: str = ""
@@ -111,6 +128,7 @@ class _Course:
     _line: ConnectionLine | None = None
     _is_connected: bool = False
     _had_records: bool = False
+    _is_restart: bool = False
 
     def add(self, line: ConnectionLine) -> None:
         """Add the next line."""
@@ -129,11 +147,17 @@ class _Course:
             self.refusal = _refusal(line)
             self.attempts += 1
 
+    def stop(self) -> OwnStop:
+        """Return the time right before the present absence in which the client did not read."""
+        return NO_STOP if self.away_us is None else self.stops.before(self.away_us)
+
     def _open(self, at_us: int) -> None:
         if self.away_us is not None:
-            self.absences.append(Disconnection(self.away_us, max(self.away_us, at_us)))
+            until_us = max(self.away_us, at_us)
+            self.absences.append(Disconnection(self.away_us, until_us, self.stop(), self._is_restart))
         self.since_us = at_us if self.since_us is None else self.since_us
         self.away_us, self.attempts, self.refusal, self._is_connected = None, 0, "", True
+        self._is_restart = False
 
     def _close(self, line: ConnectionLine, at_us: int) -> None:
         self.closes += 1
@@ -155,11 +179,14 @@ class _Course:
         if self._is_connected:
             logged_us, received_us = moment(line.at), self.last_records.get(line.session)
             self.away_us = max((at_us for at_us in (logged_us, received_us) if at_us is not None), default=None)
+            self._is_restart = True
         self._is_connected = False
 
 
 def _close(line: ConnectionLine) -> str:
     code, reason = "without a close code" if line.code is None else str(line.code), displayable(line.reason)
+    if line.code == _NO_CODE and not reason:
+        reason = "without a close code"
     return f"last close {code}" + (f" {reason}" if reason and reason != code else "")
 
 

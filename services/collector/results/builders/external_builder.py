@@ -5,21 +5,19 @@ The clients are judged by each other: a record that any client of a group receiv
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from services.collector.evidence.client_groups import Groups
 from services.collector.evidence.external_evidence import DECLARED
 from services.collector.evidence.ledger_evidence import ClientLedger
 from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.silence import LongestSilence, longest
-from services.collector.results.builders.client_comparison import groups_of, jumps_of, union_of
+from services.collector.results.builders.client_comparison import all_jumps, conflicts_of, groups_of, jumps_of, union_of
 from services.collector.results.builders.common_facts import (
     block_size,
-    by_first_cause,
     gap_times,
     ledger_facts,
     log_facts,
@@ -27,9 +25,13 @@ from services.collector.results.builders.common_facts import (
     run_state,
 )
 from services.collector.results.builders.connection_builder import connection_history
+from services.collector.results.builders.external_client_state import client_state
 from services.collector.results.builders.file_faults import ledger_faults, log_faults
+from services.collector.results.builders.lacking_numbers import FeedEvidence, by_cause, lacking_numbers
+from services.collector.results.builders.missed_away import missed_away
 from services.collector.results.builders.sequence_contradictions import contradictions
 from services.collector.results.builders.sequence_counts import counts_of, lost_beginnings, lowest_starts
+from services.collector.results.builders.uncompared_sequences import highest_ends, uncertain_ends, unheard
 from services.collector.results.client_result import (
     EXTERNAL_CAUSES,
     IN_FLIGHT_US,
@@ -39,10 +41,9 @@ from services.collector.results.client_result import (
 )
 from services.collector.results.connection_history import ConnectionHistory
 from services.collector.results.run_result import FeedComparison, RunResult
-from services.collector.results.silence_limit import FeedRhythm, rhythm
+from services.collector.results.silence_limit import FeedRhythm, StoppedSequence, rhythm, stopped
 from services.collector.results.sparse_histogram import SparseHistogram
 from services.contract.rangeset import RangeSet
-from services.contract.scalars import Span
 from services.contract.sequence_tracker import SequenceTracker
 from services.contract.summary import Causes, ClientState
 
@@ -57,13 +58,13 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     groups = groups_of(evidence, names, uncertain)
     union = union_of(evidence, names, groups, uncertain)
     lowest = lowest_starts(evidence.logs[name].external.sequences() for name in names)
-    feed = _FeedEvidence(evidence, groups, union, jumps, lowest, final=final)
+    feed = FeedEvidence(evidence, groups, union, jumps, lowest, highest_ends(evidence, names), final=final)
     clients = []
     for name in names:
         evidence.yield_cpu()
         clients.append(_client_result(feed, name))
     urls = sorted({log.feed.url for log in evidence.logs.values() if log.feed is not None})
-    conflicts = evidence.times.comparison.conflicts(groups) if final else {}
+    conflicts = conflicts_of(evidence, groups) if final else {}
     spread = SparseHistogram.of(evidence.times.external_spread.histogram(groups))
     return RunResult(
         run=evidence.run,
@@ -84,41 +85,9 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     )
 
 
-def is_external_client_awaited(evidence: RunEvidence, name: str) -> bool:
-    """Return whether a client of an external feed still has to seal its log: it stayed until the end of its run."""
-    log = evidence.logs.get(name) or LogEvidence(name, evidence.times)
-    return not log.is_empty and _client_state(log, final=False) == "finished"
-
-
-@dataclass(frozen=True)
-class _FeedEvidence:
-    """The evidence of a run, and what its clients received between them.
-
-    Attributes:
-        evidence: of the run.
-        groups: which clients are compared.
-        union: the numbers that any client of a group received, by sequence and group.
-        jumps: by client and sequence, the numbers that were passed over and that no client received.
-        lowest: the number with which a sequence began anywhere, if that is 0 or 1.
-        final: nothing more will be logged.
-    """
-
-    evidence: RunEvidence
-    groups: Groups
-    union: Mapping[tuple[SequenceName, int], RangeSet]
-    jumps: Mapping[str, Mapping[SequenceName, RangeSet]]
-    lowest: Mapping[SequenceName, int]
-    final: bool
-
-    def received_by_any(self, client: str, keys: Iterable[SequenceName]) -> dict[SequenceName, RangeSet]:
-        """Return the numbers that any client of this client's groups received, of the sequences that are compared."""
-        known = {key: self.union.get((key, self.groups.group(key, client))) for key in keys}
-        return {key: numbers for key, numbers in known.items() if numbers is not None}
-
-
-def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
+def _client_result(feed: FeedEvidence, name: str) -> ClientResult:
     log = feed.evidence.logs[name]
-    state = _client_state(log, final=feed.final)
+    state = client_state(log, final=feed.final)
     connection = connection_history(log, state, log.external.productive())
     # The rhythm takes a pass over all blocks, and is needed only if the end is known.
     known_rhythm = rhythm(log.external.rows()) if connection.end_us is not None else None
@@ -146,6 +115,7 @@ def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
             lost_sessions=RangeSet([(1, max(log.begun, default=0))]) - RangeSet.from_numbers(log.sessions),
             connection=connection,
             rhythm=known_rhythm,
+            unread=log.external.usual_unread(),
         ),
     )
     sequences = log.external.sequences()
@@ -164,21 +134,19 @@ def _declared(log: LogEvidence) -> dict[str, int | None]:
     return counts
 
 
-def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, until_us: int | None) -> ClientResult:
+def _with_numbers(feed: FeedEvidence, facts: ClientResult, log: LogEvidence, until_us: int | None) -> ClientResult:
     """Return the result of a client whose messages have numbers, completed by what follows from these."""
     sequences, rules = log.external.sequences(), log.external.rules
     union = feed.received_by_any(log.client, sequences)
-    absent, before = _absent(feed, log, union, until_us)
-    unreadable = log.external.unreadable(absent)
-    missing = {key: numbers - unreadable[key] for key, numbers in absent.items()}
-    lost = {key: _lost(log, key, numbers, union.get(key, RangeSet())) for key, numbers in missing.items()}
+    lacking = lacking_numbers(feed, log, union, until_us)
+    lost = {key: by_cause(log, key, numbers, union.get(key, RangeSet())) for key, numbers in lacking.missing.items()}
     # Ranges and causes in detail are published of a feed with one sequence.
-    only = missing.get(None, RangeSet()) if set(missing) <= {None} else RangeSet()
-    unreadable_count = sum(numbers.count for numbers in unreadable.values())
-    counts = counts_of(sequences.values(), rules, list(lost.values()), before.values(), unreadable_count)
-    repeated, duplicates = _sum(sequences, "repeated"), _sum(sequences, "duplicates")
-    gaps = {key: sum(1 for _ in numbers) + len(before.get(key, ())) for key, numbers in missing.items()}
-    number_facts = _number_facts(feed, log, union, gaps)
+    only = lacking.missing.get(None, RangeSet()) if set(lacking.missing) <= {None} else RangeSet()
+    counts = counts_of(sequences.values(), rules, [*lost.values()], lacking.before.values(), lacking.unreadable_count)
+    allowed = _sum(sequences, "repeated") if rules.repeats == "reconnect" else 0
+    number_facts = _number_facts(feed, log, union, lacking.gaps, facts.external.connection)
+    number_facts |= missed_away(log, lacking.missing, facts.external.connection)
+    number_facts["unheard"] = unheard(feed.evidence, log.client, union, until_us)
     if number_facts["contradictions"]:
         # Counts of numbers that are not what the settings say would be untrue.
         return replace(facts, received=log.messages, external=replace(facts.external, **number_facts))
@@ -187,19 +155,20 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
         expected=counts.expected,
         received=counts.received,
         missing=counts.missing,
-        duplicates=duplicates - repeated if rules.repeats == "reconnect" else duplicates,
+        duplicates=_sum(sequences, "duplicates") - allowed,
         reordered=_sum(sequences, "reordered"),
         restarts=_sum(sequences, "restarts"),
-        unreadable=unreadable_count,
+        unreadable=lacking.unreadable_count,
         missing_seqs=only,
         lost=lost[None] if only else facts.lost,
         missing_by_cause=_causes(counts.causes),
         gap_times=gap_times(log.times, only),
         external=replace(
             facts.external,
-            missing=missing,
-            missing_before_restart=before,
-            unreadable=unreadable,
+            missing=lacking.missing,
+            missing_before_restart=lacking.before,
+            unreadable=lacking.unreadable,
+            unreadable_before_restart=lacking.unreadable_before,
             gaps=counts.gaps,
             **number_facts,
         ),
@@ -207,7 +176,11 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
 
 
 def _number_facts(
-    feed: _FeedEvidence, log: LogEvidence, union: Mapping[SequenceName, RangeSet], gaps: Mapping[SequenceName, int]
+    feed: FeedEvidence,
+    log: LogEvidence,
+    union: Mapping[SequenceName, RangeSet],
+    gaps: Mapping[SequenceName, int],
+    connection: ConnectionHistory,
 ) -> dict[str, Any]:
     """Return what the numbers of a client leave open, and what contradicts them, as fields of its facts."""
     sequences = log.external.sequences()
@@ -215,25 +188,45 @@ def _number_facts(
     return {
         **{name: _sum(sequences, name) for name in counted},
         "rules": log.external.rules,
+        "differing": sum(course.facts.differing for course in log.external.courses().values()),
         "silent_keys": tuple(log.external.silent_keys()) if len(sequences) > 1 else (),
-        "jumps": _all_jumps(log, feed.jumps.get(log.client, {})),
+        "outlasted_by": tuple(_outlasted_by(feed, log, connection)),
+        "stopped": _stopped(log, connection) if len(sequences) > 1 else (),
+        "jumps": all_jumps(log, feed.jumps.get(log.client, {})),
         "uncertain_beginnings": _uncertain_beginnings(feed, log),
+        "uncertain_ends": {key: uncertain_ends(key, one, feed.highest_ends) for key, one in sequences.items()},
         "unkeyed": sequences[None].messages if len(sequences) > 1 and None in sequences else 0,
         "contradictions": contradictions(log, union, gaps, is_divided=bool(feed.groups.divided)),
     }
 
 
-def _all_jumps(log: LogEvidence, jumps: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:
-    """Return the jumps of each sequence together with those before it began again."""
-    found = dict(jumps)
-    for key, course in log.external.courses().items():
-        for earlier in course.earlier_jumps:
-            if earlier:
-                found[key] = found.get(key, RangeSet()) | earlier
-    return found
+def _outlasted_by(feed: FeedEvidence, log: LogEvidence, connection: ConnectionHistory) -> Iterator[str]:
+    """Yield the clients for which the feed went on, though it said to this one that it had ended."""
+    # A number of messages is each client's own end, and a last number is the same for all.
+    if connection.end_us is None or not connection.end_condition.startswith(("close", "message ")):
+        return
+    after_us = connection.end_us + IN_FLIGHT_US
+    for name, other in feed.evidence.logs.items():
+        if other is log or (other.external.last_us or 0) <= after_us:
+            continue
+        theirs = other.external.sequences()
+        if any(
+            key in theirs and theirs[key].held.last > numbers.held.last
+            for key, numbers in log.external.sequences().items()
+            if not feed.groups.are_apart(key, log.client, name)
+        ):
+            yield name
 
 
-def _uncertain_beginnings(feed: _FeedEvidence, log: LogEvidence) -> dict[SequenceName, RangeSet]:
+def _stopped(log: LogEvidence, connection: ConnectionHistory) -> tuple[StoppedSequence, ...]:
+    """Return the sequences that stopped while the client was connected; none if the feed itself has ended."""
+    if connection.end_us is None or connection.is_ended or connection.is_connected is False:
+        return ()
+    arrivals = {key: course.arrivals for key, course in log.external.courses().items()}
+    return stopped(arrivals, connection.end_us, log.silence_s)
+
+
+def _uncertain_beginnings(feed: FeedEvidence, log: LogEvidence) -> dict[SequenceName, RangeSet]:
     """Return the numbers before the first ones of a client that seems to have been numbered for itself."""
     rules = log.external.rules
     if rules.scope != "auto" or log.client not in feed.groups.own:
@@ -250,41 +243,10 @@ def _sum(sequences: Mapping[SequenceName, SequenceTracker], name: str) -> int:
     return sum(getattr(numbers, name) for numbers in sequences.values())
 
 
-def _absent(
-    feed: _FeedEvidence, log: LogEvidence, union: Collection[SequenceName], until_us: int | None
-) -> tuple[dict[SequenceName, RangeSet], dict[SequenceName, list[Span]]]:
-    """Return the absent numbers of each sequence: since it began for the last time, and whenever it began again."""
-    rules, jumps, before = log.external.rules, feed.jumps.get(log.client, {}), log.external.gaps_before()
-    absent = {}
-    for key, numbers in log.external.sequences().items():
-        is_own = rules.scope == "connection"
-        earlier, begin = lost_beginnings(numbers, feed.lowest.get(key), rules, is_own=is_own)
-        if earlier:
-            before[key] = [*before.get(key, ()), *earlier]
-        end = _end(feed, log, key, numbers, until_us if key in union else None)
-        absent[key] = (_missing(numbers, end) | RangeSet(begin)) - jumps.get(key, RangeSet())
-    return absent, before
-
-
 def _causes(counts: Mapping[str, int] | None) -> Causes:
     """Return the missing records by cause; None where they are not known. Other causes need a ledger."""
     known: Mapping[str, int | None] = dict.fromkeys(EXTERNAL_CAUSES) if counts is None else counts
     return Causes(never_sent=None, corrupt_in_flight=None, receipted_not_logged=None, foreign=None, **known)
-
-
-def _client_state(log: LogEvidence, *, final: bool) -> ClientState:
-    """Return how a client of an external feed ended; one that has not sealed its log is lost once it is final."""
-    reasons = log.last_reasons()
-    # The last process claimed a session, took part, and left no line: how it ended is not known. Without a ledger
-    # nothing else shows that it was there.
-    if max(log.claimed, default=0) > max(log.begun, default=0):
-        reasons = set()
-    # With FEED_SECONDS=0 a run has no end of its own: the operator ends it by stopping its clients.
-    if "finished" in reasons or ("shutdown" in reasons and log.until_us is None):
-        return "finished"
-    if "shutdown" in reasons:
-        return "left"
-    return "lost" if final else "running"
 
 
 def _silence(
@@ -314,46 +276,6 @@ def _until(
         quiet_us = connection.end_us - known_rhythm.last_us
         if known_rhythm.is_silent(quiet_us, log.silence_s):
             # The run is doubtful already; when the whole feed stops, the last records of others were in flight.
-            lasts = [other.times.last_us for other in evidence.logs.values() if other.times.last_us is not None]
+            lasts = [last_us for other in evidence.logs.values() if (last_us := other.external.last_us) is not None]
             return min([connection.end_us, *([max(lasts)] if lasts else [])])
     return connection.end_us
-
-
-def _end(
-    feed: _FeedEvidence, log: LogEvidence, key: SequenceName, numbers: SequenceTracker, until_us: int | None
-) -> int:
-    """Return the last number of a sequence that a client should have; its own last one if ``until_us`` is None."""
-    if until_us is None:
-        return numbers.held.last
-    # A number of a client that received a sequence of its own is not expected here (ADR 45).
-    others = (
-        other.external
-        for other in feed.evidence.logs.values()
-        if other is not log and not feed.groups.are_apart(key, log.client, other.client)
-    )
-    ahead = [other.last_before(key, until_us - IN_FLIGHT_US) for other in others]
-    return max([numbers.held.last, *(last for last in ahead if last is not None)])
-
-
-def _missing(numbers: SequenceTracker, end: int) -> RangeSet:
-    missing = numbers.missing()
-    missing.add(numbers.held.last + 1, end)
-    return missing
-
-
-def _lost(log: LogEvidence, key: SequenceName, missing: RangeSet, received_by_any: RangeSet) -> dict[str, RangeSet]:
-    """Return the missing numbers of one sequence by cause."""
-    hidden: list[Span] = []
-    for file in log.files:
-        session = file.segment[0] if file.segment else 1
-        for damage in file.chain.damages:
-            below, above = log.external.around(key, session, damage.after, damage.before)
-            # Numbers may begin at 0. Without a good block after it, damage may hide everything to the end.
-            begin = 0 if below is None else below + 1
-            hidden.append((begin, missing.last if above is None else above - 1))
-    known = {
-        "corrupt_block": RangeSet(span for span in hidden if span[0] <= span[1]),
-        "sent_not_logged": received_by_any,
-        "not_seen": missing,
-    }
-    return by_first_cause(missing, known, EXTERNAL_CAUSES)

@@ -20,6 +20,11 @@ def damaged_gaps(log: LogEvidence, expected: int) -> list[tuple[str, Span]]:
     return [(damage.kind, _gap(damage, resumed, expected)) for file in log.files for damage in file.chain.damages]
 
 
+def damages_of(log: LogEvidence, file: LogFileReader) -> list[FileDamage]:
+    """Return the damages to a file; that a segment continues the one before is none."""
+    return [damage for damage in file.chain.damages if _kind(damage, log) is not None]
+
+
 def log_faults(log: LogEvidence, missing: RangeSet) -> tuple[Fault, ...]:
     """Return the faults of the files of a client, each with the missing seqs that it hides."""
     # Copies of a file share their faults; each is reported once, for the correctly named file.

@@ -49,7 +49,8 @@ def counts_of(
     """
     spans_before = [span for spans in before for span in spans]
     messages = sum(numbers.messages for numbers in sequences)
-    gaps = sum(1 for one in lost for numbers in one.values() for _ in numbers) + len(spans_before)
+    # A gap is one, also if only a part of its numbers is known to have been sent.
+    gaps = sum(1 for one in lost for _ in _together(one.values())) + len(spans_before)
     if rules.first is not None or rules.previous is not None:
         # A gap hides at least one record, and the numbers do not show how many.
         known = None if gaps else 0
@@ -68,6 +69,13 @@ def counts_of(
         causes={cause: min(count, MAX_INTEGER) for cause, count in causes.items()},
         gaps=None,
     )
+
+
+def _together(sets: Iterable[RangeSet]) -> RangeSet:
+    union = RangeSet()
+    for numbers in sets:
+        union = union | numbers
+    return union
 
 
 def _records(spans: Iterable[Span], step: int) -> int:

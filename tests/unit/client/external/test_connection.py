@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import SecurityError
+from websockets.exceptions import ConnectionClosed, InvalidStatus, SecurityError
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 from websockets.typing import Subprotocol
+from websockets.utils import accept_key
 
-from services.client.external.connection import ConnectRateLimit, connect_to, tls_context
+from services.client.external.connection import LEAVE_SECONDS, ClosingWatch, ConnectRateLimit, connect_to, tls_context
 from services.client.external.connection_failure import ConnectionFailure
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
@@ -117,6 +119,26 @@ async def test_secrets_are_not_sent_to_another_origin(tmp_path: Path, setting: s
             assert "none" == await first_message(url)
 
 
+async def test_a_redirect_to_an_http_address_is_followed() -> None:
+    """A redirect whose address begins with http is followed; what is refused there names the place."""
+
+    def redirect(connection: ServerConnection, request: Request) -> Response | None:
+        if request.path == "/here":
+            return None
+        status = HTTPStatus.PERMANENT_REDIRECT if request.path in ("/", "/away") else HTTPStatus.GONE
+        response = connection.respond(status, "")
+        target = "/here" if request.path == "/" else "/gone"
+        response.headers["Location"] = f"http://{request.headers['Host']}{target}"
+        return response
+
+    async with external_server(echo_header, process_request=redirect) as url:
+        assert "none" == await first_message(url)
+        with pytest.raises(InvalidStatus) as refused:
+            await first_message(f"{url}/away")
+
+    assert [f"after a redirect to {url}/gone"] == refused.value.__notes__
+
+
 async def test_a_server_must_prove_its_identity(certificate: Path) -> None:
     """A self-signed certificate is refused, and accepted if FEED_CA_FILE contains it."""
     async with external_server(echo_header, ssl=tls_of(certificate)) as url:
@@ -203,3 +225,31 @@ async def test_a_client_that_the_server_just_had_is_not_held() -> None:
         await asyncio.gather(*(gate.wait_for_turn(was_accepted=True) for _ in range(3)))
 
     assert 2 / 50 <= loop.time() - began + 0.001
+
+
+async def test_a_connection_that_the_server_leaves_half_closed_is_ended() -> None:
+    """A connection that was closed and stays open on TCP is ended after a second; an open one is left alone."""
+    is_over = asyncio.Event()
+
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = next(line.split(": ")[1] for line in request.splitlines() if line.lower().startswith("sec-websocket-key"))
+        head = f"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept_key(key)}"
+        writer.write(f"{head}\r\n\r\n".encode() + b"\x88\x02\x03\xe9")
+        await is_over.wait()
+        writer.close()
+
+    async with asyncio.timeout(20), await asyncio.start_server(close, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        connection = await connect_to(feed_settings(f"ws://127.0.0.1:{port}").reach, Clock(), None)
+        watch, receiving = ClosingWatch(), asyncio.create_task(connection.recv())
+        watch.look(None, 0)
+        while connection.state is State.OPEN:
+            watch.look(connection, 0)
+            await asyncio.sleep(0)
+        watch.look(connection, 5)
+        assert not receiving.done()
+        watch.look(connection, 5 + LEAVE_SECONDS)
+        with pytest.raises(ConnectionClosed):
+            await receiving
+        is_over.set()

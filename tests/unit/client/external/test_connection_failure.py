@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 
 import pytest
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidProxyStatus, InvalidStatus
+from websockets.exceptions import (
+    InvalidMessage,
+    InvalidProxyStatus,
+    InvalidStatus,
+    NegotiationError,
+    SecurityError,
+)
 from websockets.frames import Close
 from websockets.http11 import Response
 from websockets.protocol import Protocol, Side
@@ -46,6 +53,7 @@ def ended(received: Close | None, sent: Close | None, *, received_first: bool | 
             b"<html>\n<head><style>b{}</style><title>429 Too Many</title></head>\n<body>",
             "the server answered HTTP 429: 429 Too Many",
         ),
+        (b'{\n  "code": 7,\n  "message": "no"\n}', 'the server answered HTTP 429: { "code": 7, "message": "no" }'),
         (("é" * 5000).encode(), "the server answered HTTP 429: " + "é" * (MAX_REASON_LENGTH - 30)),
     ],
 )
@@ -69,11 +77,58 @@ def test_a_proxy_that_refuses_is_named() -> None:
     assert (407, "the proxy answered HTTP 407: Proxy Authentication Required") == of_attempt(refused, [], START_US)[:2]
 
 
-def test_an_attempt_without_an_answer_has_no_code() -> None:
-    """An error without an HTTP status is described by its type and text."""
-    found = of_attempt(ssl.SSLError(1, "certificate verify failed"), [], START_US)
+def no_http(cause: Exception) -> InvalidMessage:
+    """Return the exception for an answer that is no HTTP."""
+    made = InvalidMessage("did not receive a valid HTTP response")
+    made.__cause__ = cause
+    return made
 
-    assert (None, "SSLError: certificate verify failed") == (found.code, found.reason.replace("[Errno 1] ", ""))
+
+def refused_by_tls(kind: type[ssl.SSLError], **told: str) -> ssl.SSLError:
+    """Return the exception of a TLS handshake."""
+    made = kind(1, "text")
+    for name, value in told.items():
+        setattr(made, name, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason"),
+    [
+        (OSError(113, "no route"), "OSError: [Errno 113] no route"),
+        (ConnectionRefusedError(111, "no"), "connection refused: [Errno 111] no"),
+        (TimeoutError("timed out"), "the server did not answer: timed out"),
+        (socket.gaierror(-2, "not known"), "the name of the server cannot be resolved: not known"),
+        (
+            refused_by_tls(ssl.SSLCertVerificationError, verify_message="self-signed"),
+            "certificate verify failed: self-signed; FEED_CA_FILE adds certificates to trust",
+        ),
+        (
+            refused_by_tls(ssl.SSLError, reason="WRONG_VERSION_NUMBER"),
+            "the server does not speak TLS (WRONG_VERSION_NUMBER): an address without it begins with ws:",
+        ),
+        (
+            no_http(EOFError("ended early")),
+            "the server closed the connection and did not answer the opening handshake: ended early",
+        ),
+        (no_http(ValueError("SSH-2")), "the server did not answer in HTTP the opening handshake: SSH-2"),
+        (NegotiationError("unknown subprotocol"), "the opening handshake failed: unknown subprotocol"),
+        (SecurityError("more than 10"), "a redirect is not followed: more than 10"),
+    ],
+)
+def test_an_attempt_without_an_answer_says_who_has_to_act(problem: Exception, reason: str) -> None:
+    """An error without an HTTP status has no code, and is described in words; only endless redirects are firm."""
+    assert (None, reason, reason, isinstance(problem, SecurityError), None) == of_attempt(problem, [], START_US)
+
+
+def test_a_refusal_after_a_redirect_names_the_place() -> None:
+    """The reason of a server that refused after a redirect says where that led, without the query."""
+    problem = answered(200, b"Please sign in")
+    problem.add_note("after a redirect to ws://feed/login?next=x")
+
+    assert "the server answered HTTP 200: Please sign in, after a redirect to ws://feed/login" == (
+        of_attempt(problem, [], START_US).reason
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,11 +187,16 @@ def test_no_secret_is_shown() -> None:
 
 def test_headers_and_members_that_are_secret_are_not_shown() -> None:
     """A reason contains no value of a header or cookie, and no value of a member whose name says that it is secret."""
-    headers = [("X-API-Key", "k3y-value"), ("Cookie", "session=c00kie-value; theme=dark")]
+    headers = [
+        ("X-API-Key", "k3y-value"),
+        ("Cookie", "session=c00kie-value; theme=dark"),
+        ("Authorization", "Basic abcde"),
+        ("X-Phrase", "one two six"),
+    ]
     secrets = secrets_of([], headers, ['{"op":"auth","apiKey":"short1","args": {"Passphrase":"no", "token": "t0ken"}}'])
 
-    assert "auth failed: *** *** *** *** dark no" == brief(
-        "auth failed: k3y-value c00kie-value short1 t0ken dark no", secrets
+    assert "auth failed: *** *** *** *** *** *** two dark no" == brief(
+        "auth failed: k3y-value c00kie-value short1 t0ken abcde one two six two dark no", secrets
     )
 
 

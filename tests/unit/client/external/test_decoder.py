@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.external.decoder import DecodedRecord, ExternalBatch, RecordPaths
+from services.client.external.decoder import DecodedRecord, RecordPaths
+from services.client.external.external_batch import ExternalBatch
 from services.contract.block_text import longest_record
 from services.contract.blocklog import ExternalMessage
 from services.contract.json_path import JsonPath
@@ -42,6 +43,15 @@ def test_newlines_inside_a_record_become_spaces() -> None:
 
     assert b"\n" not in heard.record
     assert {"seq": 1, "text": "a\nb"} == msgspec.json.decode(heard.record)
+
+
+@given(st.text(" \t\r\n", max_size=4), st.text(" \t\r\n", max_size=4))
+def test_white_space_around_a_record_is_in_no_digest(before: str, after: str) -> None:
+    """Readers of a log take JSON without the white space around it, and compute the same digest as the client."""
+    batch = ExternalBatch(1, read(f'{before}{{"seq": 1}}{after}'), 10**18)
+    [logged] = msgspec.json.decode(b"[" + batch.text()[:-1] + b"]", type=list[ExternalMessage])
+
+    assert (b'{"seq": 1}\n', b'{"seq": 1}') == (batch.lines(), bytes(logged.record))
 
 
 def test_a_list_is_several_records() -> None:
@@ -340,7 +350,7 @@ def test_a_missing_key_or_time_has_a_remark(text: str, remark: str) -> None:
     ],
 )
 def test_an_odd_record_is_read_or_called_unreadable(frame: bytes, seq: int | None) -> None:
-    """What lenient readers understand has its number; what nobody understands has a form and no number."""
+    """A text that lenient readers understand has its number; any other text has a form and no number."""
     [found] = read(frame, NUMBERED, binary=True)
 
     assert seq == found.seq

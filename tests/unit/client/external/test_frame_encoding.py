@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.external.frame_encoding import FrameDecoder, UndecodableFrame, probable_encoding
+from services.client.external.frame_encoding import FrameDecoder, UndecodableFrame
 
 TEXT = b'{"seq":7}'
 
@@ -48,7 +48,7 @@ def decoded(data: bytes, *encodings: str, most: int = 2**20, binary: bool = True
     ],
 )
 def test_encodings_are_undone_in_their_order(encodings: list[str], data: bytes) -> None:
-    """Each encoding gives back the text, and what was decompressed may be shown as text."""
+    """Each encoding gives back the text, and decompressed data may be shown as text."""
     found = decoded(data, *encodings)
 
     assert found is not None
@@ -139,21 +139,3 @@ def test_any_bytes_are_decoded_or_refused(data: bytes, encoding: str, binary: bo
     except UndecodableFrame:
         return
     assert found is None or len(found[0]) <= 500
-
-
-@pytest.mark.parametrize(
-    ("data", "encoding"),
-    [
-        (packed(TEXT), "gzip"),
-        (zlib.compress(TEXT * 50), "deflate"),
-        (raw_deflate(b" [" + TEXT), "deflate"),
-        (b"", None),
-        (b"\x10\x0e\x00\x04MQTT", None),
-        (b"plain", None),
-        (packed(TEXT)[5:], None),
-    ],
-    ids=range(7),
-)
-def test_an_encoding_is_recognised(data: bytes, encoding: str | None) -> None:
-    """Compressed JSON is recognised, so that the setting for it can be proposed."""
-    assert encoding == probable_encoding(data)

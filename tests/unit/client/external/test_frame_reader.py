@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -152,6 +153,39 @@ def test_a_message_without_its_end_is_one_unreadable_record() -> None:
     assert {"binary"} == {one.form for one in matched[-1].records}
 
 
+def test_a_part_is_no_message_if_the_client_leaves() -> None:
+    """What would have gone on is not logged when the run ends; whole frames that wait for a match are."""
+    parts: list[tuple[str, str | bytes]] = [
+        (r"\n", '{"seq":1}\n{"seq":2,'), ("end:,", "1,2"), ("length:1", b"\x09{}"), ("mqtt", b"\x30\x09{}"),
+    ]  # fmt: skip
+    for split, frame in parts:
+        made = reader(FEED_SPLIT=split)
+        made.read(frame)
+
+        assert FrameContents() == made.end(by_client=True)
+    made = reader(**MQTT)
+    made.read(b"..")
+
+    assert 1 == len(made.end(by_client=True).records)
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=30), st.data())
+def test_texts_may_be_cut_anywhere_if_each_ends_with_the_separator(numbers: list[int], data: st.DataObject) -> None:
+    """With ``end:`` a message that is no JSON goes on in the next frame, wherever the frames are cut."""
+    text = "".join(f"{number},1.5,{number}.{number},x\r\n" for number in numbers)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
+    frames = [text[first:last] for first, last in pairwise([0, *cuts, len(text)])]
+
+    assert numbers == seqs(read(frames, FEED_SPLIT=r"end:\n", FEED_MATCH=r"^(\d+),", FEED_SEQ="$"))
+
+
+def test_what_has_no_separator_is_bounded() -> None:
+    """A text without the separator is given up at FEED_MAX_BYTES, and what comes after the next one is read."""
+    found = read(["x" * 90] * 4 + ["x\n", '{"seq":5}\n'], FEED_SPLIT=r"end:\n", FEED_MAX_BYTES="200")
+
+    assert [None, None, 5] == seqs(found)
+
+
 def test_a_message_that_is_never_finished_costs_no_other() -> None:
     """If the next frame is whole by itself, the unfinished piece is one record and the frame its own."""
     assert [1, None, 3, 4] == seqs(read(['{"seq":1}\n{"seq":2,', '{"seq":3}\n{"seq":4}\n'], FEED_SPLIT=r"\n"))
@@ -212,7 +246,7 @@ def test_json_in_a_text_is_the_message() -> None:
 
 
 def test_an_end_is_found_in_each_message() -> None:
-    """A condition of FEED_END is searched in every message; what is no record itself is not logged."""
+    """A condition of FEED_END is searched in every message; one that is no record itself is not logged."""
     [found, _] = read(['{"seq":1}\n{"type":"end"}\n{"seq":2}'], FEED_SPLIT=r"\n", FEED_END='message "end"')
     waiting = reader(**MQTT, FEED_END="message bye").read(b"bye")
 
@@ -236,7 +270,7 @@ def test_no_frames_raise_an_error(frames: list[bytes], settings: dict[str, str])
 
 
 def test_packets_of_mqtt_go_on_over_the_ends_of_frames() -> None:
-    """With FEED_SPLIT=mqtt each packet is a message, in whatever frames it comes, and the rest is one record."""
+    """With FEED_SPLIT=mqtt each packet is a message, however it is divided into frames, and the rest is one record."""
     body = b'\x00\x05ticks{"seq":%d,"a":{"b":{}}}'
     packets = [bytes([0x30, len(body % seq)]) + body % seq for seq in (1, 2, 3)]
     stream = b"\x20\x02\x00\x00" + b"".join(packets) + packets[0][:9]
@@ -257,3 +291,24 @@ def test_the_decoded_frame_is_returned() -> None:
         made.read(frame).data for frame in (gzip.compress(b"{}\x1e{}"), "{}\x1e", b"damage")
     ]
     assert b"{}" == reader().read("{}").data
+
+
+def test_a_ping_without_a_pong_is_not_answered() -> None:
+    """Without FEED_PONG a ping is counted and has no answer."""
+    assert (0, 1, []) == passed(read(["ping"], FEED_PING="^ping$"))
+
+
+def test_the_last_message_of_a_feed_without_numbers_is_logged() -> None:
+    """Without FEED_SEQ every message may be a record, also the one that ends the feed."""
+    [found, _] = read(["bye"], FEED_SEQ="", FEED_END="message bye")
+
+    assert ("message bye", [b'"bye"']) == (found.condition, [record.record for record in found.records])
+
+
+def test_a_message_in_very_many_frames_is_given_up() -> None:
+    """A message is read from up to 256 frames, and given up in more of them."""
+    found = {
+        count: set(seqs(read(['{"seq":1,"x":"', *["a"] * count, '"}\n'], FEED_SPLIT=r"\n"))) for count in (200, 300)
+    }
+
+    assert {200: {1}, 300: {None}} == found

@@ -37,7 +37,7 @@ def test_a_length_is_named() -> None:
 
 @given(MESSAGES, st.sampled_from([1, 2, 4, 8]), st.integers(0, 7))
 def test_messages_with_lengths_are_cut_exactly(messages: list[bytes], size: int, missing: int) -> None:
-    """Every complete message is found without its length, and what is not complete is the rest."""
+    """Every complete message is found without its length, and an incomplete one is the rest."""
     kept = [message[: 256**size - 1] for message in messages]
     data = b"".join(len(message).to_bytes(size) + message for message in kept)
     cut = MessageFraming.of(f"length:{size}").cut(data, 1000)
@@ -69,6 +69,14 @@ def test_packets_of_mqtt_are_cut_exactly(contents: list[bytes], size: int) -> No
 def test_a_length_that_no_message_has_is_damage(text: str, data: bytes) -> None:
     """A length above the limit, or one without an end, is damage, and nothing waits for it."""
     assert Pieces([], data, is_damaged=True) == MessageFraming.of(text).cut(data, 1000)
+
+
+def test_a_message_may_be_as_long_as_the_limit() -> None:
+    """A message of the permitted length is whole, and a longer one is damage before its bytes have come."""
+    framing = MessageFraming.of("length:1")
+
+    assert Pieces([b"12345"], b"") == framing.cut(b"\x0512345", 6)
+    assert Pieces([], b"\x06", is_damaged=True) == framing.cut(b"\x06", 6)
 
 
 @given(st.binary(max_size=60), st.sampled_from(["mqtt", "length:1", "length:4", "length:8"]))

@@ -45,6 +45,12 @@ def test_different_values_give_different_keys(one: list[str | None], other: list
         assert (one == other) == (key_of(one) == key_of(other))
 
 
+def test_a_key_is_bounded_by_its_json_text() -> None:
+    """A key of few characters with a long JSON text is shortened too."""
+    assert key_of(["\x01" * 119]) == "\x01" * 119
+    assert str(key_of(["\x01" * 121])).startswith("\x01" * 80 + "…#")
+
+
 def test_long_keys_that_differ_at_the_end_stay_different() -> None:
     """A key is whole up to a bound, and beyond it a beginning and a digest that differ with every character."""
     long = "x" * 700

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -101,17 +100,3 @@ def test_an_unusable_authorization_is_reported(tmp_path: Path, content: str | No
 
     with pytest.raises(BadSettings, match="FEED_AUTHORIZATION_FILE"):
         authorization(feed_settings(FEED_AUTHORIZATION_FILE=str(secret)).reach)
-
-
-def test_an_unreadable_file_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the uid that must read the file: a file of the host's user is often closed to a container's."""
-
-    def refuse(*_: object, **__: object) -> str:
-        raise PermissionError(13, "Permission denied", "secret")
-
-    monkeypatch.setattr(Path, "read_text", refuse)
-    with pytest.raises(BadSettings) as found:
-        authorization(feed_settings(FEED_AUTHORIZATION_FILE="secret").reach)
-
-    why = f"Permission denied; uid {os.geteuid()} must be able to read it"
-    assert (f"FEED_AUTHORIZATION_FILE='secret': {why}",) == found.value.problems

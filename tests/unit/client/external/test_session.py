@@ -44,6 +44,19 @@ async def written_session(logs: Path, **changed: Any) -> AsyncIterator[ExternalS
         await writing
 
 
+async def test_the_number_of_followed_sequences_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records of further keys are logged like all others, and their sequences take no memory."""
+    monkeypatch.setattr("services.client.external.session.MOST_SEQUENCES", 2)
+    async with written_session(tmp_path) as opened:
+        for key in "abcab":
+            opened.receive(records(5, 5, key=key), START_NS)
+        await opened.seal("finished")
+
+    logs = blocks(tmp_path / RUN / "client-1")
+    assert {"a", "b"} == set(opened.sequences.by_key)
+    assert (10, 6) == (sum(one.count for one in logs), sum(one.duplicates for one in logs))
+
+
 async def test_all_records_are_logged_in_blocks(tmp_path: Path) -> None:
     """Every record is logged in the order received, a duplicate too, in blocks of the client's size."""
     async with written_session(tmp_path) as opened:

@@ -86,3 +86,17 @@ def test_a_greeting_that_is_unanswered_is_the_reason_at_the_end() -> None:
 
     assert ("sealed", 1, True, None, "x" * 200, 0) == outline(one.sealed(START_US))
     assert ("sealed", 1, False, 1006, "cut", 0) == outline(away.sealed(START_US))
+
+
+def test_a_client_that_waits_for_its_first_attempt_has_the_reason() -> None:
+    """The last line states why there was no attempt, unless the client was refused or connected."""
+    waiting, refused, cut = connections(), connections(), connections()
+    refused.refused(START_US, 503, "later")
+    cut.opened(START_US)
+    cut.closed(START_US, 1001, "")
+    for one in (waiting, refused, cut):
+        one.waits("no attempt was made")
+
+    reasons = [one.sealed(START_US).reason for one in (waiting, refused, cut)]
+
+    assert ["no attempt was made", "later", ""] == reasons

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.server import ServerConnection
 
-from services.client.external.profile import preset_names
+from services.client.external.profiles.profile import preset_names
 from services.client.feeds.command import add_arguments, run
 from services.runtime import cli
-from services.runtime.errors import BadSettings
+from services.runtime.errors import EXIT_ABORTED, BadSettings
 from tests.unit.client.external.fakes import external_server, sends
 
 
@@ -34,7 +35,7 @@ def chosen(*arguments: str) -> argparse.Namespace:
     ],
 )
 def test_a_mistake_is_refused(arguments: tuple[str, ...], environment: Mapping[str, str], problem: str) -> None:
-    """A wrong argument is one line that says what is expected."""
+    """A wrong argument is one line with the expected form."""
     with pytest.raises(BadSettings) as refused:
         run(chosen(*arguments), environment)
 
@@ -65,7 +66,7 @@ def test_a_profile_is_printed_as_it_is(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_a_feed_is_checked_by_its_address(capsys: pytest.CaptureFixture[str]) -> None:
-    """The address of an unknown feed is enough for a check, which shows what came."""
+    """The address of an unknown feed is enough for a check, which shows its messages."""
 
     async def checked() -> int:
         async with external_server(sends(*range(1, 30))) as url:
@@ -77,3 +78,19 @@ def test_a_feed_is_checked_by_its_address(capsys: pytest.CaptureFixture[str]) ->
     shown = capsys.readouterr().out
     assert "  FEED_SEQ='$.seq'" in shown
     assert "numbers found at $.seq; those rise by one" in shown
+
+
+def test_a_feed_without_a_message_ends_in_its_own_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """If no message came, the exit code says so, and the report why."""
+
+    async def refuses(connection: ServerConnection) -> None:
+        await connection.close(4401, "token expired")
+
+    async def checked() -> int:
+        async with external_server(refuses) as url:
+            return await asyncio.to_thread(
+                run, chosen("check", "--url", url, "--seconds", "30"), {"FEED_END": "close 4401"}
+            )
+
+    assert EXIT_ABORTED == asyncio.run(checked())
+    assert "closed 4401: token expired\n0 messages" in capsys.readouterr().out

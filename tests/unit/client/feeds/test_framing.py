@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from services.client.feeds.framing import MAX_BYTES, find_framings, find_protocol, unpacked
+from services.client.feeds.framing import MAX_BYTES, MAX_TOTAL_BYTES, find_framings, find_protocol, unpacked
 
 TICK = b'{"seq":1}'
 
@@ -27,15 +27,15 @@ def _deflated(data: bytes) -> bytes:
         (zlib.compress(TICK), "decode.encoding", "zlib", 1),
         (_deflated(TICK), "decode.encoding", "deflate", 1),
         (b'42["tick",{"seq":1}]', "decode.match", r'^42\["[^"]*",(.*)\]$', 1),
-        (b'MSG a 1 9\r\n{"seq":1}\r\n', "decode.match", r"MSG [^\r]*\r\n(.*?)\r\n", 1),
-        (b'MESSAGE\na:b\n\n{"seq":1}\x00', "decode.match", r"^MESSAGE\r?\n.*?\r?\n\r?\n(.*?)\x00", 1),
+        (b'MSG a 1 9\r\n{"seq":1}\r\n', "decode.match", r"(?<![^\n])MSG [^\r\n]*\r\n(.*?)\r\n", 1),
+        (b'MESSAGE\na:b\n\n{"seq":1}\x00', "decode.match", r"^MESSAGE\r?\n(?:[^\r\n]+\r?\n)*\r?\n(.*?)\x00", 1),
     ],
 )
 def test_a_frame_is_recognised(message: bytes, key: str, text: str, count: int) -> None:
     """Separated, compressed and framed JSON is found with the setting that describes it."""
     framings, parts = find_framings([message] * 3)
 
-    assert [(key, text)] == [(framing.key, framing.text) for framing in framings]
+    assert [(key, text)] == [(proposal.key, proposal.text) for proposal in framings]
     assert [[TICK] * count] * 3 == parts
 
 
@@ -73,6 +73,15 @@ def test_decompression_is_bounded() -> None:
     """A message that would decompress to very much is not decompressed."""
     assert unpacked(gzip.compress(b"x" * (MAX_BYTES + 1)), "gzip") is None
     assert unpacked(b"no gzip", "gzip") is None
+    assert unpacked(gzip.compress(b"x"), "gzip", 0) is None
+
+
+def test_decompression_is_bounded_over_all_messages() -> None:
+    """Of many messages that each decompress to much, those after the limit of all are left."""
+    long = gzip.compress(b"[" + b" " * (MAX_BYTES - 2) + b"]")
+    _, parts = find_framings([long] * 12)
+
+    assert MAX_TOTAL_BYTES == sum(len(text) for texts in parts for text in texts)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import logging
 
 from websockets.asyncio.server import ServerConnection
 
-from services.client.feeds.look import MAX_MESSAGES, look, to_analyse
+from services.client.feeds.look import MAX_MESSAGES, KeptMessages, look, to_analyse
 from tests.unit.client.external.fakes import external_server, feed_settings, sends
 
 
@@ -71,6 +71,15 @@ async def test_a_fast_feed_is_bounded() -> None:
         seen = await look(feed_settings(url, FEED_END=f"messages {count}"), 60)
 
     assert (MAX_MESSAGES, count) == (len(seen.messages), seen.total)
+
+
+def test_messages_after_the_end_of_the_run_do_not_count() -> None:
+    """A message that comes after the end of the client's run is in no log, so it is neither kept nor counted."""
+    kept = KeptMessages(until_ns=10)
+    for received_ns in (9, 10):
+        kept.add("x", received_ns)
+
+    assert ([9], 1) == ([message.received_ns for message in kept.messages], kept.count)
 
 
 async def test_a_look_ends_after_its_time() -> None:

@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.typing import Subprotocol
 
-from services.client.external.profile import preset_names
+from services.client.external.profiles.profile import preset_names
 from services.client.external.settings import read_feed
 from services.client.feeds.look import look
 from tests.unit.client.external.fakes import external_server
@@ -357,7 +357,7 @@ async def test_a_preset_speaks_with_its_server(name: str) -> None:
 
     async def script(connection: ServerConnection) -> None:
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await spoken.server(connection)
         except (WrongGreeting, TimeoutError, ValueError) as problem:
             problems.append(problem)
@@ -369,7 +369,7 @@ async def test_a_preset_speaks_with_its_server(name: str) -> None:
         given = {"FEED": name, "SERVER_URL": url + spoken.path, "FEED_END": f"messages {COUNT}", **spoken.settings}
         settings = read_feed(given)
         assert settings is not None
-        seen = await look(settings, 10)
+        seen = await look(settings, 30)
 
     assert [] == problems
     assert list(spoken.numbers) == [record.seq for record in seen.records]

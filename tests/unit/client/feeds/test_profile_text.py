@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.external.profile import PRESETS, describe, parse, preset_names
+from services.client.external.profiles.profile import PRESETS, describe, parse, preset_names
 from services.client.feeds.profile_text import completed, from_variables, profile_text
 from services.client.feeds.proposal import Proposal
 

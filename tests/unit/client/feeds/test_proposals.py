@@ -19,7 +19,7 @@ NOW_NS = 1_790_000_000 * 10**9
 
 
 def proposed(*messages: Any) -> Analysis:
-    """Return what messages suggest, of which one came every 10 ms."""
+    """Return the analysis of messages that came every 10 ms."""
     return analyse([
         ReceivedMessage(message if isinstance(message, bytes) else json.dumps(message).encode(), NOW_NS + at * 10**7)
         for at, message in enumerate(messages)
@@ -68,6 +68,13 @@ def test_records_in_a_list() -> None:
     assert {"decode.records": "$.data", "sequence.number": "$.id"} == settings(proposed(*messages))
 
 
+def test_items_of_a_list_are_not_ignored() -> None:
+    """FEED_IGNORE is of messages, so none is proposed for the items of a list that have no number."""
+    messages = [{"data": [{"id": 2 * at}, {"id": 2 * at + 1}, {"kind": "note"}]} for at in range(20)]
+
+    assert {"decode.records": "$.data", "sequence.number": "$.id"} == settings(proposed(*messages))
+
+
 def test_a_message_that_is_a_list_of_records() -> None:
     """A message that is a list of records needs no setting for the list."""
     assert {"sequence.number": "$.id"} == settings(
@@ -94,7 +101,7 @@ def test_several_sequences() -> None:
 
 
 def test_messages_that_are_no_records() -> None:
-    """Acknowledgements and heartbeats without a number are proposed to be ignored, by what they alone have."""
+    """Acknowledgements and heartbeats without a number are proposed to be ignored, by a text that only they have."""
     messages: list[dict[str, Any]] = [{"type": "subscribed"}, *({"type": "tick", "seq": at} for at in range(20))]
     messages.insert(7, {"type": "heartbeat"})
     found = settings(proposed(*messages))
@@ -179,7 +186,7 @@ def test_without_numbers_that_is_said() -> None:
 
 @given(st.lists(st.binary(max_size=30) | st.sampled_from([b"{}", b"[]", b'{"a":1}', b'[{"a":2}]', b"7"]), max_size=12))
 def test_any_messages_are_survived(messages: list[bytes]) -> None:
-    """Whatever a server sends is analysed without an error, and each setting is proposed once."""
+    """Any bytes from a server are analysed without an error, and each setting is proposed once."""
     settings(proposed(*messages))
 
 

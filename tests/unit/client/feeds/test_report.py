@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.client.external.profile import load
+from services.client.external.profiles.profile import load
 from services.client.feeds.look import LookedAt
 from services.client.feeds.proposal import Proposal
 from services.client.feeds.proposals import Analysis, ReceivedMessage
@@ -46,7 +46,7 @@ def report(seen: LookedAt, analysis: Analysis = NOTHING, **settings: str) -> str
 
 
 def seen(*records: ExternalMessage, remarks: list[str] | None = None) -> LookedAt:
-    """Return what was seen of a feed with these records."""
+    """Return a look at a feed with these records."""
     return LookedAt([], len(records), list(records), [], remarks or [])
 
 
@@ -187,6 +187,13 @@ def test_what_is_set_already_is_not_proposed(time: str) -> None:
     assert "nothing else is proposed" in text
 
 
+def test_another_time_is_proposed_with_its_unit() -> None:
+    """Where another path of the time is proposed, its unit is too, although the setting has the same."""
+    times = tuple(one for one in PROPOSED.proposals if one.key.startswith("time"))
+
+    assert "FEED_TIME='$.E ms'" in report(seen(record(1)), Analysis(times, (), None, None), FEED_TIME="$.o ms")
+
+
 def test_settings_that_explain_the_numbers_are_confirmed() -> None:
     """Where the numbers follow each other by the given settings, no other way to read them is proposed."""
     records = [record(seq, key="ab"[seq % 2], prev_seq=seq - 2, latency_ns=1) for seq in range(5, 25)]
@@ -207,6 +214,15 @@ def test_messages_that_are_no_records_are_shown() -> None:
 def test_remarks_of_the_client_are_shown() -> None:
     """What the client warned of is shown."""
     assert "client: not JSON" in report(seen(record(1), remarks=["not JSON"]))
+
+
+def test_a_server_does_not_control_the_terminal() -> None:
+    """Escape sequences in the names and values of a record are shown as text wherever they occur in the report."""
+    hidden = Analysis((Proposal("sequence.number", "$['\x1b[2J']", "\x1b"),), ("\x9b note",), None, None)
+    text = report(seen(record(1, key="\x1bkey"), remarks=["\x1b remark"]), hidden)
+
+    assert text.replace("\n", "").isprintable()
+    assert r"FEED_SEQ='$['\''\x1b[2J'\'']'" in text
 
 
 def test_a_long_text_is_cut() -> None:

@@ -214,6 +214,13 @@ def test_a_few_different_records_prevent_a_pass(stamp: str | None, first: int) -
     assert "0 damaged lines, 3 numbers with different records" == detail(outputs_of, "intact")
 
 
+def test_the_first_record_over_a_connection_may_be_a_snapshot() -> None:
+    """A snapshot has the number of the last record before it, which other clients received: that is no conflict."""
+    snapshot = shared(5, 100, body=lambda seq: "snapshot" if seq == 5 else plain(seq))
+
+    assert ("PASS", []) == (judged(snapshot, shared(1, 100)).verdict, judged(snapshot, shared(1, 100)).reasons)
+
+
 def test_the_client_that_differs_is_named() -> None:
     """The sentence names the one of three clients whose record differs from that of the two others."""
     wrong = shared(5, 100, body=lambda seq: "wrong" if seq == 50 else plain(seq))

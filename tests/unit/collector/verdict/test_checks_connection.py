@@ -10,7 +10,8 @@ import pytest
 from services.collector.scan import Source
 from services.collector.verdict.checks_connection import SETTING
 from services.collector.verdict.summary import reconcile
-from services.contract.blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage, Stall
+from services.contract.scalars import utc_text
 from services.contract.summary import Check, Summary
 from tests.builders.external_runs import Happened, evidence_of, log, message
 from tests.builders.runs import START_US, good_run, judged
@@ -101,7 +102,7 @@ def test_a_client_that_never_got_a_connection_fails_the_run() -> None:
         client("client-1", OPENED, each(0, 7.9), SEALED), client("client-2", ("refused", 0.0, 401, "no"), SEALED)
     )
 
-    assert ("FAIL", "client-2 was never connected, for 8.0 s, HTTP 401: no (1 failed attempt)") == (
+    assert ("FAIL", "client-2 was never connected in 8.0 s, HTTP 401: no (1 failed attempt)") == (
         made.verdict,
         made.headline,
     )
@@ -171,6 +172,17 @@ def test_the_operators_limit_comes_before_the_rhythm(silence_s: float, verdict: 
         )
 
 
+def test_a_steady_feed_that_stops_in_a_short_run_is_no_pass() -> None:
+    """A feed of a hundred records a second is silent after two seconds, in a run that is shorter than five."""
+    made = summary_of(client("client-1", OPENED, each(0, 2.5, 0.01), ("sealed", 5.0), until_us=None))
+
+    assert "INVALID" == made.verdict
+    assert (
+        "client-1 received no record for the last 2.5 s: more than 2.0 s, the larger of 2.0 s and 10 times the longest"
+        " earlier interval between records, 10.0 ms"
+    ) in made.headline
+
+
 def test_a_slow_feed_sets_its_own_limit() -> None:
     """A silence of up to three times the longest earlier interval passes."""
     slow = [at(0, 1), at(1, 2), at(3.5, 3), at(4, 4)]
@@ -192,6 +204,26 @@ def test_with_fewer_than_three_intervals_the_rhythm_is_unknown() -> None:
         "PASS"
         == summary_of(client("client-1", OPENED, [at(4 + 0.5 * seq, seq) for seq in range(1, 5)], SEALED)).verdict
     )
+
+
+def test_a_client_that_never_got_as_far_as_asking_proves_nothing() -> None:
+    """A client without an attempt that could be answered makes the run INVALID; one that was refused, FAIL."""
+    why = "no attempt was made: FEED_CONNECTS permits 5 a second"
+    served, waited = client("client-1", OPENED, each(0, 7.9), SEALED), client("client-2", ("sealed", 8.0, None, why))
+    refused = client("client-3", REFUSED, SEALED)
+
+    made, other = summary_of(served, waited), summary_of(served, waited, refused)
+
+    assert ("INVALID", f"client-2 was never connected in 8.0 s: {why}") == (made.verdict, made.headline)
+    assert (None, "1 client not connected at the end") == (check("connected", made).ok, check("connected", made).detail)
+    assert ("FAIL", "client-3 was never connected in 8.0 s, HTTP 503: gone (1 failed attempt)") == (
+        other.verdict,
+        other.headline,
+    )
+    assert f"nothing was measured: no client logged a message; client-2: {why}" == summary_of(waited).headline
+    many = [client(f"client-{number}", ("sealed", 8.0, None, why)) for number in range(2, 7)]
+    names = "client-2, client-3, client-4, client-5, client-6"
+    assert f"{names} were never connected in 8.0 s: {why}" == summary_of(served, *many).headline
 
 
 @pytest.mark.parametrize(
@@ -362,6 +394,39 @@ def test_records_without_a_number_have_a_rhythm() -> None:
     assert "INVALID" == summary_of(client("client-1", OPENED, unnumbered, SEALED)).verdict
 
 
+def test_messages_without_a_number_are_no_records_of_a_feed_with_numbers() -> None:
+    """A feed with numbers is silent though messages without one come, such as heartbeats; the reason counts these."""
+    heartbeats = [message(None, 250 + 50 * place) for place in range(11)]
+
+    made = summary_of(client("client-1", OPENED, [*each(0, 2), *heartbeats], SEALED, seq="$.seq"))
+
+    assert "INVALID" == made.verdict
+    assert (
+        "client-1 received no record with a number for the last 6.0 s, though 11 messages without one came: more than"
+        " 5.0 s"
+    ) in made.headline
+
+
+def test_heartbeats_of_a_feed_that_stopped_leave_its_last_records_in_flight() -> None:
+    """What another client received last when the whole feed stopped was in flight, though heartbeats still come."""
+    heartbeats = [message(None, 250 + 50 * place) for place in range(11)]
+    logs = [client(name, OPENED, [*each(0, last_s), *heartbeats], SEALED, seq="$.seq")
+            for name, last_s in (("client-1", 2), ("client-2", 2.1))]  # fmt: skip
+
+    assert ("INVALID", 0) == ((made := summary_of(*logs)).verdict, made.totals.missing)
+
+
+def test_a_message_without_a_number_does_not_divide_an_interval() -> None:
+    """The rhythm of a feed with numbers is that of its numbered records, whatever comes between, in any blocks."""
+    slow = [at(0, 1), at(2, 2), at(4, 3), at(6, 4)]
+    mixed = [one for record in slow for one in (record, *[message(None, 1000)] * 7)]
+
+    made = summary_of(client("client-1", OPENED, mixed, ("sealed", 11.9), seq="$.seq", until_us=None))
+
+    assert check("receiving", made).ok
+    assert "INVALID" == summary_of(client("client-1", OPENED, mixed, ("sealed", 12.1), seq="$.seq")).verdict
+
+
 def test_what_others_had_last_when_the_whole_feed_stopped_was_in_flight() -> None:
     """If all clients receive nothing more, the last records were in flight: INVALID; if one does, the run fails."""
     behind, ahead = client("client-1", OPENED, each(0, 2), SEALED), client("client-2", OPENED, each(0, 2.1), SEALED)
@@ -369,3 +434,172 @@ def test_what_others_had_last_when_the_whole_feed_stopped_was_in_flight() -> Non
 
     assert "INVALID" == summary_of(behind, ahead).verdict
     assert ("FAIL", [(22, 70)]) == ((made := summary_of(behind, served)).verdict, made.clients[0].missing_ranges)
+
+
+CUT: Happened = ("closed", 3.0, 1012, "service restart")
+AGAIN: Happened = ("opened", 4.0)
+
+
+def stalled(until_s: float) -> dict[str, Any]:
+    """Return the fields of an end line that names two seconds without reading before this time."""
+    started_us = START_US + round((until_s - 2) * 1e6)
+    return {"stalls": [Stall(utc_text(started_us), utc_text(started_us + 2_000_000))]}
+
+
+def test_an_absence_comes_before_the_records_that_were_missed_meanwhile() -> None:
+    """The sentence about missing records begins with the absence in which they were sent, and its close."""
+    away = client("client-1", OPENED, each(0, 2.9), CUT, AGAIN, each(4, 7.9, start=41), SEALED)
+    served = client("client-2", OPENED, each(0, 7.9), SEALED)
+
+    made = summary_of(away, served)
+
+    assert ("FAIL", [(31, 40)]) == (made.verdict, made.clients[0].missing_ranges)
+    assert (
+        "client-1 was away for 1.0 s, last close 1012 service restart: 10 messages missing, 31–40 (10 sent, not logged)"
+    ) == made.headline
+
+
+def test_records_lost_on_a_connection_come_before_those_of_an_absence() -> None:
+    """If only a part was missed while away, the loss comes first; of two clients, the one that lost on a connection."""
+    lossy = [one for one in each(0, 2.9) if one.seq != 7]
+    both = client("client-1", OPENED, lossy, CUT, AGAIN, each(4, 7.9, start=41), SEALED)
+    away = client("client-2", OPENED, each(0, 2.9), CUT, AGAIN, each(4, 7.9, start=41), SEALED)
+
+    made = summary_of(away, both)
+
+    assert (
+        "client-1: 11 messages missing, 7, 31–40 (1 sent, not logged, 10 seen by no client); 10 of them while it was"
+        " away, last close 1012 service restart"
+    ) == made.reasons[0]
+    assert "client-2 was away for 1.0 s" == made.reasons[1].partition(",")[0]
+
+
+def test_the_absence_at_the_end_is_the_headline_of_what_it_explains() -> None:
+    """If all that a client lacks came after its last connection, the headline is that it was not connected."""
+    away = client("client-1", OPENED, each(0, 2.9), CUT, SEALED)
+    served = client("client-2", OPENED, each(0, 7.9), SEALED)
+    lossy = client("client-2", OPENED, [one for one in each(0, 7.9) if one.seq != 7], SEALED)
+
+    made, other = summary_of(away, served), summary_of(away, lossy)
+
+    assert "client-1 was not connected when the run ended: away for 5.0 s, last close 1012 service restart" == (
+        made.headline
+    )
+    assert "client-1 was away for 5.0 s, last close 1012 service restart: 40 messages missing" in made.reasons[1]
+    assert "client-2: 1 message missing, 7 (1 sent, not logged)" == other.headline
+
+
+def test_an_absence_right_after_a_time_without_reading_accuses_nobody() -> None:
+    """A client that did not read may have been cut off for that: the run is INVALID, in mid-run and at the end."""
+    served = client("client-2", OPENED, each(0, 7.9), SEALED)
+    again = (OPENED, each(0, 2.9), CUT, AGAIN, each(4, 7.9, start=41), SEALED)
+    gone = (OPENED, each(0, 2.9), CUT, SEALED)
+    before = "(it had not read for 2.0 s before, because its disk was behind)"
+
+    back, away = (summary_of(served, client("client-1", *course, ends=stalled(2.8))) for course in (again, gone))
+
+    assert ("INVALID", None) == (back.verdict, check("complete", back).ok)
+    assert ("INVALID", None) == (away.verdict, check("connected", away).ok)
+    assert before in back.headline
+    assert any(before in reason for reason in away.reasons)
+
+
+def test_a_time_without_reading_explains_no_other_loss() -> None:
+    """Records lost on a connection, or in an absence long after the disk was behind, are proved losses."""
+    served = client("client-2", OPENED, each(0, 19.9), ("sealed", 20.0), until_us=None)
+    lossy = [one for one in each(0, 2.9) if one.seq != 7]
+    lost = client("client-1", OPENED, lossy, CUT, AGAIN, each(4, 7.9, start=41), SEALED, ends=stalled(2.8))
+    late = (OPENED, each(0, 14.9), ("closed", 15.0, 1012, "x"), ("opened", 16.0), each(16, 19.9, start=161))
+    far = client("client-1", *late, ("sealed", 20.0), ends=stalled(2.8), until_us=None)
+
+    assert "FAIL" == summary_of(served, lost).verdict
+    assert "FAIL" == summary_of(served, far).verdict
+
+
+def test_an_absence_from_a_feed_without_numbers_is_a_doubt() -> None:
+    """Nothing shows what a feed without numbers sent while its client was away: INVALID, with the seconds."""
+    first, later = [message(None, place * 10) for place in range(30)], [message(None, 400 + p * 10) for p in range(40)]
+
+    made = summary_of(client("client-1", OPENED, first, CUT, AGAIN, later, SEALED))
+
+    assert (
+        "INVALID",
+        (
+            "client-1 was away in mid-run for 1.0 s, and the feed has no numbers: whether records were sent meanwhile"
+            " is not known"
+        ),
+    ) == (made.verdict, made.headline)
+
+
+def of_keys(*keys: tuple[str, float, float]) -> list[ExternalMessage]:
+    """Return the records of several keys, each at a steady rate from one time to another, in order."""
+    records = []
+    for key, first_s, last_s in keys:
+        moments = [first_s + place / 10 for place in range(round((last_s - first_s) * 10))]
+        records += [(at_s, at(at_s, seq, key=key)) for seq, at_s in enumerate(moments, 1)]
+    return [record for _, record in sorted(records, key=lambda pair: pair[0])]
+
+
+def test_one_key_that_stops_while_others_go_on_is_a_doubt() -> None:
+    """A key with a steady rhythm that stops makes the run INVALID, unless FEED_SILENCE allows its silence."""
+    records = of_keys(("a", 0, 19.9), ("b", 0, 19.9), ("c", 0, 5))
+    course = (OPENED, records, ("sealed", 20.0))
+
+    made = summary_of(client("client-1", *course, key="$.key", until_us=None))
+    allowed = summary_of(client("client-1", *course, key="$.key", until_us=None, silence_s=16))
+
+    assert (
+        "INVALID",
+        (
+            "client-1 received no record of c for the last 15.1 s, though others came: more than 5.0 s, the larger of"
+            f" 5.0 s and 10 times its longest earlier interval, 100.0 ms; {SETTING} sets a higher limit"
+        ),
+    ) == (made.verdict, made.headline)
+    assert "PASS" == allowed.verdict
+
+
+@pytest.mark.parametrize(
+    "quiet",
+    [("c", 0, 1.5), ("c", 0, 2.1), ("c", 0, 16), ("c", 18, 19)],
+    ids=["burst", "short beside its silence", "short silence", "late"],
+)
+def test_a_key_without_a_rhythm_may_be_silent(quiet: tuple[str, float, float]) -> None:
+    """A burst of records at the beginning, or a silence within the limit, is no doubt about a key."""
+    records = of_keys(("a", 0, 19.9), ("b", 0, 19.9), quiet)
+
+    assert (
+        "PASS" == summary_of(client("client-1", OPENED, records, ("sealed", 20.0), key="$.key", until_us=None)).verdict
+    )
+
+
+def test_an_end_that_did_not_come_is_mentioned() -> None:
+    """If no condition of FEED_END was met, the check says so, and so does the reason of a silent client."""
+    end = {"end": "last 1000"}
+
+    flowing = summary_of(client("client-1", OPENED, each(0, 7.9), SEALED, feed=end))
+    silent = summary_of(client("client-1", OPENED, each(0, 2), SEALED, feed=end))
+
+    assert ("PASS", "every client was connected to its end; the end that FEED_END names did not come") == (
+        flowing.verdict,
+        check("connected", flowing).detail,
+    )
+    assert silent.headline.endswith(f"{SETTING} sets another limit; the end that FEED_END names did not come")
+
+
+@pytest.mark.parametrize(
+    ("condition", "verdict"),
+    [("close 1000", "INVALID"), ('message "end"', "INVALID"), ("messages 30", "PASS"), ("last 30", "PASS")],
+)
+def test_a_feed_that_ended_for_one_client_only_is_a_doubt(condition: str, verdict: str) -> None:
+    """If a close or a message ended the feed for one client and another one received more, the run is INVALID."""
+    ended = client("client-1", OPENED, each(0, 2.9), ("ended", 3.0, None, condition), ("sealed", 3.0))
+    longer = client("client-2", OPENED, each(0, 6.9), ("ended", 7.0, None, condition), ("sealed", 7.0))
+    close = client("client-2", OPENED, each(0, 3.9), ("ended", 4.0, None, condition), ("sealed", 4.0))
+
+    made = summary_of(ended, longer)
+
+    assert verdict == made.verdict
+    assert verdict == "PASS" or made.headline.startswith(
+        f"client-1: {condition} ended the feed, as FEED_END says, and client-2 received later numbers after that"
+    )
+    assert "PASS" == summary_of(ended, close).verdict

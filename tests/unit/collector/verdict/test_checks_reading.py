@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from services.collector.verdict.summary import reconcile
+from services.contract import blocklog
 from services.contract.blocklog import ExternalMessage
 from services.contract.summary import Summary
 from tests.builders.external_runs import evidence_of, log, message, numbered_messages
@@ -66,6 +67,44 @@ def test_a_list_that_was_taken_apart_has_a_proposal() -> None:
 
     assert "INVALID" == told.verdict
     assert told.headline.endswith("that can be used; FEED_LIST=record reads a message that is a list as one record")
+    set_already = log("client-1", numbered_messages([None] * 3), seq="$[2]", feed={"message_list": "record"})
+    assert reconcile(evidence_of(set_already), final=True).headline.endswith("at $[2] that can be used")
+
+
+GZIP = '"H4sIAAAAAAAC/6tWKk4tVLIyrwUAKYNNEgkAAAA="'
+
+
+def unread(record: str, form: blocklog.Form = "binary", count: int = 3) -> list[ExternalMessage]:
+    """Return messages with a record in which no number was found."""
+    empty = message(None, 0, unreadable=True)
+    return [msgspec.structs.replace(empty, record=msgspec.Raw(record.encode()), form=form)] * count
+
+
+@pytest.mark.parametrize(
+    ("messages", "feed", "hint"),
+    [
+        (unread(GZIP), {}, "; they seem to be gzip: set FEED_ENCODING=gzip"),
+        (unread(GZIP), {"encoding": "deflate"}, "; they seem to be gzip: set FEED_ENCODING=gzip"),
+        (unread(GZIP), {"encoding": "gzip,json"}, "; they cannot be decoded as FEED_ENCODING=gzip,json"),
+        (unread('"CKwCEgNCVEM="'), {}, "; formats such as protobuf or MessagePack are not supported"),
+        (unread(r'"{}\n{}"', "text"), {}, r"; they have several lines of JSON: set FEED_SPLIT='\n'"),
+        (unread('"1,2"', "text"), {"match": "x(.*)"}, "; FEED_MATCH=x(.*) finds nothing in them"),
+    ],
+)
+def test_what_cannot_be_read_has_a_proposal(messages: list[ExternalMessage], feed: dict[str, str], hint: str) -> None:
+    """Where no number was found, the headline says what the data seems to be and which setting reads it."""
+    told = made(messages, feed=feed)
+
+    assert "INVALID" == told.verdict
+    assert told.headline.endswith(hint)
+
+
+def test_numbers_that_cannot_be_read_have_a_proposal() -> None:
+    """A number that is in a message which cannot be read is not missing, and the reason says what the message is."""
+    told = made([message(1, 0), *unread(r'"{\"n\":2}{\"n\":3}"', "text", 1), message(3, 2)])
+
+    assert ("INVALID", 0, 1) == (told.verdict, told.totals.missing, told.clients[0].unreadable)
+    assert told.headline.endswith("they have several JSON texts without a separator, which is not supported")
 
 
 def test_a_time_that_is_found_nowhere_is_said() -> None:

@@ -60,6 +60,41 @@ def chain(removed: Iterable[int] = (), *, ranged: bool = False) -> list[External
     return made
 
 
+@pytest.mark.parametrize(
+    ("messages", "why"),
+    [
+        (
+            numbered_messages(range(300, 0, -1)),
+            "most numbers fall below an earlier one (after 300 comes 299): is FEED_SEQ the path",
+        ),
+        (
+            [message(seq % 4, seq, text=f"{seq}") for seq in range(60)],
+            "the numbers begin again after 4 messages, again and again: is FEED_SEQ the path",
+        ),
+        (
+            [message(seq, seq, key=f"id-{seq}") for seq in range(200)],
+            "FEED_KEY=$.id has 200 values in 200 messages, so hardly any number follows another: nothing shows",
+        ),
+    ],
+)
+def test_what_is_no_sequence_is_invalid(messages: list[ExternalMessage], why: str) -> None:
+    """Numbers that are those of no sequence are neither out of order nor complete."""
+    summary = judged(log("client-1", messages, seq="$.n", key="$.id" if messages[0].key else None))
+
+    assert "INVALID" == summary.verdict
+    assert summary.headline.startswith(f"client-1: {why}")
+
+
+def test_duplicates_with_other_records_have_a_proposal() -> None:
+    """A number that comes again with another record may be that of a snapshot, which is no record of the sequence."""
+    snapshots = [message(29, 29, text="snapshot"), *at(0.3, range(30, 40)), message(39, 39, text="snapshot")]
+
+    assert (
+        "client-1: 2 duplicates, with other records than before: set FEED_IGNORE if some of the messages are no records"
+        == judged(log("client-1", [*numbered_messages(range(30)), *snapshots])).headline
+    )
+
+
 @given(removed=st.sets(st.sampled_from([5, 8, 11, 14, 23, 30, 41, 44, 50])), ranged=st.booleans())
 def test_gaps_of_links_and_ranges_are_counted(removed: set[int], ranged: bool) -> None:
     """A feed with k removed records has k gaps and fails; how many records are missing is not known. Without: PASS."""
@@ -290,6 +325,16 @@ def test_a_clock_that_is_ahead_does_not_touch_completeness() -> None:
     assert "latency not claimed: the sender's clock is ahead by at least 3.4 ms" in told.headline
 
 
+def test_a_threshold_on_latency_needs_a_time() -> None:
+    """Where no record has a time, a limit on latency is not judged, and is not broken by the feed."""
+    messages = [message(seq, seq, late_ns=None) for seq in range(5)]
+    told = judged(log("client-1", messages, time="$.ts"), limits="latency.p99<50ms, missing==0")
+    why = "no sender's time: none of 5 messages has one at $.ts"
+
+    assert ("INVALID", [None, True]) == (told.verdict, [limit.ok for limit in told.thresholds])
+    assert f"threshold latency.p99<50ms is not judged: {why}" == told.headline
+
+
 def test_a_threshold_on_latency_needs_a_clock() -> None:
     """With a clock that is ahead, a limit on latency is not judged and the run is INVALID; other limits are."""
     told = ahead("latency.p99<50ms, missing==0")
@@ -300,3 +345,55 @@ def test_a_threshold_on_latency_needs_a_clock() -> None:
         == told.headline
     )
     assert "FAIL" == ahead("latency.p99<50ms, received>9").verdict
+
+
+def test_a_threshold_on_latency_names_the_messages_without_a_time() -> None:
+    """A limit on latency holds for the messages that have a time, and its detail counts the others; of its client."""
+    timed = numbered_messages(range(1, 9))
+    told = judged(
+        log("client-1", [*timed, message(9, 9, late_ns=None)], counts={"without_time": 1}),
+        log("client-2", [*timed, message(9, 9)]),
+        limits="latency.p99<50ms, latency{client:client-2}.max<50ms, missing==0",
+    )
+
+    assert ["measured 1.0 ms; 2 messages without a time", "measured 1.0 ms", "measured 0"] == (
+        [limit.detail for limit in told.thresholds]
+    )
+    assert "PASS" == told.verdict
+
+
+def test_a_record_without_a_link_is_noticed_though_its_number_follows() -> None:
+    """In mid-connection a record that names no number before is a doubt, also if its number is the next one."""
+    links = ((5, -1), (6, 5), (7, -1), (8, 7))
+    told = judged(log("client-1", [message(seq, seq, previous=link) for seq, link in links], rules=LINKS))
+
+    assert ("INVALID", False) == (told.verdict, "PASS" in told.headline)
+    assert "1 record in mid-connection named no number before" in told.headline
+
+
+def test_ranges_that_begin_where_the_first_one_began_are_a_new_sequence() -> None:
+    """Over a new connection a range that begins with the very first number begins anew, if no record ended there."""
+    before = [message(710, 0, first=700), message(720, 1, first=711)]
+    after = [message(700, 310, first=700, text="new"), message(705, 311, first=701, text="new")]
+    told = over_connections(before, after, rules=RANGES)
+
+    assert (1, 0) == ((summary := judged(told)).totals.restarts, summary.totals.duplicates)
+
+
+def test_a_jump_within_a_block_is_explained_by_the_silence_before_it() -> None:
+    """Numbers that a feed had time to send are missing, also if the silence is within a block."""
+    seqs = [*range(1, 1001), *range(3001, 3011)]
+    told = judged(log("client-1", [message(seq, seq) for seq in seqs], size=len(seqs), until_us=START_US + 31_000_000))
+
+    assert ("FAIL", 2000) == (told.verdict, told.totals.missing), told.reasons
+
+
+def test_the_rate_of_a_sequence_is_that_since_it_began_again() -> None:
+    """A slow time before a new beginning does not make a jump after it one that the rate cannot explain."""
+    slow = [message(9000 + place, 6000 * place, text=f"slow {place}") for place in range(10)]
+    seqs = [*range(1, 1001), *range(3001, 3011)]
+    quick = [message(seq, 60_000 + seq) for seq in seqs]
+    course: list[Any] = [("opened", 0.0), slow, quick, ("sealed", 631.0)]
+    told = judged(log("client-1", course=course, size=len(quick), until_us=START_US + 631_000_000))
+
+    assert (1, 2000) == (told.totals.restarts, told.totals.missing), told.reasons

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.collector.verdict.instrument import share_clause
+from services.collector.verdict.summary import reconcile
 from services.collector.verdict.threshold_parser import parse
 from services.contract import blocklog
 from services.contract.scalars import utc_text
@@ -90,3 +91,16 @@ def test_the_headline_of_an_external_feed_names_the_share() -> None:
     assert (200_000, 900_000, None) == (made.instrument_ns.p99, made.instrument_ns.max, made.instrument_ns.clock_error)
     assert "latency p99 1.0 ms, of it 0.2 ms the instrument's" in check(made).detail
     assert "p99 1.0 ms from the sender's time, of it 0.2 ms the instrument's" in made.headline
+
+
+def test_a_limit_of_one_client_is_not_excused_by_another() -> None:
+    """A limit that one client broke is a failure, although another one did not read for a time."""
+    stall = blocklog.Stall(utc_text(START_US + 10_000), utc_text(START_US + 12_000))
+    every = external_runs.numbered_messages(range(1, 21))
+    quick = external_runs.log("client-1", every, seq="$.seq")
+    slow = external_runs.log("client-2", every, seq="$.seq", counts={"stalls": [stall]})
+    limits = parse("latency{client:client-1}.max<0.5ms")
+
+    assert "FAIL" == reconcile(external_runs.evidence_of(quick, slow), limits, final=True).verdict
+    of_other = parse("latency{client:client-2}.max<0.5ms")
+    assert "INVALID" == reconcile(external_runs.evidence_of(quick, slow), of_other, final=True).verdict

@@ -24,7 +24,7 @@ def test_names_and_keys_are_unique() -> None:
     [("FEED_SEKQ", "did you mean FEED_SEQ?"), ("FEED_0123456789012345678", "docs/guides/external-feeds.md lists them")],
 )
 def test_an_unknown_name_is_refused(name: str, hint: str) -> None:
-    """A name with the prefix of these settings that is none of them is refused, whatever it resembles."""
+    """A name with the prefix of these settings that is none of them is refused, also if it resembles none."""
     with pytest.raises(BadSettings) as refused:
         read({name: "x"}, ())
 

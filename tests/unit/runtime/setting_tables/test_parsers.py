@@ -17,6 +17,7 @@ from services.runtime.setting_tables.parsers import (
     number,
     optional,
     service_name,
+    variable_values,
     websocket_url,
 )  # fmt: skip
 
@@ -36,6 +37,8 @@ from services.runtime.setting_tables.parsers import (
         (listen_hosts, "[::1], 127.0.0.1,::1", ("::1", "127.0.0.1")),
         (service_name, "client", "client"),
         (header_token, "abc", "abc"),
+        (variable_values, "", {}),
+        (variable_values, "a=1 b='x y' c=", {"a": "1", "b": "x y", "c": ""}),
     ],
 )
 def test_a_text_becomes_a_value(parse: Callable[[str], Any], text: str, value: Any) -> None:
@@ -56,6 +59,10 @@ def test_a_text_becomes_a_value(parse: Callable[[str], Any], text: str, value: A
         (listen_hosts, "localhost", "a list of addresses"),
         (service_name, "a b", "a name that a name server knows"),
         (header_token, "a b", "a token of at most 512"),
+        (variable_values, "a=1 b", "names with values"),
+        (variable_values, "a='1", "names with values"),
+        (variable_values, "A=1", "names with values"),
+        (variable_values, "a=1 a=2", "each name once"),
     ],
 )
 def test_another_text_is_refused(parse: Callable[[str], Any], text: str, expected: str) -> None:

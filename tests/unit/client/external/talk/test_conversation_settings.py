@@ -1,4 +1,4 @@
-"""Tests of the settings of what is said to a foreign server."""
+"""Tests of the settings of the messages to an external server."""
 
 from __future__ import annotations
 

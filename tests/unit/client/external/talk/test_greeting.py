@@ -79,3 +79,10 @@ def test_a_long_pattern_is_shortened() -> None:
     step = WaitStep(re.compile(b"x" * 100), 10)
 
     assert f"the greeting is unanswered: nothing matched /{'x' * 79}…/ within 10 s" == step.unanswered
+
+
+def test_only_line_feeds_divide_steps() -> None:
+    """A line ends with LF or CR LF; other separators, such as U+2028 in a JSON string, are part of a message."""
+    assert ('{"a":"x\u2028y\x1e"}', "b") == tuple(
+        template.line for template in Greeting.of('{"a":"x\u2028y\x1e"}\r\nb').templates
+    )

@@ -33,11 +33,12 @@ from services.client.external.templates import MessageTemplate
         ('{"s":"x:a:x"}', '{"s":"{key1}:{key2}:{key1}"}', {"x|a"}),
         ('{"c":"x","i":"a"}', '{"c":"x","i":"{key2}"}', set()),
         ('{"c":"x","i":"a"}', '{"c":"x","i":"{key1}"}', {"a"}),
+        ('{"c":"x"}', '{"c":"{key1}","i":"{key2}"}', set()),
         ("SUB x", "SUB {key1}", set()),
     ],
 )
 def test_keys_are_found_where_the_template_has_one(hello: str, resume: str, keys: set[str]) -> None:
-    """The keys of a message are what it has in place of {key}, if it agrees with the template otherwise."""
+    """The keys of a message are the texts in place of {key}, if it agrees with the template otherwise."""
     assert keys == keys_named(MessageTemplate(hello), MessageTemplate(resume), "client-1")
 
 

@@ -43,7 +43,7 @@ def test_lines_with_a_key_are_sent_for_every_key_and_others_once() -> None:
 
 
 def test_a_key_that_was_never_heard_is_subscribed_again() -> None:
-    """A message of the greeting that names a key of which nothing was received is sent again as it was."""
+    """A message of the greeting that names a key without any received record is sent again as it was."""
     hello = '{"op":"login"}\n{"op":"subscribe","channel":"a"}\n{"op":"subscribe","channel":"b"}'
     resume = '{"op":"login"}\n{"op":"subscribe","channel":"{key}","after":{seq}}'
 
@@ -68,6 +68,20 @@ def test_a_greeting_of_another_form_names_keys_too() -> None:
     """If no message of the greeting agrees with the resuming one, a message with the same members names the keys."""
     assert ['{"op":"resume","ch":"a","from":4}', '{"op":"sub","ch":"b"}'] == said(
         '{"op":"resume","ch":"{key}","from":{seq}}', [("a", 4)], '{"op":"sub","ch":"a"}\n{"op":"sub","ch":"b"}'
+    )
+
+
+def test_only_messages_like_the_resuming_one_name_keys() -> None:
+    """If some messages of the greeting agree with the resuming one, others of the same form name no key."""
+    hello = '{"op":"login","ch":"me"}\n{"op":"sub","ch":"b"}'
+
+    assert ['{"op":"sub","ch":"a"}', '{"op":"sub","ch":"b"}'] == said('{"op":"sub","ch":"{key}"}', [("a", 4)], hello)
+
+
+def test_a_key_that_was_never_heard_is_subscribed_once() -> None:
+    """If messages with a key come before and after a step that waits, the first ones subscribe an unheard key."""
+    assert ['{"ch":"a"}', '{"ch":"b"}', "/ok/", '{"ch":"a","n":1}'] == said(
+        '{"ch":"{key}"}\nwait:ok\n{"ch":"{key}","n":1}', [("a", 4)], '{"ch":"b"}'
     )
 
 

@@ -135,7 +135,7 @@ def test_mixed_sequences_are_recognised(streams: tuple[range, ...]) -> None:
     """Numbers that return again and again to where they were, or come again with other records, are of several."""
     made = course(mixed(*streams))
 
-    assert made.facts.are_mixed(sum(map(len, streams)))
+    assert made.facts.are_mixed(sum(map(len, streams)), made.numbers.duplicates)
     assert made.facts.example
 
 
@@ -151,7 +151,9 @@ def test_one_faulty_sequence_is_not_mixed(faults: list[str], start: int) -> None
         if fault == "late" and len(seqs) > 1:
             seqs[-2:] = reversed(seqs[-2:])
 
-    assert not course(records(seqs)).facts.are_mixed(len(seqs))
+    made = course(records(seqs))
+
+    assert not made.facts.are_mixed(len(seqs), made.numbers.duplicates)
 
 
 def test_a_few_records_that_come_very_late_are_no_other_sequence() -> None:
@@ -162,5 +164,15 @@ def test_a_few_records_that_come_very_late_are_no_other_sequence() -> None:
         seqs.insert(place, seq)
     made = course(records(seqs))
 
-    assert not made.facts.are_mixed(len(seqs))
+    assert not made.facts.are_mixed(len(seqs), made.numbers.duplicates)
     assert (6, 0, 0) == (made.numbers.reordered, made.numbers.restarts, made.numbers.missing().count)
+
+
+@pytest.mark.parametrize(("blocks", "is_silent"), [(4, True), (3, False)])
+def test_a_sequence_of_few_blocks_is_not_silent(blocks: int, is_silent: bool) -> None:
+    """That a sequence has no records over a connection says something only if it had some in several blocks before."""
+    one = SequenceCourse(PLAIN)
+    for number in range(1, blocks + 1):
+        one.note_block(number)
+
+    assert is_silent is one.is_silent(blocks + 40, blocks + 1)

@@ -68,9 +68,9 @@ def test_a_named_end_comes_before_the_seal() -> None:
     [
         ([OPENED, RECORDS, ("closed", 2.0, 1001, "going away")], 3.0, "last close 1001 going away"),
         ([OPENED, RECORDS, ("closed", 2.0, None, "")], 3.0, "last close without a close code"),
-        ([("refused", 1.0, 404, "")], 4.0, "HTTP 404 (1 failed attempt)"),
-        ([("refused", 1.0, 1008, "policy")], 4.0, "close code 1008: policy (1 failed attempt)"),
-        ([("refused", 1.0, None, "")], 4.0, "refused (1 failed attempt)"),
+        ([("refused", 1.0, 404, "")], 5.0, "HTTP 404 (1 failed attempt)"),
+        ([("refused", 1.0, 1008, "policy")], 5.0, "close code 1008: policy (1 failed attempt)"),
+        ([("refused", 1.0, None, "")], 5.0, "refused (1 failed attempt)"),
         (
             [OPENED, ("closed", 0.5, 1006, ""), ("opened", 2.0), ("closed", 2.5, 1006, "")],
             5.0,
@@ -109,8 +109,9 @@ def test_absences_in_mid_run_are_kept() -> None:
     stopped = evidence_of(log("client-1", course=[*course, ("sealed", 4.0)], reason="shutdown"), later)
     crashed = evidence_of(log("client-1", course=course, reason=None), later)
 
-    assert (Disconnection(after(1), after(2)), Disconnection(after(4), after(6))) == of(stopped).absences
-    assert (Disconnection(after(1), after(2)), Disconnection(after(2), after(6))) == of(crashed).absences
+    first = Disconnection(after(1), after(2))
+    assert (first, Disconnection(after(4), after(6), is_restart=True)) == of(stopped).absences
+    assert (first, Disconnection(after(2), after(6), is_restart=True)) == of(crashed).absences
     assert (2, 4_000_000) == reconnects([of(crashed), ConnectionHistory()])
     assert (0, 0) == reconnects([])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from services.collector.results.builders.connection_spans import connection_spans
 from services.collector.results.connection_history import ConnectionSpan
 from services.contract.blocklog import ConnectionEvent, ConnectionLine
@@ -53,3 +55,11 @@ def test_a_killed_process_was_connected_until_its_last_record() -> None:
 
     assert (None, us(5)) == (killed.ended_us, killed.known_until_us)
     assert us(7) == after.known_until_us
+
+
+def test_a_connection_whose_close_is_not_logged_has_no_known_end() -> None:
+    """A client that was not connected when its run ended lost the connection before: when, is not known."""
+    sealed = msgspec.structs.replace(line("sealed", 9), connected=False)
+    (span,) = connection_spans([line("opened", 1), sealed], {})
+
+    assert (None, us(9)) == (span.ended_us, span.known_until_us)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Sequence
 from functools import partial
@@ -18,8 +19,9 @@ from services.collector.scan import Source
 from services.collector.verdict.snapshot import snapshot
 from services.contract import blocklog, summary, timeline
 from services.contract.blocklog import ExternalMessage
+from services.contract.jsonl import FIRST
 from tests.builders.external_runs import STEP_US, evidence_of, log, message, numbered_messages
-from tests.builders.runs import RUN, START_US, fold_in_turns
+from tests.builders.runs import RUN, START_US, Writer, fold_in_turns
 
 
 def results(*logs: Any, final: bool = True) -> tuple[ClientResult, ...]:
@@ -136,6 +138,42 @@ def test_damage_hides_what_lies_between() -> None:
 
     assert {"corrupt_block": 5} == by_cause(damaged)
     assert ["corrupt_block"] == [fault.kind for fault in damaged.faults]
+
+
+def in_segments(files: dict[Source, list[bytes]], at: int) -> dict[Source, list[bytes]]:
+    """Return the log of one client as two files, the second of which begins before the line at this place."""
+    ((source, lines),) = files.items()
+    entries = [blocklog.codec.decode(line)[1] for line in lines]
+    opened, ended = entries[0], entries[-1]
+    assert isinstance(opened, blocklog.OpenLine)
+    assert isinstance(ended, blocklog.EndLine)
+    made, prev = {}, FIRST
+    for segment, part, reason in ((1, entries[1:at], "rotated"), (2, entries[at:-1], "finished")):
+        writer = Writer(blocklog.codec, prev)
+        writer.put(msgspec.structs.replace(opened, segment=segment))
+        for entry in part:
+            writer.put(entry)
+        blocks = [entry for entry in part if isinstance(entry, blocklog.ExternalBlock)]
+        text = b"".join(writer.lines)
+        writer.put(
+            msgspec.structs.replace(
+                ended, reason=reason, block_count=len(blocks), message_count=sum(block.count for block in blocks),
+                byte_count=len(text), sha256=hashlib.sha256(text).hexdigest(),
+            )
+        )  # fmt: skip
+        made[Source(source.run, source.client, blocklog.file_name(1, segment))] = writer.lines
+        prev = writer.prev
+    return made
+
+
+def test_the_beginning_of_a_segment_hides_nothing() -> None:
+    """A log in several files has no damage where one continues another: numbers that are missing have another cause."""
+    numbers = [seq for seq in range(1, 31) if seq not in (3, 4, 17)]
+    files = in_segments(log("client-1", numbered_messages(numbers)), 3)
+
+    lossy, _ = results(files, log("client-2", numbered_messages(range(1, 31))))
+
+    assert ({"sent_not_logged": 3}, ()) == (by_cause(lossy), lossy.faults)
 
 
 def test_how_a_client_ended_is_reported_by_its_log() -> None:

@@ -38,6 +38,80 @@ def test_numbers_that_do_not_rise_by_one_are_recognised(seqs: Any, numbers: tupl
     assert expected == one(numbered_messages(seqs))
 
 
+def test_numbers_far_apart_are_no_jumps() -> None:
+    """Times in nanoseconds are no sequence, even if no rate explains how far apart they are."""
+    seqs = [10**18 + at * 6_666_667 + at % 7 for at in range(60)]
+
+    assert ["steps"] == [found.kind for found in one(numbered_messages(seqs))]
+
+
+def test_a_step_is_proposed_if_most_messages_have_it() -> None:
+    """If half of the numbers follow the one before, the other half are gaps and no step."""
+    seqs = [seq for seq in range(300) if seq % 5 not in (1, 3)]
+    [found] = one(numbered_messages(seqs))
+
+    assert ("steps", 0) == (found.kind, found.numbers[0])
+
+
+@pytest.mark.parametrize("step", [-1, -7, 7919 * 7919])
+def test_numbers_that_fall_are_no_sequence(step: int) -> None:
+    """A counter that runs down, or a checksum, is not out of order: most of its numbers are below an earlier one."""
+    seqs = [(5_000 + at * step) % 2**32 for at in range(200)]
+    [found] = one(numbered_messages(seqs))
+
+    assert "falls" == found.kind
+    assert found.numbers[0] > found.numbers[1]
+
+
+def test_a_feed_out_of_order_is_a_sequence() -> None:
+    """Pairs that all came in the wrong order are out of order, and contradict no setting."""
+    assert () == one(numbered_messages(at ^ 1 for at in range(100, 300)))
+
+
+def test_numbers_that_begin_again_and_again_are_no_sequence() -> None:
+    """What counts the parts of each message cannot show a loss; one that begins again now and then can."""
+    parts, turns = ([message(seq % size, seq, text=f"{seq}") for seq in range(10 * size + 1)] for size in (5, 50))
+
+    assert (Contradiction("restarts", numbers=(5,)),) == one(parts)
+    assert () == one(turns)
+
+
+@pytest.mark.parametrize(("snapshots", "is_other"), [(2, False), (3, True), (9, True)])
+def test_snapshots_with_the_last_number_are_no_duplicates(snapshots: int, *, is_other: bool) -> None:
+    """If no number ever comes again with the same record, the messages between are no records of the sequence."""
+    messages = numbered_messages(range(400))
+    for place in range(snapshots):
+        at = 20 + 40 * place
+        messages.insert(at + 1, message(messages[at].seq, at, text="snapshot"))
+    found = one(messages)
+
+    assert ([("mixed", "again")] if is_other else []) == [(one.kind, one.text) for one in found]
+    # A record that is sent twice shows that the feed has duplicates.
+    assert () == one([*messages, message(399, 399)])
+
+
+@pytest.mark.parametrize(("keys", "is_unique"), [(99, False), (100, True)])
+def test_a_key_of_each_record_shows_no_loss(keys: int, *, is_unique: bool) -> None:
+    """If nearly every record has a key of its own, no number follows another, and nothing would be missing."""
+    messages = [message(seq, seq, key=f"id-{seq}") for seq in range(keys)]
+
+    assert ((Contradiction("unique keys", numbers=(keys, keys)),) if is_unique else ()) == one(messages)
+    again = [message(seq + 1, keys + seq, key=f"id-{seq}") for seq in range(20)]
+    assert () == one(messages + again)
+
+
+def test_too_many_keys_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sequences beyond the bound are not followed, in any order of reading, so the run is INVALID."""
+    monkeypatch.setattr("services.collector.evidence.external_evidence.MOST_SEQUENCES", 3)
+    monkeypatch.setattr("services.collector.results.builders.sequence_contradictions.MOST_SEQUENCES", 3)
+    messages = [message(seq // 4, seq, key=f"k{seq % 4}") for seq in range(40)]
+    [client] = external_run_result(evidence_of(log("client-1", messages)), final=True).clients
+
+    assert (Contradiction("many keys", numbers=(3,)),) == client.external.contradictions
+    assert (40, None) == (client.received, client.missing)
+    assert () == one([one for one in messages if one.key != "k3"])
+
+
 def test_what_others_received_shows_that_numbers_rise_by_one() -> None:
     """A client that lacks nine records of ten lacks them, if another one received them."""
     sparse, whole = (
@@ -52,6 +126,13 @@ def test_a_step_may_be_wrong() -> None:
     """Numbers that do not rise by the step of the setting contradict it."""
     assert () == one(numbered_messages(range(10, 400, 10)), rules=SequenceRules(step=10))
     assert "FEED_STEP=5" == one(numbered_messages(range(10, 400, 10)), rules=SequenceRules(step=5))[0].text
+
+
+def test_records_that_name_themselves_are_recognised() -> None:
+    """If most records name their own number as the one before, they are no signs of life: the path is wrong."""
+    rules = SequenceRules(previous="$.n")
+
+    assert ["links"] == [found.kind for found in one([message(at, at, previous=at) for at in range(9)], rules=rules)]
 
 
 def test_links_that_join_nothing_are_recognised() -> None:

@@ -21,7 +21,7 @@ def heard(*connections: range | list[int], rules: SequenceRules = PLAIN) -> Sequ
             made.reconnected()
             made.begin_again(seqs[0])
         for seq in seqs:
-            made.take(seq, seq + 1000 * number)
+            made.accept_message(seq, seq + 1000 * number)
     return made
 
 
@@ -53,6 +53,9 @@ def test_gaps_are_counted_where_records_cannot_be(rules: SequenceRules) -> None:
     whole = counts_of([made], rules, lost(), [], unreadable=0)
 
     assert (None, 2, None, None, 2) == counts
+    # Another client received a part of the gap.
+    partly = [{**NOTHING, "sent_not_logged": RangeSet([(15, 20)]), "not_seen": RangeSet([(11, 14), (21, 39)])}]
+    assert 1 == counts_of([made], rules, partly, [], unreadable=0).gaps
     assert (2, 2, 0, 0) == (whole.expected, whole.received, whole.missing, whole.gaps)
 
 

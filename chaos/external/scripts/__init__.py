@@ -1,0 +1,1 @@
+"""Programs that are started as processes: servers, publishers, and clients of vendors that check servers."""

@@ -1,0 +1,1 @@
+"""How the bytes of a connection to an external feed become messages."""
