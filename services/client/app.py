@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from services.client.external.subscriber import external_subscribers
+from services.client.external.run_participants import external_subscribers
 from services.client.identity import ReverseLookup, base_name, identities
 from services.client.settings import ClientConfig, ClientSettings
 from services.client.subscriber import Subscriber

@@ -56,7 +56,8 @@ class FrameContents:
         answers: to its pings.
         pings: number of its messages that are pings, and ``ignored`` that are neither pings nor records.
         condition: the condition of ``FEED_END`` that a message meets, None for none.
-        data: the frame after its encodings were undone, empty if that is not possible or not yet.
+        data: the frame, of several the last one, after its encodings were undone; empty if that is not possible or not
+            yet.
     """
 
     records: list[DecodedRecord] = field(default_factory=list)
@@ -67,8 +68,9 @@ class FrameContents:
     data: bytes = b""
 
     def add(self, later: FrameContents) -> None:
-        """Add the records and the counts of a later frame."""
+        """Add the records and the counts of a later frame, and keep its data."""
         self.records += later.records
+        self.data = later.data or self.data
         self.pings += later.pings
         self.ignored += later.ignored
 
@@ -98,7 +100,7 @@ class FrameReader:
 
     def read_together(self, frames: Sequence[bytes], *, binary: bool) -> FrameContents:
         """Return the contents of several frames, of a reader that `is_plain`."""
-        return FrameContents(self._paths.records_of(frames, binary=binary))
+        return FrameContents(self._paths.records_of(frames, binary=binary), data=frames[-1] if frames else b"")
 
     def read_bytes(self, data: bytes, *, binary: bool) -> FrameContents:
         """Return the contents of the next frame as `read` does; ``binary``: whether it is a binary frame."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import ssl
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -17,11 +16,10 @@ from websockets.protocol import State
 
 from services.client.backoff import Backoff
 from services.client.external import connection_failure
-from services.client.external.connection import ClosingWatch, ConnectRateLimit, connect_to, leave, pause, tls_context
+from services.client.external.connection import ClosingWatch, ConnectRateLimit, connect_to, leave, pause
 from services.client.external.connection_failure import ConnectionFailure, last_message
 from services.client.external.frame_reader import FrameContents
-from services.client.external.rendezvous import AgreedRun, join, settings_of
-from services.client.external.request_headers import request_headers
+from services.client.external.rendezvous import AgreedRun
 from services.client.external.session import ExternalSession
 from services.client.external.settings import FeedSettings
 from services.client.external.speaker import Speaker
@@ -31,7 +29,6 @@ from services.client.external.transport.batch_reader import BatchReader, conditi
 from services.client.external.transport.batched_connection import BatchedConnection
 from services.client.settings import ClientConfig
 from services.contract.scalars import utc_us
-from services.runtime import invocation
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
 from services.runtime.jsonlogs import RateLimitedLog
@@ -48,41 +45,6 @@ _ANSWER_SECONDS = 1.0
 _AGE_CHECK_SECONDS = 0.1
 IN_FLIGHT_NS = 1_000_000_000
 """The end of a message that began this recently may still be in flight when the run ends."""
-
-
-async def external_subscribers(
-    settings: FeedSettings, clients: Iterable[tuple[str, ClientConfig]], clock: Clock, retry_log: RateLimitedLog
-) -> list[ExternalSubscriber]:
-    """Join or open a run, and return the subscribers of this process.
-
-    Args:
-        settings: of the feed.
-        clients: names of the clients, and how each logs.
-        clock: of this process.
-        retry_log: limits how often failed attempts are logged.
-
-    Raises:
-        BadSettings: a file that the settings name cannot be used.
-        OSError: the folder of the logs refuses.
-    """
-    tls = tls_context(settings.reach)
-    # Read for their errors alone: a file that cannot be used is reported at the start instead of at every attempt, and
-    # before a run is opened.
-    request_headers(settings.reach)
-    Speaker("", settings).prepare()
-    clients = list(clients)
-    logs = clients[0][1].logs
-    shared, invoked_by = settings_of(settings.given), invocation.current(os.environ)
-    run = await asyncio.to_thread(
-        join, logs, settings.reach.shown, settings.seconds, clock.now_us(), shared, invoked_by
-    )
-    if not run.is_on(clock.now_us()):
-        # A client that crashed and comes back too late leaves its log as it is, so the rest of the run counts as lost.
-        # One that has no log yet makes one, which shows that it was not connected.
-        clients = [(name, config) for name, config in clients if not (logs / run.run / name).exists()]
-        log.warning("the run is over", extra={"run": run.run, "too_late": [name for name, _ in clients]})
-    gate = ConnectRateLimit(settings.reach.connects_per_second)
-    return [ExternalSubscriber(name, settings, run, config, clock, gate, retry_log, tls) for name, config in clients]
 
 
 class ExternalSubscriber:

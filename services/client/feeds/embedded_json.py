@@ -59,13 +59,13 @@ def _parted(message: bytes) -> tuple[str, str, str] | None:
 
 def _candidates(parts: Sequence[tuple[str, str, str]]) -> Iterator[str]:
     """Yield patterns, the most exact one first."""
-    befores, texts, afters = ([part[at] for part in parts] for at in range(3))
+    contexts, texts, afters = ([part[at] for part in parts] for at in range(3))
     openings = "".join(sorted({text[0] for text in texts}))
     begin, end = {"{": (r"\{", r"\}"), "[": (r"\[", r"\]")}.get(openings, (r"[{\[]", r"[}\]]"))
-    if not any(befores) and any(afters):
+    if not any(contexts) and any(afters):
         # One JSON text follows another; a comma or white space may be between them.
         yield rf"({begin}.*?{end})(?=[\s,]*{begin}|\s*$)"
-    before = f"^{escaped(befores[0])}" if len({*befores}) == 1 else escaped(_word_before(befores))
+    before = f"^{escaped(contexts[0])}" if len({*contexts}) == 1 else escaped(_word_before(contexts))
     after = escaped(common_beginning(afters))
     if not any(afters):
         yield f"{before}({begin}.*{end})$"
@@ -75,9 +75,9 @@ def _candidates(parts: Sequence[tuple[str, str, str]]) -> Iterator[str]:
     yield rf"^[^\[{{]*({begin}.*{end})"
 
 
-def _word_before(befores: Sequence[str]) -> str:
+def _word_before(contexts: Sequence[str]) -> str:
     """Return what stands directly before the JSON in all texts, from the begin of its last word on."""
-    common = common_beginning([before[::-1] for before in befores])[::-1]
+    common = common_beginning([before[::-1] for before in contexts])[::-1]
     word = re.search(r"\w+\W*$", common)
     return word[0] if word is not None else common
 

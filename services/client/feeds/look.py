@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.client.external.rendezvous import DEFAULT_POLICY
+from services.client.external.run_participants import external_subscribers
 from services.client.external.settings import FeedSettings
-from services.client.external.subscriber import external_subscribers
 from services.client.feeds.proposals import ReceivedMessage
 from services.client.settings import ClientConfig
 from services.contract import blocklog

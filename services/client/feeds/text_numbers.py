@@ -49,10 +49,10 @@ def find_text_numbers(texts: Sequence[str]) -> TextNumbers | None:
 def _pattern(numbered: Sequence[tuple[str, re.Match[str]]]) -> str | None:
     """Return the shortest pattern that begins at a word and finds exactly these digits in every text."""
     zeros = "0*" if any(len(digits[0]) > 1 and digits[0].startswith("0") for _, digits in numbered) else ""
-    befores = [text[: digits.start()] for text, digits in numbered]
-    common = common_beginning([before[-_MAX_CONTEXT:][::-1] for before in befores])[::-1]
+    contexts = [text[: digits.start()] for text, digits in numbered]
+    common = common_beginning([before[-_MAX_CONTEXT:][::-1] for before in contexts])[::-1]
     # From a delimiter on, so that `34=` is not found in `134=`; a text that is the same in all messages begins them.
-    whole = "^" if len({*befores}) == 1 and len(common) == len(befores[0]) else ""
+    whole = "^" if len({*contexts}) == 1 and len(common) == len(contexts[0]) else ""
     candidates = [
         f"{whole if at == 0 else ''}{escaped(common[at:])}"
         for at in range(len(common) - 1, -1, -1)

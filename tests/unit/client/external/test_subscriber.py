@@ -612,10 +612,12 @@ async def test_what_came_instead_of_records_is_reported(tmp_path: Path, settings
 
     async def refuse(connection: ServerConnection) -> None:
         await connection.send('{"event":"error","text":"bad key: t0ken"}')
+        # The answer comes after the message before it was read.
+        await (await connection.ping())
+        heard.set()
         await connection.wait_closed()
 
-    async with listener(tmp_path, refuse, FEED_HEARTBEAT='{"token":"t0ken"}', **settings) as made:
-        made.on_frame = lambda *_: heard.set()
+    async with listener(tmp_path, refuse, FEED_HEARTBEAT='{"token":"t0ken"}', **settings):
         await heard.wait()
 
     sealed = connection_lines(folder(tmp_path))[-1]

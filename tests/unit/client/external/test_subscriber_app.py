@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.client.external.subscriber import external_subscribers
+from services.client.external.run_participants import external_subscribers
 from services.runtime import invocation
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
