@@ -12,7 +12,11 @@ MIN_SHARE = 0.5
 """Share of the messages that a pattern has to read: the others may be greetings and signs of life."""
 _MAX_BEGINS = 16
 """Brackets of a text that are tried as the begin of JSON."""
-_MAX_TEXT = 64 * 1024
+_MAX_WORK = 4_000_000
+"""Brackets times characters of a text: a pattern may look at the rest of a text once for each bracket."""
+_MAX_TEXTS = 64
+_MAX_CONTEXT = 80
+"""Characters before and after the JSON that a pattern names."""
 _DECODER = json.JSONDecoder()
 
 
@@ -26,6 +30,7 @@ def is_json(text: bytes) -> bool:
 
 def find_pattern(messages: Sequence[bytes]) -> str | None:
     """Return a regular expression whose one group is the JSON in most messages, None if none is right for all of it."""
+    messages = messages[:_MAX_TEXTS]
     parts = [found for message in messages if (found := _parted(message)) is not None]
     if not parts or len(parts) < MIN_SHARE * len(messages):
         return None
@@ -43,7 +48,7 @@ def _parted(message: bytes) -> tuple[str, str, str] | None:
         text = message.decode()
     except UnicodeDecodeError:
         return None
-    if len(text) > _MAX_TEXT:
+    if len(text) * (text.count("{") + text.count("[")) > _MAX_WORK:
         return None
     for count, bracket in enumerate(re.finditer(r"[\[{]", text)):
         if count == _MAX_BEGINS:
@@ -65,8 +70,9 @@ def _candidates(parts: Sequence[tuple[str, str, str]]) -> Iterator[str]:
     if not any(contexts) and any(afters):
         # One JSON text follows another; a comma or white space may be between them.
         yield rf"({begin}.*?{end})(?=[\s,]*{begin}|\s*$)"
-    before = f"^{escaped(contexts[0])}" if len({*contexts}) == 1 else escaped(_word_before(contexts))
-    after = escaped(common_beginning(afters))
+    is_same = len({*contexts}) == 1 and len(contexts[0]) <= _MAX_CONTEXT
+    before = f"^{escaped(contexts[0])}" if is_same else escaped(_word_before(contexts))
+    after = escaped(common_beginning(afters)[:_MAX_CONTEXT])
     if not any(afters):
         yield f"{before}({begin}.*{end})$"
     yield f"{before}({begin}.*{end})"
@@ -77,7 +83,7 @@ def _candidates(parts: Sequence[tuple[str, str, str]]) -> Iterator[str]:
 
 def _word_before(contexts: Sequence[str]) -> str:
     """Return what stands directly before the JSON in all texts, from the begin of its last word on."""
-    common = common_beginning([before[::-1] for before in contexts])[::-1]
+    common = common_beginning([before[-_MAX_CONTEXT:][::-1] for before in contexts])[::-1]
     word = re.search(r"\w+\W*$", common)
     return word[0] if word is not None else common
 

@@ -48,6 +48,19 @@ def test_lists_are_records() -> None:
     assert r"^42/market,(\[.*\])$" == find_pattern([b'42/market,["tick",{"n":1}]'] * 3)
 
 
+def test_a_text_of_many_brackets_is_not_examined() -> None:
+    """A pattern may look at the rest of a text once for each bracket, so a long text of brackets is passed over."""
+    assert find_pattern([b'{"a":1} {"a":2} ' + b"{" * 3000] * 3) is None
+
+
+def test_a_pattern_names_only_what_is_near_the_json() -> None:
+    """A long text that is the same around the JSON of all messages is not in the pattern as a whole."""
+    pattern = find_pattern([b"x " * 500 + b'{"a":%d}' % number + b" y" * 500 for number in range(3)])
+
+    assert pattern is not None
+    assert len(pattern) < 300
+
+
 def test_texts_without_json() -> None:
     """Without JSON in most messages there is no pattern."""
     assert find_pattern([b"T,1", b"\xff", b"{", b"{}"]) is None
