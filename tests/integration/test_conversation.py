@@ -208,13 +208,13 @@ async def test_a_fresh_login_is_sent_by_every_connection(tmp_path: Path, by_comm
 
     async def plays(connection: ServerConnection) -> None:
         nonce = json.loads(await connection.recv())["nonce"]
-        wish = json.loads(await connection.recv())
-        said.append((nonce, wish))
+        wanted = json.loads(await connection.recv())
+        said.append((nonce, wanted))
         if nonce != len(said):
             await connection.close(4401, "expired")
             return
         login.write_text(f'{{"op":"auth","nonce":{nonce + 1}}}\n')
-        first = wish.get("from", 1)
+        first = wanted.get("from", 1)
         await sends(*numbered(*range(first, first + 20)), then_goes=nonce == 1)(connection)
 
     hello, resume = '{"op":"subscribe"}', '{"op":"subscribe","from":{next}}'
@@ -234,13 +234,13 @@ async def test_a_channel_that_was_quiet_is_subscribed_again(tmp_path: Path) -> N
     asked: list[Any] = []
 
     async def plays(connection: ServerConnection) -> None:
-        wishes = [json.loads(await connection.recv()) for _ in names]
-        asked.append(wishes)
-        for wish in wishes:
-            is_quiet = len(asked) == 1 and wish["identifier"] == names[1]
-            first = wish.get("after", 0) + 1
+        requests = [json.loads(await connection.recv()) for _ in names]
+        asked.append(requests)
+        for wanted in requests:
+            is_quiet = len(asked) == 1 and wanted["identifier"] == names[1]
+            first = wanted.get("after", 0) + 1
             for seq in range(first, first + (0 if is_quiet else 10)):
-                await connection.send(json.dumps({"identifier": wish["identifier"], "message": {"seq": seq}}))
+                await connection.send(json.dumps({"identifier": wanted["identifier"], "message": {"seq": seq}}))
         if len(asked) > 1:
             await connection.wait_closed()
 

@@ -143,10 +143,10 @@ def test_good_cases_pass_and_others_do_not(name: str, case: Case) -> None:
 def test_a_case_of_an_external_feed_has_the_figures_that_its_description_says(case: Case) -> None:
     """Verdict and counts of each case are those that its description demands."""
     (line,) = lines_of(generator.name_of(case))
-    told = json.loads(line)
+    reported = json.loads(line)
     counts = ("expected", "received", "missing", "duplicates", "reordered")
 
-    assert FEEDS[generator.name_of(case)] == (told["verdict"], tuple(told["totals"][name] for name in counts))
+    assert FEEDS[generator.name_of(case)] == (reported["verdict"], tuple(reported["totals"][name] for name in counts))
 
 
 def test_every_case_is_distinguished() -> None:

@@ -192,7 +192,7 @@ class ClosingWatch:
 
 
 async def leave(connection: StampedConnection) -> None:
-    """Close a connection whose run is over: a server that is not told so would report a cut."""
+    """Close a connection whose run is over: a server that is not informed would report a cut."""
     leaving = asyncio.create_task(connection.end())
     with contextlib.suppress(ConnectionClosed, TimeoutError):
         async with asyncio.timeout(LEAVE_SECONDS):

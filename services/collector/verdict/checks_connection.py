@@ -313,5 +313,5 @@ def last_reasons(case: CheckInput) -> str:
             detail, _, _ = client.faults[0].detail.partition(" (and ")
             reasons.setdefault(detail, []).append(client.client)
     # How often it happened may differ between clients with the same cause, and is said only where it does not.
-    told = {cause: "".join(found) or cause for cause, found in failures.items() if len(found) == 1}
-    return "".join(f"; {formatting.names(clients)}: {told.get(why, why)}" for why, clients in reasons.items())
+    clauses = {cause: "".join(found) or cause for cause, found in failures.items() if len(found) == 1}
+    return "".join(f"; {formatting.names(clients)}: {clauses.get(why, why)}" for why, clients in reasons.items())

@@ -146,7 +146,7 @@ def _judge(
         if threshold.ok is False and instrument.explained(limit, threshold, case.clients)
     ]
     failed += [_broken(threshold) for threshold in thresholds if threshold.ok is False and threshold not in own]
-    # A latency that the client itself may have caused accuses nobody (ADR 58).
+    # A latency that the client itself may have caused is no fault of the feed's (ADR 58).
     doubts = [f"{_broken(threshold)}; {instrument.stall_clause(case.clients)}" for threshold in own]
     doubts += checks.doubts(answers)
     doubts += [f"threshold {one.expression} is not judged: {one.detail}" for one in thresholds if one.ok is None]

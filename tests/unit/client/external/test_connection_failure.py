@@ -84,10 +84,10 @@ def no_http(cause: Exception) -> InvalidMessage:
     return made
 
 
-def refused_by_tls(kind: type[ssl.SSLError], **told: str) -> ssl.SSLError:
+def refused_by_tls(kind: type[ssl.SSLError], **attributes: str) -> ssl.SSLError:
     """Return the exception of a TLS handshake."""
     made = kind(1, "text")
-    for name, value in told.items():
+    for name, value in attributes.items():
         setattr(made, name, value)
     return made
 

@@ -19,9 +19,9 @@ def made(messages: list[ExternalMessage], **settings: Any) -> Summary:
     return reconcile(evidence_of(log("client-1", messages, seq="$.n", **settings)), final=True)
 
 
-def detail(told: Summary, name: str) -> str:
+def detail(reported: Summary, name: str) -> str:
     """Return the detail of a check."""
-    return next(check.detail for check in told.checks if check.name == name)
+    return next(check.detail for check in reported.checks if check.name == name)
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,10 @@ def test_a_key_that_is_found_nowhere_is_a_doubt(feed: dict[str, str], keys: list
     messages = [
         message(base + seq, seq, key=key) for seq in range(3) for base, key in zip((0, 10**6), keys, strict=True)
     ]
-    told = made(messages, feed=feed)
+    reported = made(messages, feed=feed)
 
-    assert "INVALID" == told.verdict
-    assert why in told.headline
+    assert "INVALID" == reported.verdict
+    assert why in reported.headline
 
 
 @pytest.mark.parametrize(
@@ -56,17 +56,17 @@ def test_a_key_that_is_found_nowhere_is_a_doubt(feed: dict[str, str], keys: list
 )  # fmt: skip
 def test_a_key_that_is_found_somewhere_is_none(key: str, keys: list[str | None]) -> None:
     """A path that finds something in some records raises no doubt."""
-    told = made([message(seq, seq, key=key) for seq in range(3) for key in keys], feed={"key": key})
+    reported = made([message(seq, seq, key=key) for seq in range(3) for key in keys], feed={"key": key})
 
-    assert "has a key at" not in " ".join(told.reasons)
+    assert "has a key at" not in " ".join(reported.reasons)
 
 
 def test_a_list_that_was_taken_apart_has_a_proposal() -> None:
     """Where a number is looked for in a list and never found, FEED_LIST=record is proposed."""
-    told = reconcile(evidence_of(log("client-1", numbered_messages([None] * 3), seq="$[2]")), final=True)
+    reported = reconcile(evidence_of(log("client-1", numbered_messages([None] * 3), seq="$[2]")), final=True)
 
-    assert "INVALID" == told.verdict
-    assert told.headline.endswith("that can be used; FEED_LIST=record reads a message that is a list as one record")
+    assert "INVALID" == reported.verdict
+    assert reported.headline.endswith("that can be used; FEED_LIST=record reads a message that is a list as one record")
     set_already = log("client-1", numbered_messages([None] * 3), seq="$[2]", feed={"message_list": "record"})
     assert reconcile(evidence_of(set_already), final=True).headline.endswith("at $[2] that can be used")
 
@@ -93,47 +93,47 @@ def unread(record: str, form: blocklog.Form = "binary", count: int = 3) -> list[
 )
 def test_what_cannot_be_read_has_a_proposal(messages: list[ExternalMessage], feed: dict[str, str], hint: str) -> None:
     """Where no number was found, the headline says what the data seems to be and which setting reads it."""
-    told = made(messages, feed=feed)
+    reported = made(messages, feed=feed)
 
-    assert "INVALID" == told.verdict
-    assert told.headline.endswith(hint)
+    assert "INVALID" == reported.verdict
+    assert reported.headline.endswith(hint)
 
 
 def test_numbers_that_cannot_be_read_have_a_proposal() -> None:
     """A number that is in a message which cannot be read is not missing, and the reason says what the message is."""
-    told = made([message(1, 0), *unread(r'"{\"n\":2}{\"n\":3}"', "text", 1), message(3, 2)])
+    reported = made([message(1, 0), *unread(r'"{\"n\":2}{\"n\":3}"', "text", 1), message(3, 2)])
 
-    assert ("INVALID", 0, 1) == (told.verdict, told.totals.missing, told.clients[0].unreadable)
-    assert told.headline.endswith("they have several JSON texts without a separator, which is not supported")
+    assert ("INVALID", 0, 1) == (reported.verdict, reported.totals.missing, reported.clients[0].unreadable)
+    assert reported.headline.endswith("they have several JSON texts without a separator, which is not supported")
 
 
 def test_a_time_that_is_found_nowhere_is_said() -> None:
     """Without any time at its path the check of clocks says so, and the run may still pass."""
     messages = [message(seq, seq, late_ns=None) for seq in range(4)]
-    told = made(messages, time="$.ts", counts={"without_time": 4})
+    reported = made(messages, time="$.ts", counts={"without_time": 4})
 
-    assert ("PASS", 4) == (told.verdict, told.totals.without_time)
-    assert "no sender's time: none of 4 messages has one at $.ts" == detail(told, "clocks")
-    assert "no sender's time was found" in told.headline
+    assert ("PASS", 4) == (reported.verdict, reported.totals.without_time)
+    assert "no sender's time: none of 4 messages has one at $.ts" == detail(reported, "clocks")
+    assert "no sender's time was found" in reported.headline
     assert "no sender's time" == detail(made(messages), "clocks")
     assert "sender's time" not in made(messages).headline
 
 
 def test_a_time_that_is_cut_is_said() -> None:
     """The headline names the precision of the sender's time, and the check of clocks what it means for a latency."""
-    told = made(numbered_messages(range(4)), time="$.ts", feed={"precision": "s"})
+    reported = made(numbered_messages(range(4)), time="$.ts", feed={"precision": "s"})
 
-    assert "p99 1.0 ms from the sender's time, which is cut to seconds" in told.headline
-    assert "; its time is cut to seconds: latencies are up to 1.0 s too long" in detail(told, "clocks")
+    assert "p99 1.0 ms from the sender's time, which is cut to seconds" in reported.headline
+    assert "; its time is cut to seconds: latencies are up to 1.0 s too long" in detail(reported, "clocks")
 
 
 def test_what_was_passed_over_is_named_beside_a_gap() -> None:
     """A pattern may match too much, so the numbers of ignored messages and pings are beside missing ones."""
     gap, whole = ([message(seq, seq) for seq in seqs] for seqs in ([1, 2, 4], [1, 2, 3]))
-    told = made(gap, counts={"ignored": 5, "pings": 1})
+    reported = made(gap, counts={"ignored": 5, "pings": 1})
 
-    assert ("FAIL", 5, 1) == (told.verdict, told.totals.ignored, told.totals.pings)
-    assert told.headline.endswith(
+    assert ("FAIL", 5, 1) == (reported.verdict, reported.totals.ignored, reported.totals.pings)
+    assert reported.headline.endswith(
         "; passed over beside these: 5 messages that FEED_IGNORE matches and 1 message that FEED_PING matches"
     )
     assert "passed over" not in made(whole, counts={"ignored": 5}).headline

@@ -122,11 +122,13 @@ def test_the_sentence_of_a_gap_names_its_numbers() -> None:
 
 def test_what_one_client_lacks_is_open_for_all() -> None:
     """With gaps at one client, nothing is said of the sum of all; a client without gaps lacks nothing."""
-    told = judged(log("client-1", chain({5, 30}), rules=LINKS), log("client-2", chain(), rules=LINKS))
+    reported = judged(log("client-1", chain({5, 30}), rules=LINKS), log("client-2", chain(), rules=LINKS))
 
-    assert (None, None, 2) == (told.totals.expected, told.totals.missing, told.totals.gaps)
-    assert [None, 0] == [client.missing for client in told.clients]
-    assert (False, "2 gaps; 112 delivered, by the number that each names as the one before") == answer(told, "complete")
+    assert (None, None, 2) == (reported.totals.expected, reported.totals.missing, reported.totals.gaps)
+    assert [None, 0] == [client.missing for client in reported.clients]
+    assert (False, "2 gaps; 112 delivered, by the number that each names as the one before") == answer(
+        reported, "complete"
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,10 +193,10 @@ def keyed(second: float, keys: str, count: int) -> list[ExternalMessage]:
 def test_a_key_that_is_silent_after_a_reconnect_is_no_success() -> None:
     """Where the numbers of the other channel continue, the silent one still keeps the run from passing."""
     first, second = keyed(0, "ab", 100), [message(101 + seq, 310 + seq, key="a") for seq in range(200)]
-    told = judged(over_connections(first, second))
+    reported = judged(over_connections(first, second))
 
-    assert ("INVALID", 0) == (told.verdict, told.totals.missing)
-    assert told.headline.startswith("client-1: no record of b came since it reconnected")
+    assert ("INVALID", 0) == (reported.verdict, reported.totals.missing)
+    assert reported.headline.startswith("client-1: no record of b came since it reconnected")
     again = [message(101 + seq, 310 + 2 * seq + at, key=key) for seq in range(100) for at, key in enumerate("ab")]
     assert "PASS" == judged(over_connections(first, again)).verdict
 
@@ -202,26 +204,26 @@ def test_a_key_that_is_silent_after_a_reconnect_is_no_success() -> None:
 def test_a_restart_elsewhere_over_a_new_connection_leaves_completeness_open() -> None:
     """Numbers that fall, or rise beyond all reason, with a new connection do not show what was sent in between."""
     for first in (600_000, 28_000_000):
-        told = judged(over_connections(at(0, range(27_000_000, 27_000_290)), at(3.1, range(first, first + 280))))
+        reported = judged(over_connections(at(0, range(27_000_000, 27_000_290)), at(3.1, range(first, first + 280))))
 
-        assert ("INVALID", 0, 0) == (told.verdict, told.totals.missing, told.totals.duplicates), first
-        assert answer(told, "complete")[0] is None
+        assert ("INVALID", 0, 0) == (reported.verdict, reported.totals.missing, reported.totals.duplicates), first
+        assert answer(reported, "complete")[0] is None
 
 
 def test_a_jump_that_another_client_received_is_a_loss() -> None:
     """A client that was passed over, of a stream that another one received, lacks these records."""
     jumped = at(0, [*range(100), *range(4100, 4150)])
-    told = judged(log("client-1", jumped), log("client-2", at(0, range(4150))))
+    reported = judged(log("client-1", jumped), log("client-2", at(0, range(4150))))
 
-    assert ("FAIL", 4000) == (told.verdict, told.totals.missing)
+    assert ("FAIL", 4000) == (reported.verdict, reported.totals.missing)
 
 
 def test_losses_after_a_restart_are_counted() -> None:
     """A connection that begins at 4, of a feed that begins at 1, lacks three records, and the run fails."""
-    told = judged(over_connections(at(0, range(1, 290)), at(3.1, range(4, 280), "second ")))
+    reported = judged(over_connections(at(0, range(1, 290)), at(3.1, range(4, 280), "second ")))
 
-    assert ("FAIL", 3) == (told.verdict, told.totals.missing)
-    assert "client-1: 3 messages missing, 1–3 (3 seen by no client)" == told.headline
+    assert ("FAIL", 3) == (reported.verdict, reported.totals.missing)
+    assert "client-1: 3 messages missing, 1–3 (3 seen by no client)" == reported.headline
 
 
 def test_the_scope_of_a_connection_is_not_compared() -> None:
@@ -234,12 +236,9 @@ def test_the_scope_of_a_connection_is_not_compared() -> None:
     again = over_connections(at(0, range(1, 290)), at(3.1, range(1, 280)), rules=rules)
 
     assert ("PASS", 0) == ((apart := judged(early, late)).verdict, apart.totals.missing)
-    assert ("INVALID", 0, 0) == (
-        (told := judged(again)).verdict,
-        told.totals.missing,
-        told.totals.duplicates,
-    )
-    assert "the feed's numbers begin again with each connection" in told.headline
+    reported = judged(again)
+    assert ("INVALID", 0, 0) == (reported.verdict, reported.totals.missing, reported.totals.duplicates)
+    assert "the feed's numbers begin again with each connection" in reported.headline
 
 
 def test_a_connection_that_lacks_its_first_records_is_no_success() -> None:
@@ -247,25 +246,25 @@ def test_a_connection_that_lacks_its_first_records_is_no_success() -> None:
     whole, cut = own(0, 100), without(own(500_000, 100), 0, 1, 2)
     for scope, expected in (("auto", ("INVALID", 0)), ("connection", ("FAIL", 3))):
         rules = SequenceRules(scope=scope)  # type: ignore[arg-type]
-        told = judged(*(client(name, each, rules=rules) for name, each in (("client-1", whole), ("client-2", cut))))
+        reported = judged(*(client(name, each, rules=rules) for name, each in (("client-1", whole), ("client-2", cut))))
 
-        assert expected == (told.verdict, told.totals.missing), told.reasons
+        assert expected == (reported.verdict, reported.totals.missing), reported.reasons
 
 
 def test_a_reconnect_without_records_leaves_completeness_open() -> None:
     """With numbers of each connection nothing shows what was sent before the second connection, without records."""
-    told = judged(over_connections(at(0, range(1, 290)), [], rules=SequenceRules(scope="connection")))
+    reported = judged(over_connections(at(0, range(1, 290)), [], rules=SequenceRules(scope="connection")))
 
-    assert answer(told, "complete")[0] is None
+    assert answer(reported, "complete")[0] is None
 
 
 def test_a_shared_scope_counts_a_jump_as_missing() -> None:
     """With the scope of a stream, every number between two connections was sent."""
-    told = judged(
+    reported = judged(
         over_connections(at(0, range(100)), at(3.1, range(1_000_000, 1_000_280)), rules=SequenceRules(scope="stream"))
     )
 
-    assert ("FAIL", 999_900) == (told.verdict, told.totals.missing)
+    assert ("FAIL", 999_900) == (reported.verdict, reported.totals.missing)
 
 
 def test_repeats_after_a_reconnect_fail_with_a_hint() -> None:
@@ -293,20 +292,20 @@ def test_repeats_after_a_reconnect_may_be_allowed() -> None:
 
 def test_without_a_wrap_setting_a_missing_zero_is_left_open() -> None:
     """A counter that goes on with 1 after its highest number may have no 0."""
-    told = judged(log("client-1", at(0, [*range(65_500, 65_536), *range(1, 40)])))
+    reported = judged(log("client-1", at(0, [*range(65_500, 65_536), *range(1, 40)])))
 
-    assert ("INVALID", 0) == (told.verdict, told.totals.missing)
-    assert "set FEED_WRAP" in told.headline
+    assert ("INVALID", 0) == (reported.verdict, reported.totals.missing)
+    assert "set FEED_WRAP" in reported.headline
     assert "PASS" == judged(log("client-1", at(0, [*range(65_500, 65_536), *range(40)]))).verdict
 
 
 def test_messages_without_a_key_are_mentioned() -> None:
     """Of a feed with keys, a numbered message without one is a sequence of its own, and is mentioned."""
     messages = [*numbered_messages(range(1, 9), key="a"), *numbered_messages([7, 8])]
-    told = judged(log("client-1", messages, key="$.k"))
+    reported = judged(log("client-1", messages, key="$.k"))
 
     assert (True, "10 of 10 delivered, by the feed's own numbers; 2 messages with a number and without a key") == (
-        answer(told, "complete")
+        answer(reported, "complete")
     )
 
 
@@ -317,32 +316,32 @@ def ahead(limits: str = "") -> Summary:
 
 def test_a_clock_that_is_ahead_does_not_touch_completeness() -> None:
     """A sender's clock that is ahead leaves no latency to claim, and the run passes."""
-    told = ahead()
+    reported = ahead()
 
-    assert ("PASS", 0) == (told.verdict, told.totals.missing)
-    assert (None, "latency not claimed: the sender's clock is ahead by at least 3.4 ms") == answer(told, "clocks")
-    assert "p99" not in told.headline
-    assert "latency not claimed: the sender's clock is ahead by at least 3.4 ms" in told.headline
+    assert ("PASS", 0) == (reported.verdict, reported.totals.missing)
+    assert (None, "latency not claimed: the sender's clock is ahead by at least 3.4 ms") == answer(reported, "clocks")
+    assert "p99" not in reported.headline
+    assert "latency not claimed: the sender's clock is ahead by at least 3.4 ms" in reported.headline
 
 
 def test_a_threshold_on_latency_needs_a_time() -> None:
     """Where no record has a time, a limit on latency is not judged, and is not broken by the feed."""
     messages = [message(seq, seq, late_ns=None) for seq in range(5)]
-    told = judged(log("client-1", messages, time="$.ts"), limits="latency.p99<50ms, missing==0")
+    reported = judged(log("client-1", messages, time="$.ts"), limits="latency.p99<50ms, missing==0")
     why = "no sender's time: none of 5 messages has one at $.ts"
 
-    assert ("INVALID", [None, True]) == (told.verdict, [limit.ok for limit in told.thresholds])
-    assert f"threshold latency.p99<50ms is not judged: {why}" == told.headline
+    assert ("INVALID", [None, True]) == (reported.verdict, [limit.ok for limit in reported.thresholds])
+    assert f"threshold latency.p99<50ms is not judged: {why}" == reported.headline
 
 
 def test_a_threshold_on_latency_needs_a_clock() -> None:
     """With a clock that is ahead, a limit on latency is not judged and the run is INVALID; other limits are."""
-    told = ahead("latency.p99<50ms, missing==0")
+    reported = ahead("latency.p99<50ms, missing==0")
 
-    assert ("INVALID", [None, True]) == (told.verdict, [limit.ok for limit in told.thresholds])
+    assert ("INVALID", [None, True]) == (reported.verdict, [limit.ok for limit in reported.thresholds])
     assert (
         "threshold latency.p99<50ms is not judged: latency not claimed: the sender's clock is ahead by at least 3.4 ms"
-        == told.headline
+        == reported.headline
     )
     assert "FAIL" == ahead("latency.p99<50ms, received>9").verdict
 
@@ -350,42 +349,44 @@ def test_a_threshold_on_latency_needs_a_clock() -> None:
 def test_a_threshold_on_latency_names_the_messages_without_a_time() -> None:
     """A limit on latency holds for the messages that have a time, and its detail counts the others; of its client."""
     timed = numbered_messages(range(1, 9))
-    told = judged(
+    reported = judged(
         log("client-1", [*timed, message(9, 9, late_ns=None)], counts={"without_time": 1}),
         log("client-2", [*timed, message(9, 9)]),
         limits="latency.p99<50ms, latency{client:client-2}.max<50ms, missing==0",
     )
 
     assert ["measured 1.0 ms; 2 messages without a time", "measured 1.0 ms", "measured 0"] == (
-        [limit.detail for limit in told.thresholds]
+        [limit.detail for limit in reported.thresholds]
     )
-    assert "PASS" == told.verdict
+    assert "PASS" == reported.verdict
 
 
 def test_a_record_without_a_link_is_noticed_though_its_number_follows() -> None:
     """In mid-connection a record that names no number before is a doubt, also if its number is the next one."""
     links = ((5, -1), (6, 5), (7, -1), (8, 7))
-    told = judged(log("client-1", [message(seq, seq, previous=link) for seq, link in links], rules=LINKS))
+    reported = judged(log("client-1", [message(seq, seq, previous=link) for seq, link in links], rules=LINKS))
 
-    assert ("INVALID", False) == (told.verdict, "PASS" in told.headline)
-    assert "1 record in mid-connection named no number before" in told.headline
+    assert ("INVALID", False) == (reported.verdict, "PASS" in reported.headline)
+    assert "1 record in mid-connection named no number before" in reported.headline
 
 
 def test_ranges_that_begin_where_the_first_one_began_are_a_new_sequence() -> None:
     """Over a new connection a range that begins with the very first number begins anew, if no record ended there."""
     before = [message(710, 0, first=700), message(720, 1, first=711)]
     after = [message(700, 310, first=700, text="new"), message(705, 311, first=701, text="new")]
-    told = over_connections(before, after, rules=RANGES)
+    reported = over_connections(before, after, rules=RANGES)
 
-    assert (1, 0) == ((summary := judged(told)).totals.restarts, summary.totals.duplicates)
+    assert (1, 0) == ((summary := judged(reported)).totals.restarts, summary.totals.duplicates)
 
 
 def test_a_jump_within_a_block_is_explained_by_the_silence_before_it() -> None:
     """Numbers that a feed had time to send are missing, also if the silence is within a block."""
     seqs = [*range(1, 1001), *range(3001, 3011)]
-    told = judged(log("client-1", [message(seq, seq) for seq in seqs], size=len(seqs), until_us=START_US + 31_000_000))
+    reported = judged(
+        log("client-1", [message(seq, seq) for seq in seqs], size=len(seqs), until_us=START_US + 31_000_000)
+    )
 
-    assert ("FAIL", 2000) == (told.verdict, told.totals.missing), told.reasons
+    assert ("FAIL", 2000) == (reported.verdict, reported.totals.missing), reported.reasons
 
 
 def test_the_rate_of_a_sequence_is_that_since_it_began_again() -> None:
@@ -394,6 +395,6 @@ def test_the_rate_of_a_sequence_is_that_since_it_began_again() -> None:
     seqs = [*range(1, 1001), *range(3001, 3011)]
     quick = [message(seq, 60_000 + seq) for seq in seqs]
     course: list[Any] = [("opened", 0.0), slow, quick, ("sealed", 631.0)]
-    told = judged(log("client-1", course=course, size=len(quick), until_us=START_US + 631_000_000))
+    reported = judged(log("client-1", course=course, size=len(quick), until_us=START_US + 631_000_000))
 
-    assert (1, 2000) == (told.totals.restarts, told.totals.missing), told.reasons
+    assert (1, 2000) == (reported.totals.restarts, reported.totals.missing), reported.reasons

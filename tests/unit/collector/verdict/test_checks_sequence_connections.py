@@ -61,9 +61,9 @@ def of_own_numbers(connections: list[list[set[int]]]) -> tuple[str, int, int, in
     return "FAIL" if lost(connections) else "INVALID" if away else "PASS", lost(connections), 0, 0
 
 
-def figures(told: Summary) -> tuple[str | None, int | None, int | None, int | None]:
+def figures(reported: Summary) -> tuple[str | None, int | None, int | None, int | None]:
     """Return verdict and counts of a summary."""
-    return told.verdict, told.totals.missing, told.totals.duplicates, told.totals.reordered
+    return reported.verdict, reported.totals.missing, reported.totals.duplicates, reported.totals.reordered
 
 
 @given(clients, st.sampled_from([0, 1, 2, 700]))
@@ -72,9 +72,9 @@ def test_own_numbers_lose_exactly_what_they_lack(connections: list[list[set[int]
 
     Without any, the run passes unless a client was away: then it is not known what was sent meanwhile.
     """
-    told = judged(connections, lambda *_: first, lambda *of: f"record {of}")
+    reported = judged(connections, lambda *_: first, lambda *of: f"record {of}")
 
-    assert of_own_numbers(connections) == figures(told), told.reasons
+    assert of_own_numbers(connections) == figures(reported), reported.reasons
 
 
 @given(clients, st.lists(st.integers(0, 10**5).map(lambda number: number * 10**5), min_size=9, max_size=9, unique=True))
@@ -82,19 +82,19 @@ def test_numbers_from_anywhere_lose_exactly_what_they_lack(
     connections: list[list[set[int]]], firsts: list[int]
 ) -> None:
     """If each connection begins somewhere, higher or lower, exactly the removed ones are missing, none by millions."""
-    told = judged(connections, lambda client, number, _: firsts[3 * client + number], lambda *of: f"record {of}")
+    reported = judged(connections, lambda client, number, _: firsts[3 * client + number], lambda *of: f"record {of}")
 
-    assert of_own_numbers(connections) == figures(told), told.reasons
+    assert of_own_numbers(connections) == figures(reported), reported.reasons
 
 
 @given(clients, st.sampled_from([0, 1, 5000]))
 def test_a_shared_stream_loses_what_was_sent_meanwhile(connections: list[list[set[int]]], first: int) -> None:
     """On a stream that goes on while a client is away, the records sent meanwhile are missing too."""
-    told = judged(
+    reported = judged(
         connections, lambda _client, _number, at_s: first + round(at_s * 1e6 / STEP_US), lambda *of: str(of[2])
     )
     away = sum(len(client) - 1 for client in connections) * round(AWAY_SECONDS * 1e6 / STEP_US)
 
-    assert lost(connections) + away == told.totals.missing, told.reasons
-    assert ("FAIL" if lost(connections) + away else "PASS") == told.verdict
-    assert (0, 0) == (told.totals.duplicates, told.totals.restarts)
+    assert lost(connections) + away == reported.totals.missing, reported.reasons
+    assert ("FAIL" if lost(connections) + away else "PASS") == reported.verdict
+    assert (0, 0) == (reported.totals.duplicates, reported.totals.restarts)

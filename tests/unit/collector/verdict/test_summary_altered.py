@@ -78,9 +78,9 @@ def keyless(step: list[ExternalMessage], at: int) -> None:
 @given(plans())
 def test_a_healthy_run_passes(plan: Plan) -> None:
     """Reconnects, restarts of clients, ranges, links, steps, wraps and keys raise no alarm if nothing is lost."""
-    told = judged(plan.files())
+    reported = judged(plan.files())
 
-    assert ("PASS", []) == (told.verdict, told.reasons)
+    assert ("PASS", []) == (reported.verdict, reported.reasons)
 
 
 @altered
@@ -92,9 +92,9 @@ def test_a_number_that_nobody_or_one_client_lacks_is_seen(plan: Plan, change: An
     been in flight, together with those of the block that holds this moment.
     """
     names, place = [*plan.courses][: None if is_for_all else 1], at % plan.count
-    told = judged(plan.changed(names, place, change).files())
+    reported = judged(plan.changed(names, place, change).files())
 
-    assert is_at_an_end(plan, names, place) or told.verdict != "PASS", told.headline
+    assert is_at_an_end(plan, names, place) or reported.verdict != "PASS", reported.headline
 
 
 @altered
@@ -102,9 +102,9 @@ def test_a_number_that_nobody_or_one_client_lacks_is_seen(plan: Plan, change: An
 def test_a_key_that_is_gone_is_seen(plan: Plan, at: int, is_for_all: bool) -> None:
     """A record without its key is missing from its sequence. May pass: as for a record that is gone."""
     names, place = [*plan.courses][: None if is_for_all else 1], at % plan.count
-    told = judged(plan.changed(names, place, keyless).files())
+    reported = judged(plan.changed(names, place, keyless).files())
 
-    assert is_at_an_end(plan, names, place) or told.verdict != "PASS", told.headline
+    assert is_at_an_end(plan, names, place) or reported.verdict != "PASS", reported.headline
 
 
 @altered
@@ -128,10 +128,12 @@ def test_a_repeated_or_late_record_fails(plan: Plan, at: int, is_for_all: bool, 
             return
         changed.append(step)
 
-    told = judged(plan.changed(names, place, again).files())
+    reported = judged(plan.changed(names, place, again).files())
 
     may_pass = place in (10, 11, 12, 13) if is_late else place == 0
-    assert not changed or (may_pass and plan.kind in ("begins again", "links")) or "FAIL" == told.verdict, told.headline
+    assert not changed or (may_pass and plan.kind in ("begins again", "links")) or "FAIL" == reported.verdict, (
+        reported.headline
+    )
 
 
 @altered
@@ -149,10 +151,10 @@ def test_another_record_under_a_number_fails(plan: Plan, at: int) -> None:
         first.append(all(before.key != step[index].key for before in step[:index]))
         step[index] = msgspec.structs.replace(step[index], record=msgspec.Raw(b'{"other":true}'))
 
-    told = judged(plan.changed([*plan.courses][:1], place, other).files())
+    reported = judged(plan.changed([*plan.courses][:1], place, other).files())
 
     is_open = len(plan.courses) == 1 or not plan.numbering.is_compared
-    assert is_open or any(first) or "FAIL" == told.verdict, told.headline
+    assert is_open or any(first) or "FAIL" == reported.verdict, reported.headline
 
 
 @altered
@@ -168,9 +170,9 @@ def test_the_end_of_one_client_is_seen(plan: Plan, at: int) -> None:
     changed = plan
     for later in range(place + 1, plan.count):
         changed = changed.changed([*plan.courses][:1], later, without)
-    told = judged(changed.files())
+    reported = judged(changed.files())
 
-    assert len(plan.courses) == 1 or told.verdict != "PASS", told.headline
+    assert len(plan.courses) == 1 or reported.verdict != "PASS", reported.headline
 
 
 def chosen(plan: Plan, at: int) -> tuple[list[Files], Files, Any, int]:
@@ -196,12 +198,12 @@ def test_a_line_that_is_gone_or_damaged_is_seen(plan: Plan, at: int, bit: int) -
     lines, line = one[source], one[source][index]
     may_pass = is_of_an_earlier_process(one, source, line)
     one[source] = lines[:index] + lines[index + 1 :]
-    told = judged(logs)
+    reported = judged(logs)
     byte, damaged = (bit // 8) % (len(line) - 1), bytearray(line)
     damaged[byte] ^= 1 << bit % 8
     one[source] = [*lines[:index], bytes(damaged), *lines[index + 1 :]]
 
-    assert may_pass or told.verdict != "PASS", told.headline
+    assert may_pass or reported.verdict != "PASS", reported.headline
     assert judged(logs).verdict != "PASS"
 
 
@@ -259,11 +261,11 @@ def test_a_file_that_is_gone_is_seen(plan: Plan, at: int) -> None:
     del one[source]
     if not any(logs):
         return
-    told = judged(logs)
+    reported = judged(logs)
 
     if is_only:
-        assert ("PASS" if plan.wanted is None else "FAIL") == told.verdict, told.headline
+        assert ("PASS" if plan.wanted is None else "FAIL") == reported.verdict, reported.headline
     elif is_last:
-        assert told.verdict != "PASS" or f"1 left: {source.client}" in told.headline
+        assert reported.verdict != "PASS" or f"1 left: {source.client}" in reported.headline
     else:
-        assert told.verdict != "PASS", told.headline
+        assert reported.verdict != "PASS", reported.headline

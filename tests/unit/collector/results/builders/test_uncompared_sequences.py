@@ -43,13 +43,13 @@ def test_a_client_that_lacks_the_end_of_a_counter_that_wrapped_is_not_passed(rul
     """After a wrap numbers are not compared: a client that received nothing for seconds is a doubt, and says so."""
     seqs = [*range(206, 256), *range(45)]
     one, other = stream(seqs), stream(seqs[:60])
-    told = judged(one, other, rules=rules)
+    reported = judged(one, other, rules=rules)
 
     reason = (
         "client-2: it received no record in the last 3.0 s in which client-1 did, and numbers that begin again are not"
         " compared: whether records are missing is not known"
     )
-    assert ("INVALID", [reason]) == (told.verdict, told.reasons)
+    assert ("INVALID", [reason]) == (reported.verdict, reported.reasons)
     assert "PASS" == judged(one, stream(seqs[:80]), rules=rules).verdict, "the last second may have been in flight"
     assert "PASS" == judged(one, one, rules=rules).verdict
 
@@ -58,13 +58,13 @@ def test_records_that_others_had_before_a_new_beginning_are_in_doubt() -> None:
     """Of records that one client has before the numbers begin again, and another one lacks, nothing is known."""
     seqs = [*range(5000, 5040), *range(1, 40)]
     lost: list[int | None] = [None if seq in (5038, 5039) else seq for seq in seqs]
-    told = judged(stream(seqs), stream(lost))
+    reported = judged(stream(seqs), stream(lost))
 
     reason = (
         "client-2: its numbers began again without 5,038–5,039, which others received: whether these were lost is not"
         " known; with FEED_SCOPE=connection clients are not compared"
     )
-    assert ("INVALID", [reason]) == (told.verdict, told.reasons)
+    assert ("INVALID", [reason]) == (reported.verdict, reported.reasons)
     assert "PASS" == judged(stream(seqs), stream(seqs)).verdict
     assert "PASS" == judged(stream(seqs), stream(lost), rules=OWN).verdict
 
@@ -81,21 +81,21 @@ def test_a_client_that_joined_later_is_compared_from_the_end() -> None:
 def test_the_numbers_before_a_wrap_are_missing_once() -> None:
     """The numbers up to the counter's highest one are known to be missing, and no doubt as well."""
     seqs = [*range(220, 256), *range(20)]
-    told = judged(stream(seqs), stream([None if seq == 255 else seq for seq in seqs]), rules=WRAP)
+    reported = judged(stream(seqs), stream([None if seq == 255 else seq for seq in seqs]), rules=WRAP)
 
-    assert ("FAIL", 1, 1) == (told.verdict, told.totals.missing, len(told.reasons))
+    assert ("FAIL", 1, 1) == (reported.verdict, reported.totals.missing, len(reported.reasons))
 
 
 def test_a_sequence_that_one_client_never_received_is_in_doubt() -> None:
     """Clients that share a sequence asked for the same ones: one that only one of them received is a doubt."""
     shared, second = stream(range(1, 90), key="a"), stream(range(1, 45), key="b", steps=20)
-    told = judged(mixed(shared, second), shared, key="$.key")
+    reported = judged(mixed(shared, second), shared, key="$.key")
 
     reason = (
         "client-2: it received no record of b, though client-1 did while it was there: whether it should have is not"
         " known; with FEED_SCOPE=connection clients are not compared"
     )
-    assert ("INVALID", [reason]) == (told.verdict, told.reasons)
+    assert ("INVALID", [reason]) == (reported.verdict, reported.reasons)
     assert "PASS" == judged(mixed(shared, second), shared, key="$.key", rules=OWN).verdict
 
 
@@ -116,6 +116,6 @@ def test_a_sequence_of_one_client_alone_is_no_doubt(one: list[ExternalMessage], 
 def test_a_client_of_which_no_end_is_known_is_not_compared() -> None:
     """Without a known end of a client nothing is expected of it after its last record."""
     seqs = [*range(206, 256), *range(45)]
-    told = judged(stream(seqs), stream(seqs[:60]), rules=WRAP, until_us=None)
+    reported = judged(stream(seqs), stream(seqs[:60]), rules=WRAP, until_us=None)
 
-    assert "PASS" == told.verdict
+    assert "PASS" == reported.verdict
