@@ -116,6 +116,9 @@ def test_containers_have_what_was_typed(folder: Path, engine: None) -> None:
 @pytest.mark.containers
 def test_a_setting_for_the_wrong_container_is_refused(folder: Path, engine: None) -> None:
     """A setting after ``run -e`` reaches the container of the verdict alone, and is refused in one line."""
+    # `prepare` makes these folders, and does not run with --no-deps.
+    for name in ("logs", "ledger", "summary"):
+        (folder / name).mkdir(mode=0o777)
     with Stack(folder, COMPOSE_FILE="deploy/judge.yml", SERVER_URL="ws://127.0.0.1:9") as stack:
         done = stack.compose("run", "--rm", "--no-deps", "-e", "FEED_SEQ=$.a", "verdict", check=False)
 
