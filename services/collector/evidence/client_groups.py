@@ -16,7 +16,15 @@ from itertools import islice, product
 
 from services.collector.evidence.kept_records import ContentFingerprints, Number, RecordSample, conflicts
 from services.collector.evidence.numbers.number_ranges import SequenceName
-from services.collector.evidence.record_likeness import Begin, RecordFact, Relation, TimeMask, differ, relation
+from services.collector.evidence.record_likeness import (
+    Begin,
+    RecordFact,
+    Relation,
+    TimeMask,
+    differ,
+    received_text,
+    relation,
+)
 from services.contract.blocklog import ExternalBlock, ExternalMessage
 from services.contract.feed_description import FeedDescription
 from services.contract.rangeset import RangeSet
@@ -246,7 +254,9 @@ class GroupComparison:
         is_odd: bool,
     ) -> list[int]:
         mask = self._masks.get(time) or self._masks.setdefault(time, TimeMask(time))
-        texts = mask.texts([message.record for message in messages])
+        texts = mask.texts(
+            [received_text(message) for message in messages] if is_odd else [message.record for message in messages]
+        )
         # The lower halves: an array of 32-bit integers, read as one of 16-bit integers.
         digests = memoryview(array("I", map(zlib.crc32, texts))).cast("B").cast("H")[::2].tolist()
         contents = self._contents.get((client, is_odd))

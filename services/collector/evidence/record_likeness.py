@@ -8,6 +8,7 @@ equal or nearly equal.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from services.contract.blocklog import ExternalMessage
 from services.contract.json_path import JsonPath, MalformedPath
 
 _VALUE = rb'"\s*:\s*(?:"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9eE]*)'
@@ -70,6 +72,17 @@ class TimeMask:
             return record
         parent[last] = None
         return msgspec.json.encode(value)
+
+
+def received_text(message: ExternalMessage) -> msgspec.Raw:
+    """Return the text of a record that is no strict JSON, as it was received but in one line."""
+    # A time is found neither in base64 nor beside the escaped quotation marks of a JSON string.
+    try:
+        text = msgspec.json.decode(message.record, type=str)
+        data = base64.b64decode(text) if message.form == "binary" else text.encode()
+    except (*_UNREADABLE, ValueError):
+        return message.record
+    return msgspec.Raw(data.replace(b"\n", b" "))
 
 
 def timeless(text: bytes, at_us: int) -> bytes:

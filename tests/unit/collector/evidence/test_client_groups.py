@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from services.collector.results.client_result import EXTERNAL_CAUSES, ClientResu
 from services.collector.verdict.snapshot import snapshot
 from services.collector.verdict.summary import reconcile
 from services.contract import summary
-from services.contract.blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage, Form
 from services.contract.scalars import utc_text
 from services.contract.summary import Summary
 from tests.builders.external_runs import evidence_of
@@ -105,6 +106,20 @@ def test_a_further_time_in_a_record_is_no_conflict(stamped: bool) -> None:
     outputs_of = judged(*(own(at, 3000, stamped=stamped, body=beat(at), jitter_us=300) for at in (0, 200)))
 
     assert ("PASS", "0 damaged lines") == (outputs_of.verdict, detail(outputs_of, "intact"))
+
+
+@pytest.mark.parametrize("form", ["binary", "text"])
+def test_a_time_in_a_record_that_is_no_strict_json_is_no_conflict(form: Form) -> None:
+    """Records that are logged as texts, or in base64, are compared as they were received, without their times."""
+
+    def logged(message: ExternalMessage) -> ExternalMessage:
+        data = b"\xef\xbb\xbf" + bytes(message.record)
+        text = base64.b64encode(data).decode() if form == "binary" else data.decode()
+        return msgspec.structs.replace(message, form=form, record=msgspec.Raw(msgspec.json.encode(text)))
+
+    received = [[logged(message) for message in shared(0, 300, seed=seed)] for seed in (1, 2)]
+
+    assert ("PASS", "0 damaged lines") == ((made := judged(*received)).verdict, detail(made, "intact"))
 
 
 @pytest.mark.parametrize("stamped", [True, False])
