@@ -113,11 +113,13 @@ def test_a_time_in_a_record_that_is_no_strict_json_is_no_conflict(form: Form) ->
     """Records that are logged as texts, or in base64, are compared as they were received, without their times."""
 
     def logged(message: ExternalMessage) -> ExternalMessage:
-        data = b"\xef\xbb\xbf" + bytes(message.record)
+        # Cut to milliseconds, most times of sending are equal, so that the clients are compared.
+        body = msgspec.json.decode(message.record)
+        data = b"\xef\xbb\xbf" + msgspec.json.encode({**body, "ts": body["ts"] // 1000})
         text = base64.b64encode(data).decode() if form == "binary" else data.decode()
         return msgspec.structs.replace(message, form=form, record=msgspec.Raw(msgspec.json.encode(text)))
 
-    received = [[logged(message) for message in shared(0, 300, seed=seed)] for seed in (1, 2)]
+    received = [[logged(message) for message in shared(0, 300, seed=seed, jitter_us=1300)] for seed in (1, 2)]
 
     assert ("PASS", "0 damaged lines") == ((made := judged(*received)).verdict, detail(made, "intact"))
 
