@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Coroutine
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # A block's age is looked at this often, or four times within its time if that is shorter.
 _AGE_CHECK_SECONDS = 0.1
+_ANSWER_SECONDS = 1.0
+"""How long a client that stops waits for the answer to its request to subscribe."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,9 @@ class Subscriber:
         self._attempted_us: int | None = None
         # Whether the connection is being read: not while the disk is behind. Without a connection it is True.
         self._last_message_at, self._is_reading = 0.0, True
+        # Set unless a request to subscribe is unanswered.
+        self._answered = asyncio.Event()
+        self._answered.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._late_run = ""
         now = time.monotonic()
@@ -156,6 +162,7 @@ class Subscriber:
             self._is_superseded |= closed.rcvd is not None and closed.rcvd.code == wire.CLOSE_SUPERSEDED
         finally:
             self._connection, self._is_reading, self._has_asked, self._is_subscribed = None, True, False, False
+            self._answered.set()
             # Without a closing handshake: the peer may be gone, and records wait for the next connection.
             connection.transport.abort()
             for helper in helpers:
@@ -273,18 +280,21 @@ class Subscriber:
         task.add_done_callback(self._tasks.discard)
 
     def _subscribe(self) -> None:
-        if self._session is not None and not self._has_asked:
+        if self._session is not None and not (self._has_asked or self._is_stopping):
             self._has_asked = True
+            self._answered.clear()
             self._send(self._session.request())
 
     def _subscribed(self, session: ClientSession, granted: wire.Subscribed) -> None:
         lacking = session.subscribed(granted.fence, granted.receipted)
         self._is_subscribed = True
+        self._answered.set()
         self._send(*lacking)
         extra = {"session": session.session, "first": granted.first, "again": len(lacking)}
         log.info("subscribed", extra={"client": self.name, **extra})
 
     def _refused(self, error: wire.Error) -> None:
+        self._answered.set()
         if error.code == "name_taken" and error.suggest and (session := self._session) is not None:
             if not self._renames.consume(now := time.monotonic()):
                 self._give_up_names(session, self._renames.seconds_until_next(now))
@@ -341,6 +351,10 @@ class Subscriber:
     async def stop(self) -> None:
         """Log and receipt all received records, seal the log and disconnect. Later records are ignored."""
         self._is_stopping = True
+        # A server that grants a subscription expects a log of this client, which begins with the grant.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await self._answered.wait()
         await self._finish("shutdown")
 
     async def close(self) -> None:

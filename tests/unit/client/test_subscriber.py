@@ -498,6 +498,36 @@ async def test_a_stop_seals_and_sends_bye(tmp_path: Path) -> None:
     assert "shutdown" == last.reason
 
 
+async def test_a_stop_waits_for_the_grant(tmp_path: Path) -> None:
+    """A client that is stopped after it asked for a subscription begins and seals its log when that is granted."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.welcome()
+        asked = await peer.expect(wire.Subscribe)
+        stopping = asyncio.create_task(it.client.stop())
+        await asyncio.sleep(0)
+        await peer.send(wire.Subscribed(client=asked.client, first=1, receipted=0, fence=1))
+        await peer.send_records(1, 15)
+        assert wire.Bye(last=0) == await peer.expect(wire.Bye)
+        await stopping
+
+    assert ["OpenLine", "EndLine"] == [type(line).__name__ for line in entries(it.folder(), sealed=True)]
+
+
+async def test_a_stopped_client_does_not_ask_again(tmp_path: Path) -> None:
+    """A client whose name turns out to be taken while it stops does not ask for the suggested one."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.welcome()
+        await peer.expect(wire.Subscribe)
+        stopping = asyncio.create_task(it.client.stop())
+        await asyncio.sleep(0)
+        await peer.send(wire.Error(code="name_taken", detail="taken", suggest="client-1~2"))
+        with pytest.raises(ConnectionClosed):
+            await peer.expect(wire.Subscribe)
+        await stopping
+
+
 async def test_blocks_close_for_their_age(tmp_path: Path) -> None:
     """A block that is not full is closed after its time, although no record arrives."""
     async with stage(tmp_path, block_seconds=0.05) as it:
