@@ -28,7 +28,7 @@ _SECONDS = 4
 _SPOILED = ("instrument on time", "receiving")
 """Checks that a busy machine fails: the clients were late, or the feed ended too long before the run."""
 _MAX_RUNS = 3
-"""So many times as many runs are made at most, where a busy machine spoils some."""
+"""Most runs, as a multiple of those asked for: a busy machine spoils some, and these are repeated."""
 
 
 class Tally(NamedTuple):

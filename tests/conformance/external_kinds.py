@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from services.contract import blocklog
 from services.contract.sequence_rules import SequenceRules
 from tests.builders.scripted_runs import Files
@@ -10,9 +12,9 @@ from tests.conformance.external_log import ExternalLog, heard, moment_text, tick
 _OWN = SequenceRules(scope="connection")
 
 
-def _steady(client: str = "client-1", **feed: object) -> ExternalLog:
+def _steady(client: str = "client-1", **feed: Any) -> ExternalLog:
     """Return a log that begins with a connection."""
-    return ExternalLog(client, **feed).event("opened", 0)  # type: ignore[arg-type]
+    return ExternalLog(client, **feed).event("opened", 0)
 
 
 def feed_connected() -> Files:

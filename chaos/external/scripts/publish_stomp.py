@@ -24,7 +24,7 @@ async def main(url: str, start: Path, count: int, rate: float) -> None:
         await broker.recv()
         while not await asyncio.to_thread(start.exists):  # noqa: ASYNC110 - another process writes the file
             await asyncio.sleep(0.02)
-        # Clients subscribe as soon as they are connected, and are not told when they are subscribed.
+        # Clients subscribe as soon as they are connected, and the server does not answer the request.
         await asyncio.sleep(0.5)
         async for text in records(count, rate):
             await broker.send(f"SEND\ndestination:/topic/ticks\n\n{text}\x00")

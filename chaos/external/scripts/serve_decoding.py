@@ -1,6 +1,7 @@
 """Feeds of one kind of decoding: ``python serve_decoding.py KIND PORT CLIENTS COUNT RATE``.
 
-Every so many connections get a feed of their own, whose values, frame sizes and cuts are drawn with another seed.
+The connections of one run share a feed. Values, frame sizes and cuts of the next run's feed are drawn with another
+seed.
 """
 
 from __future__ import annotations

@@ -318,19 +318,24 @@ async def test_a_client_disconnected_at_the_end_logs_that(tmp_path: Path) -> Non
     assert last.attempts >= 1
 
 
-async def test_a_server_that_answers_no_handshake_is_reported_at_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A handshake without an answer when the run ends counts as a failed attempt, once it had the time for one."""
-    monkeypatch.setattr(subscriber, "_ANSWER_SECONDS", 0)
+async def stop_before_the_handshake(folder: Path) -> None:
+    """Run a client that is stopped while the server has its handshake, and does not answer it."""
     asked = asyncio.Event()
 
     async def unanswered(_connection: ServerConnection, _request: Request) -> None:
         asked.set()
         await asyncio.Event().wait()
 
-    async with listener(tmp_path, sends(), served={"process_request": unanswered}):
+    async with listener(folder, sends(), served={"process_request": unanswered}):
         await asked.wait()
+
+
+async def test_a_server_that_answers_no_handshake_is_reported_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handshake without an answer when the run ends counts as a failed attempt, once it had the time for one."""
+    monkeypatch.setattr(subscriber, "_ANSWER_SECONDS", 0)
+    await stop_before_the_handshake(tmp_path)
 
     *_, refused, sealed = connection_lines(folder(tmp_path))
     assert ("refused", "sealed") == (refused.event, sealed.event)
@@ -342,14 +347,7 @@ async def test_a_handshake_that_has_just_begun_is_no_failed_attempt(
 ) -> None:
     """A handshake that began right before the end is the reason in the last line, and no failed attempt."""
     monkeypatch.setattr(subscriber, "_ANSWER_SECONDS", 1000)
-    asked = asyncio.Event()
-
-    async def unanswered(_connection: ServerConnection, _request: Request) -> None:
-        asked.set()
-        await asyncio.Event().wait()
-
-    async with listener(tmp_path, sends(), served={"process_request": unanswered}):
-        await asked.wait()
+    await stop_before_the_handshake(tmp_path)
 
     (sealed,) = connection_lines(folder(tmp_path))
     assert (0, "its opening handshake began ") == (sealed.attempts, sealed.reason[:28])

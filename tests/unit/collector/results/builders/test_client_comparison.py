@@ -32,8 +32,12 @@ def test_numbers_that_no_client_received_may_be_a_jump() -> None:
 def test_clients_of_one_scope_are_compared() -> None:
     """Clients are compared unless the numbers are of their connections, or the sequence began again."""
     shared, own, again = (
-        evidence_of(*logs(range(1, 90), seqs, rules=SequenceRules(scope=scope)))  # type: ignore[arg-type]
-        for scope, seqs in (("auto", range(1, 90)), ("connection", range(1, 90)), ("auto", [*range(1, 90), 0]))
+        evidence_of(*logs(range(1, 90), seqs, rules=rules))
+        for rules, seqs in (
+            (SequenceRules(), range(1, 90)),
+            (SequenceRules(scope="connection"), range(1, 90)),
+            (SequenceRules(), [*range(1, 90), 0]),
+        )
     )
 
     assert [False, True] == [groups_of(one, NAMES, ()).are_apart(None, *NAMES) for one in (shared, own)]

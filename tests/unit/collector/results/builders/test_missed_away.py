@@ -29,8 +29,10 @@ def records(*seqs: int) -> list[Any]:
 
 def missed(found: ExternalClientFacts) -> tuple[dict[str | None, Any], dict[str | None, Any]]:
     """Return the ranges that were missed while away, and those after a time without reading."""
-    parts = found.missed_away, found.missed_stalled
-    return tuple({key: numbers.spans() for key, numbers in part.items()} for part in parts)  # type: ignore[return-value]
+    away, stalled = (
+        {key: numbers.spans() for key, numbers in part.items()} for part in (found.missed_away, found.missed_stalled)
+    )
+    return away, stalled
 
 
 def test_numbers_between_two_connections_were_missed_while_away() -> None:
