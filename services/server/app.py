@@ -96,7 +96,6 @@ class ServerApp:
         self.saturation = SaturationMonitor()
         instance = uuid.uuid4().hex[:12]
         self.runs = RunStore(self.root, feed, settings, self.clock, self.saturation, boot=boot_id(), instance=instance)
-        self.runs_played = 1
         # Before the run is opened, so that an unwritable folder is reported together with its remedy.
         check_writable(self.root)
         self.stream = Stream(self.runs.open_or_continue(seen), self.clock)
@@ -214,15 +213,19 @@ class ServerApp:
             step_at = loop.time() + self.intervals.step
             await asyncio.sleep(self.intervals.step)
             self.metrics.add_loop_lag(loop.time() - step_at)
+            self.stream.run.follow()
             connected = {name for name, subscription in self.stream.subscriptions.items() if subscription.is_open}
+            connected.update(self.stream.run.agreement.connected())
             self.lifecycle.step(loop.time(), connected, self.stream.sent_records)
             if (now := loop.time()) >= check_at:
                 self.stream.cut_stalled(now, self.settings.send_seconds)
                 check_at = now + self.intervals.stall_check
             run = self.stream.run
             # The end must be in the ledger first: without it the collector takes this run for an interrupted one.
-            if run.recorded.end is not None and run.ledger.is_writable and self._has_more_runs():
-                await asyncio.sleep(self.intervals.between_runs)
+            if run.recorded.end is not None and run.ledger.is_writable and self._has_next_run():
+                # Another server may have ended the run earlier, and have opened the next one already.
+                if not run.agreement.next_run:
+                    await asyncio.sleep(self.intervals.between_runs)
                 try:
                     self._open_next_run()
                 except OSError as problem:
@@ -246,15 +249,16 @@ class ServerApp:
                 if isinstance(connection, FeedConnection):
                     connection.keep_alive(now)
 
-    def _has_more_runs(self) -> bool:
-        return self.settings.runs == 0 or self.runs_played < self.settings.runs
+    def _has_next_run(self) -> bool:
+        agreement = self.stream.run.agreement
+        has_more = self.settings.runs == 0 or agreement.number < self.settings.runs
+        return has_more or bool(agreement.next_run)
 
     def _open_next_run(self) -> None:
         # Everything that the disk can refuse comes first: if it does, nothing has changed and the caller tries again.
         self.stream.run.ledger.sync()
-        run = self.runs.open_new()
+        run = self.runs.open_new(self.stream.run)
         self.stream.run.ledger.close()
-        self.runs_played += 1
         self.stream.switch_to(run)
         # Nothing is due between two runs, so the pause of a full collection delays no record.
         eventloop.collect_all()
@@ -268,9 +272,8 @@ class ServerApp:
         for server in servers:
             server.close(close_connections=False)
         run = self.stream.run
-        # Pause first: otherwise records would come due, and be late, while no server runs.
-        if run.recorded.is_advancing:
-            run.set_rate(None)
+        # Before the clients leave: otherwise records would come due, and be late, while no server runs.
+        run.leave()
         await asyncio.gather(*(handler.drain() for handler in list(self.handlers)))
         log.info("stopped", extra={"run": run.name, "state": run.state})
 
@@ -305,7 +308,7 @@ async def main(
     with bind_sockets(settings.host, settings.port) as sockets:
         feed = feed or FeedGenerator(settings.schema, settings.locale, settings.seed)
         try:
-            seen = await asyncio.to_thread(ensure_alone, settings.volumes / "ledger", stop.is_set)
+            seen = await asyncio.to_thread(_run_store(settings, feed, ensure_alone).survey, stop.is_set)
         except other_servers.StoppedWhileWatching:
             return 0
         # Only now: a client must not connect to a server that then refuses to start.
@@ -319,6 +322,16 @@ async def main(
     with contextlib.suppress(OSError):
         app.stream.run.ledger.close()
     return 0
+
+
+def _run_store(
+    settings: ServerSettings, feed: FeedGenerator, ensure_alone: Callable[[Path, Callable[[], bool]], FolderSnapshot]
+) -> RunStore:
+    """Return a store that only looks at the folder: it opens no run."""
+    root, monitor = settings.volumes / "ledger", SaturationMonitor()
+    return RunStore(
+        root, feed, settings, Clock(), monitor, boot=boot_id(), instance=uuid.uuid4().hex, ensure_alone=ensure_alone
+    )
 
 
 async def _serve(app: ServerApp, servers: Sequence[Server], stop: asyncio.Event) -> None:

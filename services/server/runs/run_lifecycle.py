@@ -118,14 +118,15 @@ class RunLifecycle:
         recorded, head = self.run.recorded, self.run.advance()
         self._watch_clients(now, connected, sent_records)
         if recorded.state == "waiting" and self._may_start(now, connected):
+            expected = None
             if self._is_number_known(now):
                 clients, source = self._expected.clients, self._expected.source
-                self.run.append(ledger.ExpectEntry(at=self.run.at(), clients=clients, source=source))
-            self.run.start()
+                expected = ledger.ExpectEntry(at=self.run.at(), clients=clients, source=source)
+            self.run.start(expected)
         elif self._must_resume and recorded.is_halted and not recorded.is_paused_by_operator:
             if self._awaited <= connected or now - self._began_at > RETURN_SECONDS:
-                self._must_resume = False
-                self.run.resume()
+                # If another server decides something meanwhile, the next step sees whether that was the resumption.
+                self._must_resume = not self.run.resume()
         elif recorded.state == "running" and (reason := self._end_reason(now, head)) is not None:
             self.run.finish(reason)
 
