@@ -8,6 +8,7 @@ import logging
 import socket
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -201,10 +202,23 @@ class ServerApp:
                 # Also after the end of the run, and while the disk refuses writes: this server still lives.
                 with contextlib.suppress(OSError):
                     writer.touch()
+                    self._use_common_token()
                 touched_at = now
             # The writer logs a failure itself, once.
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(writer.sync)
+
+    def published_token(self) -> AbstractContextManager[str]:
+        """Return a context in which the control token is in its file; see `token.published`."""
+        return token.published(self.root, self.settings.control_token, self._has_siblings)
+
+    def _has_siblings(self) -> bool:
+        return self.stream.run.agreement.has_siblings(proven=True)
+
+    def _use_common_token(self) -> None:
+        """Use the token of the other servers: two that started together have drawn two, and a third may have gone."""
+        if not self.settings.control_token and self._has_siblings():
+            self.token = token.common(self.root, self.token)
 
     async def keep_time(self) -> None:
         """Advance, start, resume and end runs; cut off clients that do not read; open the next run."""
@@ -305,7 +319,7 @@ async def main(
     Raises:
         OperatorError: the address, the port or the folder cannot be used, or another server uses the folder.
     """
-    with bind_sockets(settings.host, settings.port) as sockets:
+    with bind_sockets(settings.host, settings.port, is_shared=settings.servers > 1) as sockets:
         feed = feed or FeedGenerator(settings.schema, settings.locale, settings.seed)
         try:
             seen = await asyncio.to_thread(_run_store(settings, feed, ensure_alone).survey, stop.is_set)
@@ -315,7 +329,7 @@ async def main(
         listen(sockets, settings.port)
         app = ServerApp(settings, feed, seen, intervals)
         servers = [await app.accept(listener) for listener in sockets]
-        with eventloop.gc_frozen(), token.published(app.root, settings.control_token) as app.token:
+        with eventloop.gc_frozen(), app.published_token() as app.token:
             log.info("listening", extra={"host": settings.host, "port": settings.port, "run": app.stream.run.name})
             await _serve(app, servers, stop)
     # Closed last, when no thread syncs it any more. If the disk refuses, the writer has logged that already.
