@@ -76,6 +76,7 @@ class ServerApp:
         seen: what `other_servers.ensure_alone` returned, if it was called already.
         intervals: of the periodic work.
         count_containers: returns the number of client containers, None if it is unknown; may block.
+        invocation: see `RunStore`.
 
     Raises:
         AnotherServer: another server uses this folder.
@@ -89,14 +90,14 @@ class ServerApp:
         seen: FolderSnapshot | None = None,
         intervals: ServerIntervals | None = None,
         count_containers: Callable[[], int | None] | None = None,
+        invocation: str = "",
     ) -> None:
         self.settings, self.intervals = settings, intervals or ServerIntervals()
         self.clock = Clock()
         self.root = settings.volumes / "ledger"
         feed = feed or FeedGenerator(settings.schema, settings.locale, settings.seed)
         self.saturation = SaturationMonitor()
-        instance = uuid.uuid4().hex[:12]
-        self.runs = RunStore(self.root, feed, settings, self.clock, self.saturation, boot=boot_id(), instance=instance)
+        self.runs = _run_store(settings, feed, self.clock, self.saturation, invocation)
         # Before the run is opened, so that an unwritable folder is reported together with its remedy.
         check_writable(self.root)
         self.stream = Stream(self.runs.open_or_continue(seen), self.clock)
@@ -287,6 +288,7 @@ class ServerApp:
             server.close(close_connections=False)
         run = self.stream.run
         # Before the clients leave: otherwise records would come due, and be late, while no server runs.
+        self.lifecycle.is_stopping = True
         run.leave()
         await asyncio.gather(*(handler.drain() for handler in list(self.handlers)))
         log.info("stopped", extra={"run": run.name, "state": run.state})
@@ -304,6 +306,7 @@ async def main(
     feed: FeedGenerator | None = None,
     intervals: ServerIntervals | None = None,
     ensure_alone: Callable[[Path, Callable[[], bool]], FolderSnapshot] = other_servers.ensure_alone,
+    invocation: str = "",
 ) -> int:
     """Serve until ``stop`` is set; return the exit code.
 
@@ -315,19 +318,23 @@ async def main(
         feed: generates the records; None makes it from the settings.
         intervals: of the periodic work.
         ensure_alone: see `other_servers.ensure_alone`.
+        invocation: see `RunStore`.
 
     Raises:
         OperatorError: the address, the port or the folder cannot be used, or another server uses the folder.
     """
     with bind_sockets(settings.host, settings.port, is_shared=settings.servers > 1) as sockets:
         feed = feed or FeedGenerator(settings.schema, settings.locale, settings.seed)
+        # This store looks at the folder only; that of the server opens the run.
+        store = _run_store(settings, feed, Clock(), SaturationMonitor(), invocation)
+        store.ensure_alone = ensure_alone
         try:
-            seen = await asyncio.to_thread(_run_store(settings, feed, ensure_alone).survey, stop.is_set)
+            seen = await asyncio.to_thread(store.survey, stop.is_set)
         except other_servers.StoppedWhileWatching:
             return 0
         # Only now: a client must not connect to a server that then refuses to start.
         listen(sockets, settings.port)
-        app = ServerApp(settings, feed, seen, intervals)
+        app = ServerApp(settings, feed, seen, intervals, invocation=invocation)
         servers = [await app.accept(listener) for listener in sockets]
         with eventloop.gc_frozen(), app.published_token() as app.token:
             log.info("listening", extra={"host": settings.host, "port": settings.port, "run": app.stream.run.name})
@@ -339,13 +346,10 @@ async def main(
 
 
 def _run_store(
-    settings: ServerSettings, feed: FeedGenerator, ensure_alone: Callable[[Path, Callable[[], bool]], FolderSnapshot]
+    settings: ServerSettings, feed: FeedGenerator, clock: Clock, saturation: SaturationMonitor, invocation: str
 ) -> RunStore:
-    """Return a store that only looks at the folder: it opens no run."""
-    root, monitor = settings.volumes / "ledger", SaturationMonitor()
-    return RunStore(
-        root, feed, settings, Clock(), monitor, boot=boot_id(), instance=uuid.uuid4().hex, ensure_alone=ensure_alone
-    )
+    root, instance = settings.volumes / "ledger", uuid.uuid4().hex[:12]
+    return RunStore(root, feed, settings, clock, saturation, boot=boot_id(), instance=instance, invocation=invocation)
 
 
 async def _serve(app: ServerApp, servers: Sequence[Server], stop: asyncio.Event) -> None:

@@ -37,6 +37,7 @@ class Agreement:
     Attributes:
         next_run: name of the run after this one, empty while that is not decided.
         number: this is the run number ``number`` that its servers play, from 1 on.
+        invocation: of ``python -m services`` whose servers play it; empty without one, None if that is not known.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Agreement:
     ) -> None:
         self.instance, self.is_shared = instance, is_shared
         self.next_run, self.number = "", 1
-        self._next_at = ""
+        self.invocation: str | None = None
         self._decisions = DecisionLog(folder / FOLDER)
         self._siblings = Siblings(folder, f"{instance}.jsonl", monotonic, known)
         self._has_failed = False
@@ -69,9 +70,9 @@ class Agreement:
             if decision.entries:
                 found.append(decision.entries)
             elif decision.next_run:
-                self.next_run, self._next_at = decision.next_run, decision.at
+                self.next_run = decision.next_run
             elif decision.opened:
-                self.number = decision.opened
+                self.number, self.invocation = decision.opened, decision.invocation
             elif decision.leaves:
                 self._siblings.add_departure(decision.instance)
         return found
@@ -88,13 +89,13 @@ class Agreement:
         """Decide which run is next; return False if another decision came first."""
         if not self._decide(Decision(at=at, instance=self.instance, next_run=run)):
             return False
-        self.next_run, self._next_at = run, at
+        self.next_run = run
         return True
 
-    def decide_opened(self, at: str, number: int) -> None:
-        """State which run of its servers this one is, as its first decision."""
-        self.number = number
-        self._decide(Decision(at=at, instance=self.instance, opened=number))
+    def decide_opened(self, at: str, number: int, invocation: str) -> None:
+        """State which run of its servers this one is, and who started them; another server may have done so before."""
+        self.number, self.invocation = number, invocation
+        self._decide(Decision(at=at, instance=self.instance, opened=number, invocation=invocation))
 
     def leave(self, at: str) -> bool:
         """Announce that this server stops: of servers that stop together, the last one knows that it is the last."""

@@ -36,6 +36,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         entries: lines that every server enters in its ledger, in this order.
         next_run: name of the run after this one.
         opened: this run is the run number ``opened`` that its servers play, from 1 on.
+        invocation: of ``python -m services`` that started these servers, with ``opened``; empty without one.
         leaves: the server that made it stops, and plays no further part in the run.
     """
 
@@ -44,6 +45,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     entries: tuple[ledger.ControlEntry | ledger.ExpectEntry | ledger.PaceEntry | ledger.EndEntry, ...] = ()
     next_run: str = ""
     opened: int = 0
+    invocation: str = ""
     leaves: bool = False
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from services import SOFTWARE
 from services.contract import ledger
-from services.contract.scalars import utc_us
+from services.contract.scalars import utc_text, utc_us
 from services.runtime.clock import STEP_NS, Clock
 from services.runtime.errors import AnotherServer
 from services.runtime.saturation import SaturationMonitor
@@ -78,7 +79,7 @@ class PastRun:
 
 
 class RunStore:
-    """The runs of one ledger folder, as one server process opens and continues them.
+    """The runs of one ledger folder, as one server process opens, continues and joins them.
 
     Args:
         root: the folder.
@@ -89,6 +90,7 @@ class RunStore:
         boot: identity of the running kernel.
         instance: identity of this process, the name of its ledgers.
         ensure_alone: see `other_servers.ensure_alone`.
+        invocation: of ``python -m services`` that started this server; empty without one.
     """
 
     def __init__(
@@ -102,10 +104,11 @@ class RunStore:
         boot: str,
         instance: str,
         ensure_alone: Callable[[Path, Callable[[], bool]], FolderSnapshot] = other_servers.ensure_alone,
+        invocation: str = "",
     ) -> None:
         self.root, self.feed, self.settings, self.clock, self.saturation = root, feed, settings, clock, saturation
-        self.boot, self.instance = boot, instance
-        self._ensure_alone = ensure_alone
+        self.boot, self.instance, self.invocation = boot, instance, invocation
+        self.ensure_alone = ensure_alone
         self._process = process_identity.own()
         self._is_shared: bool | None = None
 
@@ -141,7 +144,7 @@ class RunStore:
         """
         while self.joinable() is None:
             try:
-                return self._ensure_alone(self.root, is_stopped)
+                return self.ensure_alone(self.root, is_stopped)
             except AnotherServer as other:
                 if self.joinable() is None and not self._awaits_next_run(other.run):
                     raise AnotherServer(other.run, str(self.root), self._obstacle(other.run)) from None
@@ -167,9 +170,19 @@ class RunStore:
         outage_us = self.clock.now_us() - last_alive_us(self.root / newest)
         if outage_us > self.settings.resume_seconds * 1_000_000:
             return None
-        # A run without decisions may be played by a server that cannot share it: it is continued after a watch.
-        is_shared = self.is_shared() and (self.root / newest / FOLDER).is_dir()
-        return (newest, past, known) if is_shared else None
+        return (newest, past, known) if self._is_of_this_invocation(newest) else None
+
+    def _is_of_this_invocation(self, run: str) -> bool:
+        """Return whether a run can be shared, and its servers were started in the same way as this one.
+
+        A run without decisions may be played by a server that cannot share it: it is continued after a watch. Servers
+        of two invocations of ``python -m services`` would mix their clients, which have the same names.
+        """
+        if not self.is_shared():
+            return False
+        agreement = Agreement(self.root / run, self.instance, is_shared=True)
+        agreement.decisions()
+        return agreement.invocation == self.invocation
 
     def is_shared(self) -> bool:
         """Return whether the file system has links, so that several servers can play one run."""
@@ -183,13 +196,15 @@ class RunStore:
         """Return whether a run with this server's settings has ended and other servers may begin the next one."""
         past = PastRun(read_entries(self.root / run))
         has_same_settings = past.opening is not None and self._has_same_settings(past.opening)
-        return past.has_ended and has_same_settings and self.is_shared() and (self.root / run / FOLDER).is_dir()
+        return past.has_ended and has_same_settings and self._is_of_this_invocation(run)
 
     def _obstacle(self, run: str) -> str:
         opening = PastRun(read_entries(self.root / run)).opening
         if opening is not None and not self._has_same_settings(opening):
             return "its settings are not those of this server: " + "; ".join(self._differences(opening))
-        return "several servers need hard links, which this folder or that server does not support"
+        if not self.is_shared() or not (self.root / run / FOLDER).is_dir():
+            return "several servers need hard links, which this folder or that server does not support"
+        return "it was not started together with this one"
 
     def _differences(self, opening: ledger.OpenEntry) -> list[str]:
         plan = self.settings.rate
@@ -220,6 +235,7 @@ class RunStore:
                 # Also if the run cannot be continued: to record that it is abandoned needs a ledger of this process.
                 run = self._make_run(newest, past.recorded)
                 run.agreement.decisions()
+                run.agreement.decide_opened(run.at(), run.agreement.number, self.invocation)
                 if past.obstacle is not None:
                     log.warning("run cannot be continued", extra={"run": newest, "why": past.obstacle})
                 elif self._has_same_settings(past.opening) and outage_us <= self.settings.resume_seconds * 1_000_000:
@@ -254,17 +270,17 @@ class RunStore:
             name, number = self._next_run(before), before.agreement.number + 1
             (self.root / name).mkdir(exist_ok=True)
         try:
-            run = self._make_run(name, RecordedRun(self.settings.records))
+            run = self._make_run(name, RecordedRun(self.settings.records), number=number)
         except OSError:
-            # A folder without a ledger would be mistaken for a run that lost it.
-            with contextlib.suppress(OSError):
-                (self.root / name / FOLDER).rmdir()
+            # A folder without a ledger would be mistaken for a run that lost it. In one that several servers open at
+            # the same time, the decisions stay.
+            if before is None:
+                shutil.rmtree(self.root / name / FOLDER, ignore_errors=True)
             with contextlib.suppress(OSError):
                 (self.root / name).rmdir()
             raise
         for entries in run.agreement.decisions():
             run.enter(entries)
-        run.agreement.decide_opened(run.at(), number)
         log.info("run opened", extra={"run": name, "total": self.settings.records, "rate": run.recorded_rate})
         return run
 
@@ -285,20 +301,21 @@ class RunStore:
         current = (self.feed.identity, self.settings.records, plan.rate, plan.text)
         return current == (opening.feed, opening.total, opening.rate, opening.plan)
 
-    def _make_run(self, name: str, recorded: RecordedRun, known: dict[str, int] | None = None) -> Run:
+    def _make_run(self, name: str, recorded: RecordedRun, known: dict[str, int] | None = None, number: int = 0) -> Run:
         """Return a run with a new ledger of this process, which begins with its `open` entry.
 
         Args:
             name: of the run; its folder exists.
             recorded: its state.
             known: bytes of the ledgers that the state was folded from, by name.
+            number: of the run among those of its servers, if it is opened and not joined.
         """
-        if self.is_shared():
-            # Before the ledger, so that a server that finds the ledger knows that it can join.
-            (self.root / name / FOLDER).mkdir(exist_ok=True)
+        agreement = Agreement(self.root / name, self.instance, is_shared=self.is_shared(), known=known)
+        if number:
+            # Before the ledger, so that a server that finds the ledger knows whether it can join.
+            agreement.decide_opened(utc_text(self.clock.now_us()), number, self.invocation)
         writer = LedgerWriter(self.root / name / f"{self.instance}.jsonl")
         window = self.saturation.window()
-        agreement = Agreement(self.root / name, self.instance, is_shared=self.is_shared(), known=known)
         run = Run(
             name, self.feed, recorded, writer, self.settings, self.clock, window, boot=self.boot, agreement=agreement
         )

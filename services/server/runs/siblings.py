@@ -158,13 +158,15 @@ class Siblings:
         """Return the servers that live or may live.
 
         Args:
-            proven: only those that have changed their ledger since this process found it.
+            proven: only those that have changed their ledger since this process found it, or whose process is there.
         """
         self._look()
         return [sibling for sibling in self._siblings.values() if self._lives(sibling, proven=proven)]
 
     def _lives(self, sibling: Sibling, *, proven: bool) -> bool:
-        since = sibling.changed_at if sibling.changed_at is not None or proven else sibling.found_at
+        since = sibling.changed_at
+        if since is None and (not proven or process_identity.lives(sibling.process, self._reader)):
+            since = sibling.found_at
         if sibling.has_left or since is None or self._monotonic() - since >= ALIVE_SECONDS:
             return False
         # A ledger that this process has written itself has no writer any more.

@@ -61,7 +61,9 @@ def apply_request(control: wire.Control, stream: Stream, peer: str) -> wire.Cont
         return _status(stream)
     run = stream.run
     for _ in range(_ATTEMPTS):
-        # A stage that is due may be a pause, or end one: record it before the request is judged by the state.
+        # Another server may have decided something, and a stage that is due may be a pause, or end one: the request is
+        # judged by the state after that.
+        run.follow()
         run.advance()
         _refuse_impossible(stream, request, control.client)
         entry = ledger.ControlEntry(

@@ -15,6 +15,7 @@ from services.server.runs.agreement import BLIND_US, LEAD_US
 from services.server.runs.ledger_writer import read_entries
 from services.server.runs.other_servers import FolderSnapshot
 from services.server.runs.run import Run
+from services.server.runs.run_lifecycle import RETURN_SECONDS, RunLifecycle
 from services.server.runs.run_store import PastRun, RunStore
 from services.server.streaming.control import RequestRefused, apply_request
 from services.server.streaming.stream import Stream
@@ -32,11 +33,11 @@ def store(folder: Path, clock: StoppedClock, instance: str, **changed: Any) -> R
     made._process = None
     make_run = made._make_run
 
-    def make_and_keep(*given: Any) -> Run:
-        _opened.append(run := make_run(*given))
+    def make_and_keep(*given: Any, **named: Any) -> Run:
+        _opened.append(run := make_run(*given, **named))
         return run
 
-    made._make_run = make_and_keep  # type: ignore[method-assign, assignment]
+    made._make_run = make_and_keep  # type: ignore[method-assign]
     return made
 
 
@@ -330,7 +331,7 @@ def test_without_links_a_second_server_is_refused(
     assert first.start()
     assert [(1, START_US + 20_000, 100)] == segments(first)
     second = store(tmp_path, clock, "b", rate=100)
-    second._ensure_alone = found
+    second.ensure_alone = found
     if is_shared:
         assert first.name == second.open_or_continue().name
     else:
@@ -368,8 +369,47 @@ def test_a_run_of_other_settings_is_not_abandoned_while_it_is_played(
         raise AnotherServer(first.name, str(root))
 
     second = store(tmp_path, clock, "b", rate=500)
-    second._ensure_alone = live
+    second.ensure_alone = live
     with pytest.raises(AnotherServer, match="RATE 200, here 500"):
         second.open_or_continue()
     assert isinstance(PastRun(read_entries(first.ledger.path.parent)).opening, ledger.OpenEntry)
     assert [] == ends(first)
+
+
+def test_servers_of_two_invocations_play_no_common_run(
+    tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers that ``python -m services`` started join those of the same invocation, and no others."""
+    stores = [store(tmp_path, clock, name) for name in "abc"]
+    for made, invocation in zip(stores, ("one", "one", "two"), strict=True):
+        made.invocation = invocation
+    first, second = stores[0].open_or_continue(), stores[1].open_or_continue()
+    assert first.name == second.name
+
+    def live(root: Path, *_: object) -> FolderSnapshot:
+        raise AnotherServer(first.name, str(root))
+
+    stores[2].ensure_alone = live
+    with pytest.raises(AnotherServer, match="not started together"):
+        stores[2].open_or_continue()
+
+
+def test_a_pause_by_a_server_that_thought_it_was_the_last_is_undone(tmp_path: Path, clock: StoppedClock) -> None:
+    """A server that goes on resumes a run that another one paused as it stopped, and leaves an operator's pause."""
+    first, second = servers(tmp_path, clock, rate=100)
+    first.start()
+    follow(second)
+    lifecycle = RunLifecycle(second, 0.0)
+    clock.pass_seconds(1)
+    first.set_rate(None)
+    clock.pass_seconds(1)
+    for now in (1.0, 1.0 + RETURN_SECONDS + 0.1):
+        follow(second)
+        lifecycle.step(now, set(), 0)
+    assert [100, None, 100] == [rate for _, _, rate in segments(second)]
+
+    clock.pass_seconds(1)
+    apply_request(PAUSE, Stream(second, clock), "127.0.0.1")
+    for now in (5.0, 9.0):
+        lifecycle.step(now, set(), 0)
+    assert "paused" == second.state
