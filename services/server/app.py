@@ -35,6 +35,7 @@ from services.server.settings import ServerSettings
 from services.server.streaming.admission import Admission
 from services.server.streaming.connection_handler import ConnectionHandler
 from services.server.streaming.control import may_control
+from services.server.streaming.rebalancing import Rebalancer
 from services.server.streaming.stream import Stream
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ class ServerApp:
         self.handlers: set[ConnectionHandler] = set()
         self.token = settings.control_token
         self.is_draining = False
+        self._rebalancer, self._moves = Rebalancer(), set[asyncio.Task[None]]()
         # One class for all listening sockets, since it holds the count of all connections.
         self._connection_class = connection_class(
             self.clock,
@@ -235,6 +237,7 @@ class ServerApp:
             if (now := loop.time()) >= check_at:
                 self.stream.cut_stalled(now, self.settings.send_seconds)
                 check_at = now + self.intervals.stall_check
+                self._move_clients(now)
             run = self.stream.run
             # The end must be in the ledger first: without it the collector takes this run for an interrupted one.
             if run.recorded.end is not None and run.ledger.is_writable and self._has_next_run():
@@ -245,6 +248,20 @@ class ServerApp:
                     self._open_next_run()
                 except OSError as problem:
                     log.warning("next run not opened, trying again", extra={"why": str(problem)})
+
+    def _move_clients(self, now: float) -> None:
+        """Ask some clients to connect to another server of the run, if this one has more than its share."""
+        agreement, run = self.stream.run.agreement, self.stream.run
+        if self.is_draining or run.recorded.end is not None or not agreement.has_siblings(proven=True):
+            return
+        own = {name: subscription.fence for name, subscription in self.stream.subscriptions.items()}
+        elsewhere = len(agreement.connected().keys() - own.keys())
+        is_waiting = run.recorded.state == "waiting"
+        names = set(self._rebalancer.choose(now, own, elsewhere, agreement.server_count(), is_waiting=is_waiting))
+        for handler in [handler for handler in self.handlers if names]:
+            if handler.subscription is not None and handler.subscription.name in names:
+                self._moves.add(moving := asyncio.create_task(handler.move()))
+                moving.add_done_callback(self._moves.discard)
 
     async def count_containers(self) -> None:
         """While a run waits for clients, ask the name server how many containers of clients there are."""
@@ -278,6 +295,7 @@ class ServerApp:
         # Nothing is due between two runs, so the pause of a full collection delays no record.
         eventloop.collect_all()
         self.lifecycle = RunLifecycle(run, asyncio.get_running_loop().time(), self.expected)
+        self._rebalancer = Rebalancer()
         for handler in self.handlers:
             handler.welcome()
 
