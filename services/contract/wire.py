@@ -86,7 +86,7 @@ class Subscribe(Frame, tag="subscribe", frozen=True, kw_only=True):
     run: RunOrNone = ""
     observe: bool = False
     # Absent and not 0, so that the first request of a client has the bytes of earlier versions.
-    fence: Positive | msgspec.UnsetType = msgspec.UNSET
+    fence: Count | msgspec.UnsetType = msgspec.UNSET
 
 
 class Subscribed(Frame, tag="subscribed", frozen=True, kw_only=True):

@@ -133,10 +133,14 @@ class RunStore:
             seen = self.survey()
 
     def survey(self, is_stopped: Callable[[], bool] = lambda: False) -> FolderSnapshot:
-        """Return the contents of the folder once this server may open a run in it, or join one. May block for seconds.
+        """Return once this server may open a run in the folder, or join one. May block for seconds.
 
         Args:
             is_stopped: returns whether this process was asked to stop.
+
+        Returns:
+            The contents of the folder, which no server has changed for a while; an empty snapshot if there is a run to
+            join.
 
         Raises:
             AnotherServer: another server plays a run that this one cannot join.
@@ -151,7 +155,8 @@ class RunStore:
             if is_stopped():
                 raise StoppedWhileWatching
             time.sleep(other_servers.LOOK_SECONDS)
-        return other_servers.take_snapshot(self.root)
+        # If the run ends before it is joined, its servers may live: an empty snapshot has this server look again.
+        return FolderSnapshot("", {})
 
     def joinable(self) -> tuple[str, PastRun, dict[str, int]] | None:
         """Return the newest run if it has not ended and this server can continue it, beside others or after them.

@@ -413,3 +413,20 @@ def test_a_pause_by_a_server_that_thought_it_was_the_last_is_undone(tmp_path: Pa
     for now in (5.0, 9.0):
         lifecycle.step(now, set(), 0)
     assert "paused" == second.state
+
+
+def test_a_run_that_ends_before_it_is_joined_is_left_alone(tmp_path: Path, clock: StoppedClock) -> None:
+    """A server that was about to join a run that has ended meanwhile watches its servers, and opens no other run."""
+    (first,) = servers(tmp_path, clock, count=1)
+    second = store(tmp_path, clock, "b", rate=200)
+    seen = second.survey()
+    first.finish("complete")
+
+    def live(root: Path, *_: object) -> FolderSnapshot:
+        raise AnotherServer(first.name, str(root))
+
+    second.ensure_alone = live
+    second.invocation = "other"
+    with pytest.raises(AnotherServer):
+        second.open_or_continue(seen)
+    assert [first.name] == [path.name for path in (tmp_path / "ledger").iterdir()]
