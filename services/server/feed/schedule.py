@@ -82,7 +82,7 @@ class Schedule:
         for segment in reversed(self.segments):
             if now_us >= segment.due_us or segment is self.segments[0]:
                 return segment.head(now_us, last)
-            last = segment.first - 1
+            last = min(segment.first - 1, self.total)
         return 0
 
     def segment_of(self, seq: int) -> tuple[RateSegment, int]:

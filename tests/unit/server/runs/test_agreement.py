@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +30,7 @@ def store(folder: Path, clock: StoppedClock, instance: str, **changed: Any) -> R
     """Return the store of a server whose process the other servers of this test cannot look up."""
     made = runs(folder, clock, instance, **changed)
     made._process = None
-    make_run = made._make_run
-
-    def make_and_keep(*given: Any, **named: Any) -> Run:
-        _opened.append(run := make_run(*given, **named))
-        return run
-
-    made._make_run = make_and_keep  # type: ignore[method-assign]
     return made
-
-
-_opened: list[Run] = []
-
-
-@pytest.fixture(autouse=True)
-def _close_ledgers() -> Iterator[None]:
-    """Close the ledgers that a test has opened."""
-    yield
-    while _opened:
-        _opened.pop().ledger._file.close()
 
 
 def servers(folder: Path, clock: StoppedClock, count: int = 2, **changed: Any) -> list[Run]:

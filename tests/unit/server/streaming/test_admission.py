@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -385,18 +384,11 @@ class TwoServers:
         limits = AdmissionLimits(holder_seconds=0.3)
         self.admissions = [Admission(stream, limits) for stream in self.streams]
 
-    def close(self) -> None:
-        """Close the ledgers."""
-        for stream in self.streams:
-            stream.run.ledger._file.close()
-
 
 @pytest.fixture
-def two(tmp_path: Path) -> Iterator[TwoServers]:
+def two(tmp_path: Path) -> TwoServers:
     """Return two servers of one run."""
-    made = TwoServers(tmp_path)
-    yield made
-    made.close()
+    return TwoServers(tmp_path)
 
 
 async def test_a_client_that_moves_has_one_subscription(two: TwoServers) -> None:
