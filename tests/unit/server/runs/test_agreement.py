@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from services.contract import ledger, wire
 from services.runtime.errors import AnotherServer
@@ -411,3 +415,49 @@ def test_a_run_that_ends_before_it_is_joined_is_left_alone(tmp_path: Path, clock
     with pytest.raises(AnotherServer):
         second.open_or_continue(seen)
     assert [first.name] == [path.name for path in (tmp_path / "ledger").iterdir()]
+
+
+steps = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.sampled_from(["pause", "resume", "rate", "advance", "follow", "join"]),
+        st.integers(0, 900_000),
+    ),
+    max_size=25,
+)
+
+
+@given(steps=steps, plan=st.sampled_from(["100", PLAN]))
+@example(steps=[(0, "pause", 0), (1, "resume", 1), (2, "rate", 1), (1, "pause", 1)], plan=PLAN)
+def test_servers_play_one_schedule_whatever_is_decided(steps: list[tuple[int, str, int]], plan: str) -> None:
+    """However requests at several servers, stages of the plan and joining servers interleave, all play one schedule."""
+    with TemporaryDirectory() as folder:
+        clock = StoppedClock()
+        joined = servers(Path(folder), clock, rate=plan, records=4000)
+        joined[0].start()
+        for number, action, us in steps:
+            clock.us += us
+            run = joined[number % len(joined)]
+            if action == "join":
+                joined.append(store(Path(folder), clock, f"s{len(joined)}", rate=plan, records=4000).open_or_continue())
+            elif action == "advance":
+                run.advance()
+            elif action == "follow":
+                run.follow()
+            else:
+                request = wire.Control(set={"rate": 70}) if action == "rate" else wire.Control(do=action)
+                with contextlib.suppress(RequestRefused):
+                    apply_request(request, Stream(run, clock), "127.0.0.1")
+        clock.us += BLIND_US + 1
+        heads = {run.advance() for run in joined}
+        clock.us += 60_000_000
+        follow(*joined)
+        heads_later = {run.advance() for run in joined}
+        schedules = {tuple(run.schedule.segments) for run in joined}
+
+        assert (1, 1, 1) == (len(heads), len(heads_later), len(schedules))
+        assert 1 == len({run.recorded.is_paused_by_operator for run in joined})
+        assert 1 == len({run.recorded_rate for run in joined})
+        assert segments(joined[0]) == segments(joined[1])
+        for run in joined:
+            run.ledger._file.close()

@@ -366,7 +366,7 @@ async def test_a_fence_is_above_the_one_that_the_client_carries(
     admission: Admission, carried: int | None, granted: int
 ) -> None:
     """A client that was granted a fence by another server is granted a higher one, within a bound."""
-    fields = {} if carried is None else {"fence": carried}
+    fields: dict[str, Any] = {} if carried is None else {"fence": carried}
     subscription, _ = await ask(admission, **fields)
 
     assert granted == subscription.fence
