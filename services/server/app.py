@@ -295,7 +295,7 @@ class ServerApp:
         # Nothing is due between two runs, so the pause of a full collection delays no record.
         eventloop.collect_all()
         self.lifecycle = RunLifecycle(run, asyncio.get_running_loop().time(), self.expected)
-        self._rebalancer = Rebalancer()
+        self.lifecycle.is_stopping, self._rebalancer = self.is_draining, Rebalancer()
         for handler in self.handlers:
             handler.welcome()
 

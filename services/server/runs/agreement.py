@@ -126,6 +126,11 @@ class Agreement:
         """
         return self.is_shared and bool(self._siblings.living(proven=proven))
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether the run had no other ledger at the last look, which `sibling_entries` takes. Costs nothing."""
+        return not self._siblings
+
     def server_count(self) -> int:
         """Return the number of servers that play this run, this one included."""
         return 1 + (len(self._siblings.living()) if self.is_shared else 0)

@@ -78,6 +78,10 @@ class Siblings:
         self._siblings: dict[str, Sibling] = {}
         self._reader = process_identity.own()
 
+    def __bool__(self) -> bool:
+        """Return whether there were other ledgers at the last look, of servers that live or not."""
+        return bool(self._siblings)
+
     def news(self) -> Iterator[SiblingEntry]:
         """Yield what the others have entered about clients since the last call, file by file."""
         self._look()

@@ -169,6 +169,9 @@ class Admission:
 
         A process that ended, or moved to this server, is soon disconnected there. One that is not keeps the name.
         """
+        if self._stream.run.agreement.is_alone:
+            # A thousand clients may connect at once, and a look takes as long as an admission.
+            return
         until = asyncio.get_running_loop().time() + self._limits.holder_seconds
         while True:
             run = self._stream.run

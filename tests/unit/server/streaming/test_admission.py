@@ -381,6 +381,9 @@ class TwoServers:
         for store in stores:
             store._process = None
         self.streams = [Stream(store.open_or_continue(), clock) for store in stores]
+        for stream in self.streams:
+            # As every 50 ms.
+            stream.run.follow()
         limits = AdmissionLimits(holder_seconds=0.3)
         self.admissions = [Admission(stream, limits) for stream in self.streams]
 
