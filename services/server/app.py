@@ -31,6 +31,7 @@ from services.server.runs.client_containers import ContainerCounter
 from services.server.runs.other_servers import FolderSnapshot
 from services.server.runs.run_lifecycle import ExpectedClients, RunLifecycle
 from services.server.runs.run_store import RunStore
+from services.server.runs.stopping import leave_together
 from services.server.settings import ServerSettings
 from services.server.streaming.admission import Admission
 from services.server.streaming.connection_handler import ConnectionHandler
@@ -307,7 +308,7 @@ class ServerApp:
         run = self.stream.run
         # Before the clients leave: otherwise records would come due, and be late, while no server runs.
         self.lifecycle.is_stopping = True
-        run.leave()
+        await leave_together(run)
         await asyncio.gather(*(handler.drain() for handler in list(self.handlers)))
         log.info("stopped", extra={"run": run.name, "state": run.state})
 

@@ -118,13 +118,14 @@ class Agreement:
             log.warning("decisions refused", extra={"path": str(self._decisions.folder), "why": str(problem)})
         self._has_failed = True
 
-    def has_siblings(self, *, proven: bool = False) -> bool:
+    def has_siblings(self, *, proven: bool = False, leaving: bool = False) -> bool:
         """Return whether another server plays this run, as far as is known.
 
         Args:
             proven: whether a server counts only after it has changed its ledger.
+            leaving: whether one that has announced that it stops counts, while it does so.
         """
-        return self.is_shared and bool(self._siblings.living(proven=proven))
+        return self.is_shared and bool(self._siblings.living(proven=proven, leaving=leaving))
 
     @property
     def is_alone(self) -> bool:

@@ -107,6 +107,12 @@ class Run:
         """The state of the run now."""
         return self.status().state
 
+    def seconds_until_pause(self) -> float:
+        """Return when a pause begins that was decided and has not begun; 0 without one."""
+        if not self.schedule.is_paused:
+            return 0.0
+        return max(self.schedule.segments[-1].due_us - self.clock.now_us(), 0) / 1_000_000
+
     def head(self) -> int:
         """Return the last seq that is due now, 0 for none."""
         return self.status().head
@@ -276,7 +282,7 @@ class Run:
         """
         now_us = self.clock.now_us()
         self.advance(now_us)
-        if self.agreement.has_siblings():
+        if self.agreement.has_siblings(leaving=True):
             lead_us = max(lead_us, LEAD_US)
         begins_us = now_us + lead_us
         head = self._scheduled_head(begins_us)
@@ -308,14 +314,16 @@ class Run:
         return self.decide(ledger.EndEntry(at=self.at(), last=self.total, count=self.total, reason=reason))
 
     def leave(self) -> None:
-        """Announce that this server stops; if it is the last one, pause the run.
-
-        Otherwise records would come due, and be late, while no server runs.
-        """
+        """Announce that this server stops; if it is the last one, pause the run."""
         for _ in range(_ATTEMPTS):
             if self.agreement.leave(self.at()):
                 break
             self.follow()
+        self.pause_if_last()
+
+    def pause_if_last(self) -> None:
+        """Pause the run if no other server goes on: records would come due, and be late, while no server runs."""
+        self.follow()
         for _ in range(_ATTEMPTS):
             if self.agreement.has_siblings(proven=True) or not self.recorded.is_advancing or self.set_rate(None):
                 break

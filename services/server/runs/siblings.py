@@ -158,20 +158,25 @@ class Siblings:
         for sibling in self._siblings.values():
             sibling.has_left |= sibling.instance == instance
 
-    def living(self, *, proven: bool = False) -> list[Sibling]:
+    def living(self, *, proven: bool = False, leaving: bool = False) -> list[Sibling]:
         """Return the servers that live or may live.
 
         Args:
             proven: only those that have changed their ledger since this process found it, or whose process is there.
+            leaving: also those that have announced that they stop, while they do so.
         """
         self._look()
-        return [sibling for sibling in self._siblings.values() if self._lives(sibling, proven=proven)]
+        return [
+            sibling
+            for sibling in self._siblings.values()
+            if (leaving or not sibling.has_left) and self._lives(sibling, proven=proven)
+        ]
 
     def _lives(self, sibling: Sibling, *, proven: bool) -> bool:
         since = sibling.changed_at
         if since is None and (not proven or process_identity.lives(sibling.process, self._reader)):
             since = sibling.found_at
-        if sibling.has_left or since is None or self._monotonic() - since >= ALIVE_SECONDS:
+        if since is None or self._monotonic() - since >= ALIVE_SECONDS:
             return False
         # A ledger that this process has written itself has no writer any more.
         is_own = sibling.process is not None and sibling.process == self._reader

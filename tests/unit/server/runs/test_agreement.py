@@ -25,6 +25,7 @@ from services.server.streaming.stream import Stream
 from tests.unit.server.fakes import START_US, StoppedClock, admitted, lines_of, runs
 
 PAUSE, RESUME = (wire.Control(do=verb) for verb in ("pause", "resume"))
+REQUESTS = {"pause": PAUSE, "resume": RESUME, "rate": wire.Control(set={"rate": 70})}
 PLAN = "10:2s,1000:1s,pause:4s,5"
 
 Segment = tuple[int, int, float | None]
@@ -284,8 +285,13 @@ def test_the_last_server_that_stops_pauses_the_run(tmp_path: Path, clock: Stoppe
     first.leave()
     assert "running" == first.recorded.state
     second.leave()
+    assert ("paused", START_US + 1_000_000 + LEAD_US) == (second.recorded.state, segments(second)[-1][1])
+    first.pause_if_last()
 
-    assert ("paused", START_US + 1_000_000) == (second.recorded.state, segments(second)[-1][1])
+    assert LEAD_US / 1e6 == first.seconds_until_pause() == second.seconds_until_pause()
+    clock.pass_seconds(1)
+    assert (0, 101) == (first.seconds_until_pause(), first.advance())
+    assert segments(first) == segments(second)
 
 
 def test_a_server_that_is_alone_pauses_the_run_when_it_stops(tmp_path: Path, clock: StoppedClock) -> None:
@@ -445,9 +451,8 @@ def test_servers_play_one_schedule_whatever_is_decided(steps: list[tuple[int, st
             elif action == "follow":
                 run.follow()
             else:
-                request = wire.Control(set={"rate": 70}) if action == "rate" else wire.Control(do=action)
                 with contextlib.suppress(RequestRefused):
-                    apply_request(request, Stream(run, clock), "127.0.0.1")
+                    apply_request(REQUESTS[action], Stream(run, clock), "127.0.0.1")
         clock.us += BLIND_US + 1
         heads = {run.advance() for run in joined}
         clock.us += 60_000_000
