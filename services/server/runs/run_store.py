@@ -209,7 +209,9 @@ class RunStore:
             return "its settings are not those of this server: " + "; ".join(self._differences(opening))
         if not self.is_shared() or not (self.root / run / FOLDER).is_dir():
             return "several servers need hard links, which this folder or that server does not support"
-        return "it was not started together with this one"
+        if not self._is_of_this_invocation(run):
+            return "it was not started together with this one"
+        return "its ledger is damaged, or RESUME_SECONDS is shorter than its last pause between two lines"
 
     def _differences(self, opening: ledger.OpenEntry) -> list[str]:
         plan = self.settings.rate

@@ -350,10 +350,8 @@ def test_a_disk_that_refuses_decisions_does_not_stop_a_lone_server(
     assert "running" == second.state
 
 
-def test_a_run_of_other_settings_is_not_abandoned_while_it_is_played(
-    tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A server whose outage limit is short joins a live run or is refused; it never ends it."""
+def test_a_run_of_other_settings_is_not_abandoned_while_it_is_played(tmp_path: Path, clock: StoppedClock) -> None:
+    """A server with other settings is refused beside a live one, and does not end its run."""
     (first,) = servers(tmp_path, clock, count=1)
 
     def live(root: Path, *_: object) -> FolderSnapshot:
@@ -367,9 +365,7 @@ def test_a_run_of_other_settings_is_not_abandoned_while_it_is_played(
     assert [] == ends(first)
 
 
-def test_servers_of_two_invocations_play_no_common_run(
-    tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_servers_of_two_invocations_play_no_common_run(tmp_path: Path, clock: StoppedClock) -> None:
     """Servers that ``python -m services`` started join those of the same invocation, and no others."""
     stores = [store(tmp_path, clock, name) for name in "abc"]
     for made, invocation in zip(stores, ("one", "one", "two"), strict=True):
@@ -466,3 +462,18 @@ def test_servers_play_one_schedule_whatever_is_decided(steps: list[tuple[int, st
         assert segments(joined[0]) == segments(joined[1])
         for run in joined:
             run.ledger._file.close()
+
+
+def test_a_short_outage_limit_never_ends_a_live_run(tmp_path: Path, clock: StoppedClock) -> None:
+    """A server whose outage limit is shorter than the silence of a live ledger is refused with that reason."""
+    (first,) = servers(tmp_path, clock, count=1)
+    os.utime(first.ledger.path, (clock.us / 1e6 - 5, clock.us / 1e6 - 5))
+
+    def live(root: Path, *_: object) -> FolderSnapshot:
+        raise AnotherServer(first.name, str(root))
+
+    second = store(tmp_path, clock, "b", resume_seconds=1)
+    second.ensure_alone = live
+    with pytest.raises(AnotherServer, match="RESUME_SECONDS"):
+        second.open_or_continue()
+    assert [] == ends(first)
