@@ -86,6 +86,6 @@ CONDITIONS = (
     Condition("killed", "FAIL", "connected", "connected", stop=signal.SIGKILL, quiet_seconds=1.0),
     # Without FEED_SILENCE 5 s without a record are always permitted.
     Condition("silent", "INVALID", "no record", "receiving", stop=signal.SIGSTOP, seconds=10.0, quiet_seconds=6.0),
-    Condition("refused", "INVALID", "ConnectionRefused", is_refused=True, seconds=4.0),
+    Condition("refused", "INVALID", "connection refused", is_refused=True, seconds=4.0),
     Condition("401", "INVALID", "HTTP 401", refusal=_UNAUTHORIZED, seconds=4.0),
 )
