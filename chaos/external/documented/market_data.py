@@ -110,7 +110,7 @@ MARKET_DATA = {
         (
             Hear({"type": "subscribe", "product_ids": ["BTC-USD"], "channel": "market_trades"}),
             _coinbase_subscribed("market_trades"),
-            Hear({"type": "subscribe", "product_ids": ["BTC-USD"], "channel": "heartbeats"}),
+            Hear({"type": "subscribe", "channel": "heartbeats"}),
             _coinbase_subscribed("market_trades", "heartbeats"),
         ),
         _coinbase_trade,
