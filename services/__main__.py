@@ -24,6 +24,7 @@ from services.runtime import invocation, lifecycle, process_setup
 from services.runtime.errors import EXIT_ABORTED, BadSettings, PortInUse
 from services.runtime.setting_tables.parsers import ALL_INTERFACES
 from services.runtime.settings import is_external_feed, names_profile, read
+from services.runtime.terminal_lines import TerminalLines
 
 _STOP_SECONDS = 8.0
 _STOP_ALL_SECONDS = 9.5
@@ -60,7 +61,7 @@ class Supervisor:
                 "services.server",
                 environment,
                 output.write,
-                self._shown_and_read(self._prefixed(name, show_line)),
+                self._shown_and_read(self._readable(self._prefixed(name, show_line), in_place)),
             )
             for name in server_names
         ]
@@ -71,13 +72,18 @@ class Supervisor:
                 "services.client",
                 {**environment, "CLIENT_ID": name},
                 output.write,
-                errors.once(name, self._prefixed(name, show_line)),
+                errors.once(name, self._readable(self._prefixed(name, show_line), in_place)),
             )
             for name in names
         ]
 
     def _prefixed(self, name: str, show: Callable[[str], None]) -> Callable[[str], None]:
         return lambda line: show(f"{name:<{self._width}} | {line}")
+
+    @staticmethod
+    def _readable(show: Callable[[str], None], in_place: bool) -> Callable[[str], None]:
+        """Return what shows the lines of a service: short on a terminal, JSON elsewhere."""
+        return TerminalLines(show).accept if in_place else show
 
     def _shown_and_read(self, show: Callable[[str], None]) -> Callable[[str], None]:
         def accept(line: str) -> None:
