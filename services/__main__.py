@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,9 +21,10 @@ from services.local.service import SupervisedService
 from services.local.stdout_writer import StdoutWriter
 from services.local.verdict import exit_code_when_stopped, wait_for_verdicts
 from services.runtime import invocation, lifecycle, process_setup
-from services.runtime.errors import EXIT_ABORTED, BadSettings
+from services.runtime.errors import EXIT_ABORTED, BadSettings, PortInUse
 from services.runtime.setting_tables.parsers import ALL_INTERFACES
 from services.runtime.settings import is_external_feed, names_profile, read
+from services.runtime.terminal_lines import TerminalLines
 
 _STOP_SECONDS = 8.0
 _STOP_ALL_SECONDS = 9.5
@@ -36,24 +38,33 @@ class Supervisor:
     Args:
         environment: the services' settings.
         clients: the number of client processes.
+        servers: the number of server processes.
         output: the supervisor's standard output.
         in_place: standard output is a terminal; the collector is connected to it.
     """
 
-    def __init__(self, environment: dict[str, str], clients: int, output: StdoutWriter, *, in_place: bool) -> None:
+    def __init__(
+        self, environment: dict[str, str], clients: int, output: StdoutWriter, *, in_place: bool, servers: int = 1
+    ) -> None:
         names = [f"client-{number}" for number in range(1, clients + 1)]
         self._width = max(map(len, ["collector", *names]))
         self._output = output
         show_collector = None if in_place else self._prefixed("collector", output.write_line)
         self.collector = SupervisedService("collector", "services.collector", environment, output.write, show_collector)
         show_line = self.collector.show_line if in_place else output.write_line
-        self.runs = InvocationRuns(self.collector.send_line)
-        self.server: SupervisedService | None = None
-        if not is_external_feed(environment):
-            show = self._prefixed("server", show_line)
-            self.server = SupervisedService(
-                "server", "services.server", environment, output.write, self._shown_and_read(show)
+        self.runs = InvocationRuns(self.collector.send_line, servers)
+        # An external feed has no server.
+        server_names = [] if is_external_feed(environment) else _numbered("server", servers)
+        self.servers = [
+            SupervisedService(
+                name,
+                "services.server",
+                environment,
+                output.write,
+                self._shown_and_read(self._readable(self._prefixed(name, show_line), in_place)),
             )
+            for name in server_names
+        ]
         errors = RepeatedErrors()
         self.clients = [
             SupervisedService(
@@ -61,13 +72,18 @@ class Supervisor:
                 "services.client",
                 {**environment, "CLIENT_ID": name},
                 output.write,
-                errors.once(name, self._prefixed(name, show_line)),
+                errors.once(name, self._readable(self._prefixed(name, show_line), in_place)),
             )
             for name in names
         ]
 
     def _prefixed(self, name: str, show: Callable[[str], None]) -> Callable[[str], None]:
         return lambda line: show(f"{name:<{self._width}} | {line}")
+
+    @staticmethod
+    def _readable(show: Callable[[str], None], in_place: bool) -> Callable[[str], None]:
+        """Return what shows the lines of a service: short on a terminal, JSON elsewhere."""
+        return TerminalLines(show).accept if in_place else show
 
     def _shown_and_read(self, show: Callable[[str], None]) -> Callable[[str], None]:
         def accept(line: str) -> None:
@@ -79,7 +95,7 @@ class Supervisor:
     @property
     def first(self) -> list[SupervisedService]:
         """The services that start before the clients, in order; an external feed has no server."""
-        return [self.collector] if self.server is None else [self.collector, self.server]
+        return [self.collector, *self.servers]
 
     async def stop(self) -> None:
         """Stop all services: the clients first, which seal their logs, and last the collector, which reads them."""
@@ -90,14 +106,19 @@ class Supervisor:
             await service.stop(max(1.0, until - loop.time()))
 
 
+def _numbered(name: str, count: int) -> list[str]:
+    return [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
+
+
 def environment_of(given: dict[str, str]) -> tuple[dict[str, str], int, int]:
     """Return the services' environment, the number of client processes and the number of runs.
 
     Raises:
+        PortInUse: several servers are to share a port on which another program listens.
         BadSettings: a setting that the supervisor itself reads is invalid.
     """
     given = {"CLIENTS": "5", **{name: value for name, value in given.items() if value.strip()}}
-    values = read(given, ("CLIENTS", "CONNECTIONS", "HOST", "PORT", "RUNS"))
+    values = read(given, ("CLIENTS", "CONNECTIONS", "HOST", "PORT", "RUNS", "SERVERS"))
     given.setdefault("VOLUMES", str(Path.cwd() / "volumes"))
     if not names_profile(given):
         given.setdefault("SERVER_URL", f"ws://{_reachable_host(values['host'])}:{values['port']}")
@@ -105,10 +126,22 @@ def environment_of(given: dict[str, str]) -> tuple[dict[str, str], int, int]:
     if given.pop("CLIENT_ID", None):
         raise BadSettings(["CLIENT_ID: names one client; the clients of a local run are client-1, client-2 …"])
     # Each process runs one client per connection, and the run waits for all of them.
+    if values["servers"] > 1:
+        _ensure_free(_reachable_host(values["host"]).strip("[]"), values["port"])
     given["CLIENTS"] = str(values["clients"] * values["connections"])
     given[invocation.VARIABLE] = invocation.draw(time.time_ns() // 1000)
     # An external feed has one run; several are played by this project's server only.
     return given, values["clients"], 1 if is_external_feed(given) else values["runs"]
+
+
+def _ensure_free(host: str, port: int) -> None:
+    """Make sure that no other program listens on a port that several servers are to share.
+
+    The kernel lets other processes of the same user share it too, so the clients would be divided among two systems.
+    """
+    with contextlib.suppress(OSError):
+        socket.create_connection((host, port), timeout=1).close()
+        raise PortInUse("PORT", port)
 
 
 def _reachable_host(hosts: Sequence[str]) -> str:
@@ -129,7 +162,8 @@ async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -
             loop.call_soon_threadsafe(lost.set)
 
     output = StdoutWriter(sys.stdout.fileno(), sys.stdout.encoding, on_lost)
-    system = Supervisor(environment, clients, output, in_place=sys.stdout.isatty())
+    servers = read(environment, ["SERVERS"])["servers"]
+    system = Supervisor(environment, clients, output, in_place=sys.stdout.isatty(), servers=servers)
     until = [asyncio.create_task(event.wait()) for event in (stop, lost)]
     try:
         code = await _run(system, environment, count, output, until, lost)
@@ -159,7 +193,7 @@ async def _run(
         if await _is_ready(system, [*until, *running]):
             verdict = asyncio.create_task(wait_for_verdicts(environment, system.runs, count, output.write_line))
             running += [asyncio.create_task(service.run()) for service in system.clients]
-            if system.server is None:
+            if not system.servers:
                 logs = Path(environment["VOLUMES"]) / "logs"
                 beside.append(
                     asyncio.create_task(system.runs.find_external_run(logs, environment[invocation.VARIABLE]))
@@ -185,7 +219,7 @@ async def _run(
 
 async def _is_ready(system: Supervisor, until: Sequence[asyncio.Task[object]]) -> bool:
     """Wait until the clients can be started; return False if a service or the supervisor ends first."""
-    if system.server is None:
+    if not system.servers:
         return not any(task.done() for task in until)
     listening = asyncio.create_task(system.runs.listening.wait())
     try:

@@ -255,8 +255,15 @@ def opening(
     )
 
 
-def request(key: SessionKey, config: ClientConfig, after: int) -> wire.Subscribe:
-    """Return the frame that subscribes to everything after the seq ``after``."""
+def request(key: SessionKey, config: ClientConfig, after: int, fence: int = 0) -> wire.Subscribe:
+    """Return the frame that subscribes to everything after the seq ``after``.
+
+    Args:
+        key: the session.
+        config: how the client logs.
+        after: the last seq that the client holds.
+        fence: the highest that a server of the run has granted to this client, 0 for none.
+    """
     return wire.Subscribe(
         client=key.client,
         session=key.session,
@@ -265,6 +272,7 @@ def request(key: SessionKey, config: ClientConfig, after: int) -> wire.Subscribe
         boot=config.boot,
         after=after,
         run=key.run,
+        fence=fence or msgspec.UNSET,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -100,7 +101,10 @@ async def reach(
 
 async def _query(host: str, port: int) -> list[str]:
     results = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in results))
+    # Not in the order of the resolver, which may always be the same: several servers of one name share their clients.
+    addresses = list(dict.fromkeys(str(address[0]) for *_, address in results))
+    random.shuffle(addresses)
+    return addresses
 
 
 def _first_connected(done: set[asyncio.Task[socket.socket]]) -> socket.socket:
@@ -118,7 +122,7 @@ def _close_result(attempt: asyncio.Task[socket.socket]) -> None:
 
 async def _connect_to_any(lookup: AddressLookup, host: str, port: int) -> socket.socket:
     addresses = await lookup.addresses(host, port)
-    # In the order of the resolver; only the error of the last address is raised.
+    # Only the error of the last address is raised.
     for address in addresses[:-1]:
         with contextlib.suppress(OSError):
             return await _connect(address, port)

@@ -52,6 +52,7 @@ class OwnHistory:
         tails: torn tails, to be cut off.
         is_doubted: whether one of the tails contains complete lines.
         sizes: bytes of each file when it was read, by session and segment.
+        fence: the highest by which a server granted one of the sessions, 0 for none.
     """
 
     held: RangeSet = field(default_factory=RangeSet)
@@ -59,6 +60,7 @@ class OwnHistory:
     tails: list[TornTail] = field(default_factory=list)
     is_doubted: bool = False
     sizes: dict[tuple[int, int], int] = field(default_factory=dict)
+    fence: int = 0
 
 
 def read(folder: Path, *, doubt: bool = True) -> OwnHistory:
@@ -80,6 +82,7 @@ def read(folder: Path, *, doubt: bool = True) -> OwnHistory:
     """
     history, files = OwnHistory(), dict(_files(folder))
     history.sizes = {name: file.size for name, file in files.items()}
+    history.fence = max((file.fence for file in files.values()), default=0)
     broken_off = max((name for name, file in files.items() if file.size), default=None)
     for name, file in files.items():
         good = file.good
@@ -221,6 +224,7 @@ class _ReadFile:
         is_sealed: whether its last good line is an end line.
         is_complete: whether all of it was read.
         receipts: offset and receipt of each block.
+        fence: by which a server granted its session, 0 if that is not known.
     """
 
     size: int = 0
@@ -229,6 +233,7 @@ class _ReadFile:
     is_sealed: bool = False
     is_complete: bool = True
     receipts: list[tuple[int, wire.Receipt]] = field(default_factory=list)
+    fence: int = 0
 
 
 def _files(folder: Path) -> Iterator[tuple[tuple[int, int], _ReadFile]]:
@@ -258,6 +263,8 @@ def _read(file: BinaryIO) -> _ReadFile:
             contents.damaged = line.at if contents.damaged is None else contents.damaged
             continue
         contents.is_sealed = isinstance(entry, blocklog.EndLine)
+        if isinstance(entry, blocklog.OpenLine):
+            contents.fence = max(contents.fence, entry.fence or 0)
         if isinstance(entry, blocklog.Block):
             contents.receipts.append((line.at, receipt_of(fields(entry))))
     status = os.fstat(file.fileno())

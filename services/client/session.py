@@ -59,6 +59,7 @@ class ClientSession(SessionLog[ReceivedBatch]):
             self._claimed.close()
             raise
         self._estimate, self._durable_block = Estimate(0, 0), 0
+        self._fence = self._history.fence
 
     def _resume(self, history: recovery.OwnHistory) -> None:
         """Begin where earlier sessions ended."""
@@ -79,7 +80,7 @@ class ClientSession(SessionLog[ReceivedBatch]):
 
     def request(self) -> wire.Subscribe:
         """Return the frame that subscribes to what this client does not hold yet."""
-        return block_encoder.request(self._key, self._config, self.after)
+        return block_encoder.request(self._key, self._config, self.after, self._fence)
 
     def release(self) -> None:
         """Remove all traces of a session under a name that belongs to another client, before anything was written."""
@@ -103,6 +104,8 @@ class ClientSession(SessionLog[ReceivedBatch]):
         Raises:
             LogsChanged: earlier sessions hold other records than the subscription stated.
         """
+        # Another server of the run may grant the next subscription: its fence must be higher than this one.
+        self._fence = max(self._fence, fence)
         if not self.has_begun:
             self._read_again_if_changed(receipted)
             # Cut only after the server has granted the name: before, another process may still write to these files.

@@ -69,6 +69,7 @@ class OpenRun:
         self.durations: RunDurations | None = None
         self._volumes, self._yield_cpu = volumes, yield_cpu
         self._ended_at: float | None = None
+        self._end_count = 0
         self._servers_gone_at: float | None = None
         self._ledger_states: dict[Source, tuple[FileState | None, float]] = {}
         self._message_counts: deque[tuple[float, int]] = deque()
@@ -184,10 +185,12 @@ class OpenRun:
         return (last - first) / (last_at - first_at) if last_at > first_at else None
 
     def _note_end(self, now: float) -> None:
-        """Note when the run was first seen to have ended, and since when no server is left that may continue it."""
+        """Note when the last end of the run was seen, and since when no server is left that may continue it."""
         if self.evidence.state != "ended":
             return
-        self._ended_at = now if self._ended_at is None else self._ended_at
+        # Each server records the end for its own clients, and after it those that came too late.
+        if self._ended_at is None or len(self.evidence.ledger.ends) > self._end_count:
+            self._ended_at, self._end_count = now, len(self.evidence.ledger.ends)
         if self._has_living_server(now):
             self._servers_gone_at = None
         elif self._servers_gone_at is None:

@@ -14,7 +14,7 @@ from services.contract.scalars import Count, Digest, Integer, Name, Positive, Ra
 
 VERSION = 1
 
-Cause = Literal["bye", "lost", "slow", "superseded", "draining", "dropped", "protocol"]
+Cause = Literal["bye", "lost", "slow", "superseded", "draining", "moved", "dropped", "protocol"]
 EndReason = Literal["complete", "grace", "abandoned"]
 
 

@@ -72,7 +72,10 @@ class Welcome(Frame, tag="welcome", frozen=True, kw_only=True):
 
 
 class Subscribe(Frame, tag="subscribe", frozen=True, kw_only=True):
-    """Client: its name, and the last ``seq`` that it has logged in a run. Only ``client`` is required."""
+    """Client: its name, and the last ``seq`` that it has logged in a run. Only ``client`` is required.
+
+    ``fence`` is the highest fence that any server of the run has granted to this client; absent before the first.
+    """
 
     client: Name
     session: Count = 0
@@ -82,6 +85,8 @@ class Subscribe(Frame, tag="subscribe", frozen=True, kw_only=True):
     after: Count = 0
     run: RunOrNone = ""
     observe: bool = False
+    # Absent and not 0, so that the first request of a client has the bytes of earlier versions.
+    fence: Count | msgspec.UnsetType = msgspec.UNSET
 
 
 class Subscribed(Frame, tag="subscribed", frozen=True, kw_only=True):

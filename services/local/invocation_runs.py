@@ -40,14 +40,15 @@ class InvocationRuns:
 
     Args:
         on_run: called once with the name of each run.
+        servers: the number of server processes.
 
     Attributes:
         names: the names of the runs so far.
-        listening: set when clients can connect to the server.
+        listening: set when clients can connect to every server.
     """
 
-    def __init__(self, on_run: Callable[[str], None]) -> None:
-        self._on_run = on_run
+    def __init__(self, on_run: Callable[[str], None], servers: int = 1) -> None:
+        self._on_run, self._starting = on_run, servers
         self.names: list[str] = []
         self._more = asyncio.Event()
         self.listening = asyncio.Event()
@@ -65,7 +66,10 @@ class InvocationRuns:
         if event in STARTED and run is not None:
             self.add(run)
         elif event == LISTENING:
-            self.listening.set()
+            # Otherwise all clients would connect to the server that is ready first.
+            self._starting -= 1
+            if self._starting <= 0:
+                self.listening.set()
 
     async def find_external_run(self, logs: Path, invocation: str) -> None:
         """Poll for the run of an external feed until the clients have opened it."""

@@ -66,9 +66,8 @@ class PortInUse(OperatorError):
 class AnotherServer(OperatorError):
     """Another server is active in the folder that this server was given."""
 
-    def __init__(self, run: str, folder: str) -> None:
+    def __init__(self, run: str, folder: str, why: str = "this server cannot join it") -> None:
         super().__init__(
-            f"another server is playing run {run} in {folder}: several servers are not supported yet;"
-            " stop it, or give this one another VOLUMES"
+            f"another server is playing run {run} in {folder}: {why}; stop it, or give this one another VOLUMES"
         )
         self.run = run

@@ -1,4 +1,4 @@
-"""The services' own logs: JSON lines on standard output, and limits on how often an event is logged.
+"""The services' own logs and limits on how often an event is logged: JSON lines, or short text on a terminal.
 
 The block log, which records the received messages, is a different file: see ``services/client/block_log.py``.
 """
@@ -11,13 +11,16 @@ from typing import TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
+from services.runtime.terminal_lines import TerminalLines
+
+_PREFIX_WIDTH = len("collector")
 _MAX_KINDS = 100
 """How many kinds of an event are distinguished, to bound the memory if a kind is a text from a peer."""
 
 
 def configure(service: str, level: int = logging.INFO) -> None:
-    """Write every log record of this process to standard output as one JSON line."""
-    handler = _StdoutHandler()
+    """Write every log record of this process to standard output as one JSON line, or as text on a terminal."""
+    handler = _StdoutHandler(service)
     handler.setFormatter(
         JsonFormatter(
             ["levelname", "message"],
@@ -36,11 +39,23 @@ def configure(service: str, level: int = logging.INFO) -> None:
 class _StdoutHandler(logging.StreamHandler[TextIO]):
     """Writes to the current `sys.stdout`, which the live display replaces while it shows a run in place."""
 
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        prefix = f"{service:<{_PREFIX_WIDTH}} | "
+        self._lines = TerminalLines(lambda line: self.stream.write(f"{prefix}{line}{self.terminator}"))
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         # Looked up for every record: the handler was configured before the display replaced the stream.
         self.setStream(sys.stdout)
-        super().emit(record)
+        if not sys.stdout.isatty():
+            super().emit(record)
+            return
+        try:
+            self._lines.accept(self.format(record))
+            self.flush()
+        except (OSError, ValueError):  # the terminal was closed
+            self.handleError(record)
 
 
 class RateLimitedLog:

@@ -76,6 +76,13 @@ SETTINGS = (
         "the addresses the server listens on; * = all interfaces, as in the image and in compose",
     ),
     Setting(
+        "SERVERS",
+        "1",
+        "server",
+        integer(1, 64),
+        "server processes that share the port, in make local; in compose: --scale server=3",
+    ),
+    Setting(
         "CONTROL_TOKEN",
         "",
         "server, collector",

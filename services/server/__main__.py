@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 from collections.abc import Mapping, Sequence
 
 from services import SOFTWARE
-from services.runtime import cli, jsonlogs, lifecycle, process_setup
+from services.runtime import cli, invocation, jsonlogs, lifecycle, process_setup
 from services.runtime.eventloop import exact_loop
 from services.server import app, preview
 from services.server.settings import ServerSettings
@@ -27,7 +28,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _serve(_chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     jsonlogs.configure("server")
-    return lifecycle.run(lambda: ServerSettings.read(environment), app.main, exact_loop)
+    main = functools.partial(app.main, invocation=invocation.current(environment) or "")
+    return lifecycle.run(lambda: ServerSettings.read(environment), main, exact_loop)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import logging
 import socket
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +31,12 @@ from services.server.runs.client_containers import ContainerCounter
 from services.server.runs.other_servers import FolderSnapshot
 from services.server.runs.run_lifecycle import ExpectedClients, RunLifecycle
 from services.server.runs.run_store import RunStore
+from services.server.runs.stopping import leave_together
 from services.server.settings import ServerSettings
 from services.server.streaming.admission import Admission
 from services.server.streaming.connection_handler import ConnectionHandler
 from services.server.streaming.control import may_control
+from services.server.streaming.rebalancing import Rebalancer
 from services.server.streaming.stream import Stream
 
 log = logging.getLogger(__name__)
@@ -75,6 +78,7 @@ class ServerApp:
         seen: what `other_servers.ensure_alone` returned, if it was called already.
         intervals: of the periodic work.
         count_containers: returns the number of client containers, None if it is unknown; may block.
+        invocation: see `RunStore`.
 
     Raises:
         AnotherServer: another server uses this folder.
@@ -88,15 +92,14 @@ class ServerApp:
         seen: FolderSnapshot | None = None,
         intervals: ServerIntervals | None = None,
         count_containers: Callable[[], int | None] | None = None,
+        invocation: str = "",
     ) -> None:
         self.settings, self.intervals = settings, intervals or ServerIntervals()
         self.clock = Clock()
         self.root = settings.volumes / "ledger"
         feed = feed or FeedGenerator(settings.schema, settings.locale, settings.seed)
         self.saturation = SaturationMonitor()
-        instance = uuid.uuid4().hex[:12]
-        self.runs = RunStore(self.root, feed, settings, self.clock, self.saturation, boot=boot_id(), instance=instance)
-        self.runs_played = 1
+        self.runs = _run_store(settings, feed, self.clock, self.saturation, invocation)
         # Before the run is opened, so that an unwritable folder is reported together with its remedy.
         check_writable(self.root)
         self.stream = Stream(self.runs.open_or_continue(seen), self.clock)
@@ -108,6 +111,7 @@ class ServerApp:
         self.handlers: set[ConnectionHandler] = set()
         self.token = settings.control_token
         self.is_draining = False
+        self._rebalancer, self._moves = Rebalancer(), set[asyncio.Task[None]]()
         # One class for all listening sockets, since it holds the count of all connections.
         self._connection_class = connection_class(
             self.clock,
@@ -202,10 +206,23 @@ class ServerApp:
                 # Also after the end of the run, and while the disk refuses writes: this server still lives.
                 with contextlib.suppress(OSError):
                     writer.touch()
+                    self._use_common_token()
                 touched_at = now
             # The writer logs a failure itself, once.
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(writer.sync)
+
+    def published_token(self) -> AbstractContextManager[str]:
+        """Return a context in which the control token is in its file; see `token.published`."""
+        return token.published(self.root, self.settings.control_token, self._has_siblings)
+
+    def _has_siblings(self) -> bool:
+        return self.stream.run.agreement.has_siblings(proven=True)
+
+    def _use_common_token(self) -> None:
+        """Use the token of the other servers: two that started together have drawn two, and a third may have gone."""
+        if not self.settings.control_token and self._has_siblings():
+            self.token = token.common(self.root, self.token)
 
     async def keep_time(self) -> None:
         """Advance, start, resume and end runs; cut off clients that do not read; open the next run."""
@@ -214,19 +231,38 @@ class ServerApp:
             step_at = loop.time() + self.intervals.step
             await asyncio.sleep(self.intervals.step)
             self.metrics.add_loop_lag(loop.time() - step_at)
+            self.stream.run.follow()
             connected = {name for name, subscription in self.stream.subscriptions.items() if subscription.is_open}
+            connected.update(self.stream.run.agreement.connected())
             self.lifecycle.step(loop.time(), connected, self.stream.sent_records)
             if (now := loop.time()) >= check_at:
                 self.stream.cut_stalled(now, self.settings.send_seconds)
                 check_at = now + self.intervals.stall_check
+                self._move_clients(now)
             run = self.stream.run
             # The end must be in the ledger first: without it the collector takes this run for an interrupted one.
-            if run.recorded.end is not None and run.ledger.is_writable and self._has_more_runs():
-                await asyncio.sleep(self.intervals.between_runs)
+            if run.recorded.end is not None and run.ledger.is_writable and self._has_next_run():
+                # Another server may have ended the run earlier, and have opened the next one already.
+                if not run.agreement.next_run:
+                    await asyncio.sleep(self.intervals.between_runs)
                 try:
                     self._open_next_run()
                 except OSError as problem:
                     log.warning("next run not opened, trying again", extra={"why": str(problem)})
+
+    def _move_clients(self, now: float) -> None:
+        """Ask some clients to connect to another server of the run, if this one has more than its share."""
+        agreement, run = self.stream.run.agreement, self.stream.run
+        if self.is_draining or run.recorded.end is not None or not agreement.has_siblings(proven=True):
+            return
+        own = {name: subscription.fence for name, subscription in self.stream.subscriptions.items()}
+        elsewhere = len(agreement.connected().keys() - own.keys())
+        is_waiting = run.recorded.state == "waiting"
+        names = set(self._rebalancer.choose(now, own, elsewhere, agreement.server_count(), is_waiting=is_waiting))
+        for handler in [handler for handler in self.handlers if names]:
+            if handler.subscription is not None and handler.subscription.name in names:
+                self._moves.add(moving := asyncio.create_task(handler.move()))
+                moving.add_done_callback(self._moves.discard)
 
     async def count_containers(self) -> None:
         """While a run waits for clients, ask the name server how many containers of clients there are."""
@@ -246,19 +282,21 @@ class ServerApp:
                 if isinstance(connection, FeedConnection):
                     connection.keep_alive(now)
 
-    def _has_more_runs(self) -> bool:
-        return self.settings.runs == 0 or self.runs_played < self.settings.runs
+    def _has_next_run(self) -> bool:
+        agreement = self.stream.run.agreement
+        has_more = self.settings.runs == 0 or agreement.number < self.settings.runs
+        return has_more or bool(agreement.next_run)
 
     def _open_next_run(self) -> None:
         # Everything that the disk can refuse comes first: if it does, nothing has changed and the caller tries again.
         self.stream.run.ledger.sync()
-        run = self.runs.open_new()
+        run = self.runs.open_new(self.stream.run)
         self.stream.run.ledger.close()
-        self.runs_played += 1
         self.stream.switch_to(run)
         # Nothing is due between two runs, so the pause of a full collection delays no record.
         eventloop.collect_all()
         self.lifecycle = RunLifecycle(run, asyncio.get_running_loop().time(), self.expected)
+        self.lifecycle.is_stopping, self._rebalancer = self.is_draining, Rebalancer()
         for handler in self.handlers:
             handler.welcome()
 
@@ -268,9 +306,9 @@ class ServerApp:
         for server in servers:
             server.close(close_connections=False)
         run = self.stream.run
-        # Pause first: otherwise records would come due, and be late, while no server runs.
-        if run.recorded.is_advancing:
-            run.set_rate(None)
+        # Before the clients leave: otherwise records would come due, and be late, while no server runs.
+        self.lifecycle.is_stopping = True
+        await leave_together(run)
         await asyncio.gather(*(handler.drain() for handler in list(self.handlers)))
         log.info("stopped", extra={"run": run.name, "state": run.state})
 
@@ -287,6 +325,7 @@ async def main(
     feed: FeedGenerator | None = None,
     intervals: ServerIntervals | None = None,
     ensure_alone: Callable[[Path, Callable[[], bool]], FolderSnapshot] = other_servers.ensure_alone,
+    invocation: str = "",
 ) -> int:
     """Serve until ``stop`` is set; return the exit code.
 
@@ -298,27 +337,38 @@ async def main(
         feed: generates the records; None makes it from the settings.
         intervals: of the periodic work.
         ensure_alone: see `other_servers.ensure_alone`.
+        invocation: see `RunStore`.
 
     Raises:
         OperatorError: the address, the port or the folder cannot be used, or another server uses the folder.
     """
-    with bind_sockets(settings.host, settings.port) as sockets:
+    with bind_sockets(settings.host, settings.port, is_shared=settings.servers > 1) as sockets:
         feed = feed or FeedGenerator(settings.schema, settings.locale, settings.seed)
+        # This store looks at the folder only; that of the server opens the run.
+        store = _run_store(settings, feed, Clock(), SaturationMonitor(), invocation)
+        store.ensure_alone = ensure_alone
         try:
-            seen = await asyncio.to_thread(ensure_alone, settings.volumes / "ledger", stop.is_set)
+            seen = await asyncio.to_thread(store.survey, stop.is_set)
         except other_servers.StoppedWhileWatching:
             return 0
         # Only now: a client must not connect to a server that then refuses to start.
         listen(sockets, settings.port)
-        app = ServerApp(settings, feed, seen, intervals)
+        app = ServerApp(settings, feed, seen, intervals, invocation=invocation)
         servers = [await app.accept(listener) for listener in sockets]
-        with eventloop.gc_frozen(), token.published(app.root, settings.control_token) as app.token:
+        with eventloop.gc_frozen(), app.published_token() as app.token:
             log.info("listening", extra={"host": settings.host, "port": settings.port, "run": app.stream.run.name})
             await _serve(app, servers, stop)
     # Closed last, when no thread syncs it any more. If the disk refuses, the writer has logged that already.
     with contextlib.suppress(OSError):
         app.stream.run.ledger.close()
     return 0
+
+
+def _run_store(
+    settings: ServerSettings, feed: FeedGenerator, clock: Clock, saturation: SaturationMonitor, invocation: str
+) -> RunStore:
+    root, instance = settings.volumes / "ledger", uuid.uuid4().hex[:12]
+    return RunStore(root, feed, settings, clock, saturation, boot=boot_id(), instance=instance, invocation=invocation)
 
 
 async def _serve(app: ServerApp, servers: Sequence[Server], stop: asyncio.Event) -> None:

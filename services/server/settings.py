@@ -17,7 +17,7 @@ from services.server.feed.record_schema import NAMED, BadSchema, load
 
 NAMES = (
     "RATE", "RECORDS", "RUNS", "KEEP_RUNS", "SEED", "LOCALE", "SCHEMA", "CLIENTS", "CLIENT_SERVICE", "CONNECTIONS",
-    "GRACE_SECONDS", "RESUME_SECONDS", "SEND_SECONDS", "PORT", "HOST", "CONTROL_TOKEN", "VOLUMES",
+    "GRACE_SECONDS", "RESUME_SECONDS", "SEND_SECONDS", "PORT", "HOST", "SERVERS", "CONTROL_TOKEN", "VOLUMES",
 )  # fmt: skip
 
 
@@ -40,6 +40,7 @@ class ServerSettings:
     send_seconds: float
     port: int
     host: tuple[str, ...]
+    servers: int
     control_token: str
     volumes: Path
 

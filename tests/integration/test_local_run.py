@@ -283,12 +283,13 @@ def _settings(volumes: Path) -> dict[str, object]:
 
 
 def test_at_a_terminal_the_run_is_shown_in_place(tmp_path: Path) -> None:
-    """The frame is redrawn in place below the log lines, and the summary replaces it."""
+    """The frame is redrawn in place below a short line of each service, and the summary replaces it."""
     terminal = Terminal(**_settings(tmp_path), RECORDS=1200)
     assert 0 == terminal.code()
     shown = terminal.text
     assert shown.count(b"RUNNING") >= 2
-    assert b"client-1  | {" in shown
+    assert b"client-1  | subscribed \xc2\xb7 session 1 \xc2\xb7 from record 1 \xc2\xb7 block size 10" in shown
+    assert b'{"level"' not in shown
     last = shown.rindex(SHOW_CURSOR)
     assert shown.count(HIDE_CURSOR) <= shown.count(SHOW_CURSOR)
     assert shown.index(b"  PASS") > shown.rindex(b"RUNNING")

@@ -14,6 +14,7 @@ from tests.repo.repository import SERVICES, environment, stages, text
 
 NOT_IN_COMPOSE = {
     "PORT": "no other process of the container uses ports; SERVER_URL and the health check have the default",
+    "SERVERS": "each server has a container of its own: --scale server=3",
     "CLIENT_ID": "it would be the same for all replicas; each finds its name by reverse DNS",
     "HOLD_SECONDS": "the images set it, so that it applies to every way of starting them",
     "HEARTBEAT": "the images set it, beside the probe that reads it",

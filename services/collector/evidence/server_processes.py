@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import NamedTuple
 
+from services.collector.evidence.timestamps import moment
 from services.contract import ledger
 
 RateSegment = tuple[int, int, float | int | None]
@@ -85,17 +86,28 @@ def unmeasured(servers: Collection[ServerProcess]) -> list[ServerProcess]:
     return sorted(unknown, key=_age)
 
 
+def feed_variants(servers: Iterable[ServerProcess]) -> int:
+    """Return how many different feeds, by records, rate and plan, the servers of a run opened it with.
+
+    A server that only abandoned the run, because its own settings are others, played no feed in it.
+    """
+    opens = [server.open for server in servers if all(end.reason != "abandoned" for end in server.ends.values())]
+    return len({(opened.feed, opened.total, opened.rate, opened.plan) for opened in opens})
+
+
 def conflict(servers: Collection[ServerProcess]) -> tuple[ServerProcess, ServerProcess, int] | None:
     """Return two servers that ran at the same time by different schedules, and the first record that differs.
 
     None if there are no such servers. A server that starts reads the paces in the ledgers, so they are part of its
-    schedule. A pace that only one of two servers wrote does not count if the other had written its last line before.
+    schedule. Two servers are compared by the paces that were entered and had begun before either wrote its last line:
+    a server that was killed has no part in what changed later.
     """
     ordered = sorted((server for server in servers if server.took_part), key=_age)
     for index, earlier in enumerate(ordered):
         for later in ordered[index + 1 :]:
             if later.open.at < earlier.last_at:
-                record = _differs(_schedule(earlier, servers), _schedule(later, servers), earlier, later)
+                until = min(earlier.last_at, later.last_at)
+                record = _differs(_schedule(earlier, servers, until), _schedule(later, servers, until))
                 if record is not None:
                     return earlier, later, record
     return None
@@ -105,16 +117,21 @@ def _age(server: ServerProcess) -> tuple[str, str, str]:
     return server.open.at, server.open.instance, server.last_at
 
 
-def _schedule(server: ServerProcess, servers: Iterable[ServerProcess]) -> list[RateChange]:
-    """Return the paces of a server: those that it read when it started and those that it wrote."""
+def _schedule(server: ServerProcess, servers: Iterable[ServerProcess], until: str) -> list[RateChange]:
+    """Return the paces of a server before a time: those that it read when it started and those that it wrote."""
     changes = {
         crc: change
         for other in servers
         for crc, change in other.paces.items()
-        if other is server or change.pace.at < server.open.at
+        if (other is server or change.pace.at < server.open.at) and _began_before(change.pace, until)
     }
     schedule: list[RateChange] = []
+    seen: set[RateSegment] = set()
     for change in sorted(changes.values(), key=RateChange.entered):
+        # Every server of a run enters the same change, one of them perhaps after it has entered the next one itself.
+        if _segment(change) in seen:
+            continue
+        seen.add(_segment(change))
         # A later line replaces those that begin with the same or a later record.
         while schedule and schedule[-1].pace.first >= change.pace.first:
             schedule.pop()
@@ -122,17 +139,16 @@ def _schedule(server: ServerProcess, servers: Iterable[ServerProcess]) -> list[R
     return schedule
 
 
-def _differs(
-    ours: list[RateChange], others: list[RateChange], server: ServerProcess, other: ServerProcess
-) -> int | None:
-    for mine, theirs in zip_longest(ours, others):
-        if mine is not None and theirs is not None:
-            if _segment(mine) != _segment(theirs):
-                return min(mine.pace.first, theirs.pace.first)
-        elif mine is not None and mine.pace.at < other.last_at:
-            return mine.pace.first
-        elif theirs is not None and theirs.pace.at < server.last_at:
-            return theirs.pace.first
+def _began_before(pace: ledger.PaceEntry, until: str) -> bool:
+    until_us = moment(until)
+    return pace.at < until and (until_us is None or pace.due_us < until_us)
+
+
+def _differs(ours: list[RateChange], others: list[RateChange]) -> int | None:
+    for pair in zip_longest(ours, others):
+        changes = [change for change in pair if change is not None]
+        if len({_segment(change) for change in changes}) > 1 or len(changes) == 1:
+            return min(change.pace.first for change in changes)
     return None
 
 

@@ -1,5 +1,7 @@
 """The default control token: drawn at random by the server, and passed on in a file beside the ledgers.
 
+Several servers of one folder have the token of that file in common.
+
 Any process that can read the file may control the run. No client can: its container does not mount ``ledger/``.
 """
 
@@ -9,7 +11,7 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,16 @@ def draw(folder: Path) -> str:
         OSError: the file could not be written.
     """
     token = secrets.token_urlsafe(24)
+    write(folder, token)
+    return token
+
+
+def write(folder: Path, token: str) -> None:
+    """Write a token into ``folder`` by an atomic replacement.
+
+    Raises:
+        OSError: the file could not be written.
+    """
     temporary = folder / f".{NAME}.new"
     # A file that a crash left, or a link that another user planted, must not receive the token.
     temporary.unlink(missing_ok=True)
@@ -34,7 +46,6 @@ def draw(folder: Path) -> str:
         os.fchmod(fd, MODE)  # the umask does not apply
         file.write(token + "\n")
     temporary.replace(folder / NAME)
-    return token
 
 
 def read(path: Path) -> str:
@@ -58,9 +69,29 @@ def remove(folder: Path, token: str) -> None:
             (folder / NAME).unlink()
 
 
+def common(folder: Path, token: str) -> str:
+    """Return the token of all servers of a folder: that in its file, or this server's, which is then written there.
+
+    Args:
+        folder: where the file is.
+        token: of this server; empty to draw one if there is no file.
+
+    Raises:
+        OSError: the file could not be written.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        return read(folder / NAME)
+    if not token:
+        return draw(folder)
+    write(folder, token)
+    return token
+
+
 @contextlib.contextmanager
-def published(folder: Path, own: str = "") -> Iterator[str]:
+def published(folder: Path, own: str = "", has_siblings: Callable[[], bool] = lambda: False) -> Iterator[str]:
     """Publish a new token in ``folder`` while the block runs; yield it.
+
+    Beside other servers, their token is used, and it stays in its file at the end.
 
     If the file cannot be written, a warning is logged and the token is empty: the run can then be controlled from
     loopback only.
@@ -68,15 +99,16 @@ def published(folder: Path, own: str = "") -> Iterator[str]:
     Args:
         folder: where the file is.
         own: a token set by the operator; it is used instead and not written to any file.
+        has_siblings: returns whether other servers use the folder.
     """
     token = own
     if not own:
         try:
-            token = draw(folder)
+            token = common(folder, "") if has_siblings() else draw(folder)
         except OSError as error:
             log.warning("control token not written", extra={"folder": str(folder), "why": str(error)})
     try:
         yield token
     finally:
-        if not own:
+        if not own and not has_siblings():
             remove(folder, token)

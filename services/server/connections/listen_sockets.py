@@ -21,27 +21,28 @@ beyond this number tries again a second later."""
 
 
 @contextlib.contextmanager
-def bind_sockets(hosts: Sequence[str], port: int) -> Iterator[list[socket.socket]]:
+def bind_sockets(hosts: Sequence[str], port: int, *, is_shared: bool = False) -> Iterator[list[socket.socket]]:
     """Bind a socket for each address; close them at the end. Connections are refused until `listen` is called.
 
     Args:
         hosts: IPv4 or IPv6 addresses; `ALL_INTERFACES` stands for 0.0.0.0, and for :: if the machine has IPv6.
         port: the same for all addresses.
+        is_shared: other processes of this user listen on the port too; the kernel divides the connections among them.
 
     Raises:
-        PortInUse: another process listens on the port.
+        PortInUse: another process listens on the port, and does not share it.
         BadSettings: this machine does not have an address, or this user may not bind the port.
     """
     with contextlib.ExitStack() as opened:
         sockets: list[socket.socket] = []
         for host in hosts:
             if host == ALL_INTERFACES:
-                sockets.append(opened.enter_context(_bind("0.0.0.0", port)))
+                sockets.append(opened.enter_context(_bind("0.0.0.0", port, is_shared=is_shared)))
                 with contextlib.suppress(_NoSuchAddress):
-                    sockets.append(opened.enter_context(_bind("::", port)))
+                    sockets.append(opened.enter_context(_bind("::", port, is_shared=is_shared)))
                 continue
             try:
-                sockets.append(opened.enter_context(_bind(host, port)))
+                sockets.append(opened.enter_context(_bind(host, port, is_shared=is_shared)))
             except _NoSuchAddress as problem:
                 raise BadSettings([f"HOST={host!r}: this machine has no such address ({problem})"]) from problem
         yield sockets
@@ -64,7 +65,7 @@ class _NoSuchAddress(Exception):
     pass
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int, *, is_shared: bool) -> socket.socket:
     is_v6 = ip_address(host).version == 6
     try:
         family = socket.AF_INET6 if is_v6 else socket.AF_INET
@@ -75,6 +76,8 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         # Connections of a server that has just ended then do not block the port; a process that listens still does.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if is_v6:
             # Otherwise :: would also claim the port on IPv4, which this server binds by a socket of its own.
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -74,8 +74,16 @@ class Schedule:
         return not self.segments or self.segments[0].first == 1
 
     def head(self, now_us: int) -> int:
-        """Return the last seq that is due, 0 for none."""
-        return self.segments[-1].head(now_us, self.total) if self.segments else 0
+        """Return the last seq that is due, 0 for none.
+
+        The last segments may have been decided and not begun yet: until then the one before them holds, up to its end.
+        """
+        last = self.total
+        for segment in reversed(self.segments):
+            if now_us >= segment.due_us or segment is self.segments[0]:
+                return segment.head(now_us, last)
+            last = min(segment.first - 1, self.total)
+        return 0
 
     def segment_of(self, seq: int) -> tuple[RateSegment, int]:
         """Return the segment of a record, and the last seq of that segment.

@@ -1,9 +1,9 @@
-"""Makes sure that no other server uses this ledger folder: several servers on one folder are not supported yet.
+"""Makes sure that no other server uses this ledger folder, before a run in it is opened, abandoned or left.
 
 A lock file would outlive its process on some mounts, and locks do not work on all. So a server touches its newest
-ledger every 2 s while it lives, even after the run has ended. A starting server watches the ledgers of the newest run,
-and refuses to start if one changes. It need not watch a ledger that was last changed long ago, or whose writer is
-proven to have ended, so a restart after a crash takes no extra time.
+ledger every 2 s while it lives, even after the run has ended. A starting server that cannot join the newest run watches
+its ledgers, and is refused if one changes. It need not watch a ledger that was last changed long ago, or whose writer
+is proven to have ended, so a restart after a crash takes no extra time.
 """
 
 from __future__ import annotations

@@ -73,6 +73,19 @@ def is_gone(writer: ProcessIdentity | None, reader: ProcessIdentity | None, proc
     return not _is_running(writer, proc)
 
 
+def lives(writer: ProcessIdentity | None, reader: ProcessIdentity | None, proc: Path = PROC) -> bool:
+    """Return whether it is proven that a ledger's writer lives; False when that is unknown.
+
+    Args:
+        writer: the process that the ledger names.
+        reader: this process, in whose ``/proc`` the writer is looked up.
+        proc: where that is mounted.
+    """
+    if writer is None or reader is None or writer[:3] != reader[:3]:
+        return False
+    return writer != reader and start_ticks(writer.pid, proc) == writer.start
+
+
 def _is_running(writer: ProcessIdentity, proc: Path) -> bool:
     start = start_ticks(writer.pid, proc)
     if start is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from services.contract import ledger, wire
@@ -14,11 +14,15 @@ from services.runtime.clock import Clock
 from services.runtime.saturation import SaturationWindow
 from services.server.feed.generator import FeedGenerator
 from services.server.feed.schedule import RateSegment
+from services.server.runs.agreement import BLIND_US, LEAD_US, Agreement, DecidedEntry
 from services.server.runs.ledger_writer import LedgerWriter, Then
 from services.server.runs.run_state import RecordedRun
 from services.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
+
+_ATTEMPTS = 5
+"""Attempts to decide something while other servers decide something else."""
 
 START_LEAD_US = 20_000
 """Time between recording the first rate and the first due record, so that writing the ledger does not make it late."""
@@ -41,15 +45,21 @@ class RunStatus(NamedTuple):
 class Run:
     """One run as this server process plays it: the recorded state and this process's ledger, kept in step.
 
-    Only methods that are commands write: `append`, `advance`, `start`, `resume`, `set_rate` and `finish`. Properties
-    and `status` change nothing, so a probe or a scrape never writes to the ledger.
+    Only methods that are commands write: `append`, `advance`, `follow`, `decide`, `start`, `resume`, `set_rate` and
+    `finish`. Properties and `status` change nothing, so a probe or a scrape never writes to the ledger.
+
+    Rates, control requests and the end are decided together with the other servers of the run, if there are any; each
+    server enters a decision in its own ledger.
 
     Attributes:
         recorded: the state, folded from the ledger; read it, but change it through the commands only.
         schedule: the rate segments recorded so far.
         total: number of records.
         lateness: how late this server found records due, nanoseconds.
+        agreement: the decisions about the run, and the other servers that play it.
         on_change: called after every change of the rate.
+        on_drop: called with the name of a client that an operator has dropped.
+        on_moved: called with the name of a client that has subscribed at another server, and its fence there.
     """
 
     def __init__(
@@ -63,13 +73,19 @@ class Run:
         saturation: SaturationWindow,
         *,
         boot: str,
+        agreement: Agreement,
     ) -> None:
         self.name, self.feed, self.recorded, self.ledger = name, feed, recorded, writer
         self.total, self.schedule = recorded.total, recorded.schedule
         self.settings, self.clock, self.saturation, self.boot = settings, clock, saturation, boot
         self.plan = settings.rate
         self.lateness = Histogram()
+        self.agreement = agreement
         self.on_change: Callable[[], None] = lambda: None
+        self.on_drop: Callable[[str], None] = lambda _name: None
+        self.on_moved: Callable[[str, int], None] = lambda _name, _fence: None
+        self._followed_us = clock.now_us()
+        self._last_head = 0
 
     def status(self, now_us: int | None = None) -> RunStatus:
         """Return state, rate and head, now unless another time is given. Writes nothing.
@@ -91,6 +107,12 @@ class Run:
         """The state of the run now."""
         return self.status().state
 
+    def seconds_until_pause(self) -> float:
+        """Return when a pause begins that was decided and has not begun; 0 without one."""
+        if not self.schedule.is_paused:
+            return 0.0
+        return max(self.schedule.segments[-1].due_us - self.clock.now_us(), 0) / 1_000_000
+
     def head(self) -> int:
         """Return the last seq that is due now, 0 for none."""
         return self.status().head
@@ -108,16 +130,78 @@ class Run:
         """Record the stages of the rate plan that have begun, each from its own time on; return the head.
 
         The send loop calls this first and sends up to the returned head only, so no record of a stage is ever sent at
-        the rate of the stage before.
+        the rate of the stage before. Nor does a server that was held up send by a schedule that the others have left:
+        it looks for decisions first.
         """
         now_us = self.clock.now_us() if now_us is None else now_us
+        if now_us - self._followed_us > BLIND_US:
+            self._follow_decisions()
         # The send loop calls this thousands of times a second, so the usual case creates no iterator.
         upcoming = self.recorded.progress.next_stage(self.plan)
         if upcoming is not None and upcoming.at_us <= now_us:
             # Collected first: recording a stage changes what the iterator reads.
             for entry in list(self._due_stages(now_us)):
                 self._append_rate(entry)
-        return self.schedule.head(now_us)
+        self._last_head = max(self._last_head, head := self.schedule.head(now_us))
+        return head
+
+    def follow(self) -> None:
+        """Apply what other servers have entered about clients, and enter what was decided."""
+        for entry in self.agreement.sibling_entries():
+            if not (isinstance(entry, ledger.ReceiptEntry) and self._has_receipt(entry)):
+                self.recorded.apply(entry)
+            if isinstance(entry, ledger.SubscribeEntry) and not entry.observe:
+                self.on_moved(entry.client, entry.fence)
+        self._follow_decisions()
+
+    def _has_receipt(self, entry: ledger.ReceiptEntry) -> bool:
+        client = self.recorded.clients.get(entry.client)
+        return client is not None and client.has_receipt(entry.session, entry.block)
+
+    def _follow_decisions(self) -> None:
+        self._followed_us = self.clock.now_us()
+        for entries in self.agreement.decisions():
+            self.enter(entries)
+
+    def decide(self, *entries: DecidedEntry) -> bool:
+        """Decide that every server of the run enters these lines, and enter them; return False if that was too late.
+
+        It was too late if another decision came first. That one is entered instead, and the caller decides anew.
+        """
+        if not self.agreement.decide(self.at(), *entries):
+            self._follow_decisions()
+            return False
+        self.enter(entries)
+        return True
+
+    def enter(self, entries: Sequence[DecidedEntry]) -> None:
+        """Enter a decision, by whichever server, in the ledger of this one."""
+        for entry in entries:
+            match entry:
+                case ledger.PaceEntry():
+                    self._enter_rate(entry)
+                case ledger.EndEntry():
+                    self._enter_end(entry.reason)
+                case _:
+                    # With the time of the server that received the request, so that copies of the line are equal.
+                    self.append(entry)
+                    if isinstance(entry, ledger.ControlEntry) and entry.request == "drop":
+                        self.on_drop(entry.client or "")
+
+    def _enter_rate(self, entry: ledger.PaceEntry) -> None:
+        # The stages that begin before it come first on every server.
+        for stage in list(self._due_stages(entry.due_us)):
+            self._append_rate(stage)
+        first, due_us = entry.first, entry.due_us
+        if first <= self._last_head:
+            # This server was held up, and may have sent these records by the old schedule already. It enters what it
+            # has done: its ledger then differs from those of the others, and the run is INVALID.
+            log.warning("decision came too late", extra={"run": self.name, "first": first, "sent": self._last_head})
+            first = self._last_head + 1
+            due_us = wire.due_us(entry.due_us, first - entry.first, entry.rate) if entry.rate else entry.due_us
+        if first <= self.total:
+            self._append_rate(self._rate_entry(RateSegment(first, due_us, entry.rate), entry.stage))
+            self.on_change()
 
     def _due_stages(self, now_us: int) -> Iterator[ledger.PaceEntry]:
         """Yield the entries of the stages that have begun and are not recorded, except those without any record."""
@@ -156,47 +240,98 @@ class Run:
         self.recorded.apply(entry)
         self.ledger.append(entry, then)
 
-    def start(self) -> None:
-        """Start the schedule, by the plan unless an operator has set a rate before."""
-        # Idle time before the first record would dilute the percentiles of the event loop's lag.
-        self.saturation.begin()
+    def start(self, expected: ledger.ExpectEntry | None = None) -> bool:
+        """Start the schedule, by the plan unless an operator has set a rate before; return whether it was decided."""
         is_planned = self.plan.text is not None and self.recorded.rate is None
         rate = self.recorded_rate
-        self.set_rate(rate, lead_us=START_LEAD_US if rate else 0, stage=1 if is_planned else None)
+        before = () if expected is None else (expected,)
+        return self.set_rate(rate, before=before, lead_us=START_LEAD_US if rate else 0, stage=1 if is_planned else None)
 
-    def resume(self) -> None:
-        """Continue after a pause: with the rest of the plan if it has not ended, else at the rate before the pause."""
+    def resume(self, *before: DecidedEntry) -> bool:
+        """Continue after a pause: with the rest of the plan if it has not ended, else at the rate before the pause.
+
+        Args:
+            before: entries that are part of the same decision.
+
+        Returns:
+            Whether it was decided.
+        """
         planned = self.recorded.progress.stage_after_resume(self.plan)
         if planned is None:
-            self.set_rate(self.recorded_rate)
-        else:
-            number, stage = planned
-            self.set_rate(stage.rate, stage=number)
+            return self.set_rate(self.recorded_rate, before=before)
+        number, stage = planned
+        return self.set_rate(stage.rate, before=before, stage=number)
 
-    def set_rate(self, rate: float | None, *, lead_us: int = 0, stage: int | None = None) -> None:
-        """Begin a rate segment after the head; do nothing if every record is due already.
+    def set_rate(
+        self,
+        rate: float | None,
+        *,
+        before: Sequence[DecidedEntry] = (),
+        lead_us: int = 0,
+        stage: int | None = None,
+    ) -> bool:
+        """Begin a rate segment after the head, unless every record is due already; return whether it was decided.
+
+        With other servers it begins a little later, so that all of them have it before it begins.
 
         Args:
             rate: records per second; None pauses the run.
+            before: entries that are part of the same decision.
             lead_us: time until the first record of the segment is due.
             stage: number in the plan. Without it a pause interrupts the plan, and a rate ends it.
         """
         now_us = self.clock.now_us()
-        head = self.advance(now_us)
+        self.advance(now_us)
+        if self.agreement.has_siblings(leaving=True):
+            lead_us = max(lead_us, LEAD_US)
+        begins_us = now_us + lead_us
+        head = self._scheduled_head(begins_us)
+        entries = list(before)
         if head < self.total:
-            self._append_rate(self._rate_entry(RateSegment(head + 1, now_us + lead_us, rate), stage))
-            self.on_change()
+            entries.append(self._rate_entry(RateSegment(head + 1, begins_us, rate), stage))
+        return self.decide(*entries) if entries else True
+
+    def _scheduled_head(self, at_us: int) -> int:
+        """Return the head at a time in the near future, if nothing is decided until then."""
+        head = self.schedule.head(at_us)
+        for entry in self._due_stages(at_us):
+            head = RateSegment(entry.first, entry.due_us, entry.rate).head(at_us, self.total)
+        return head
 
     def _rate_entry(self, segment: RateSegment, stage: int | None) -> ledger.PaceEntry:
         first, due_us, rate = segment
         return ledger.PaceEntry(at=self.at(), first=first, due_us=due_us, rate=rate, stage=stage)
 
     def _append_rate(self, entry: ledger.PaceEntry) -> None:
+        if not self.schedule.has_started:
+            # Idle time before the first record would dilute the percentiles of the event loop's lag.
+            self.saturation.begin()
         self.append(entry)
         log.info("rate set", extra={"run": self.name, "first": entry.first, "rate": entry.rate})
 
-    def finish(self, reason: ledger.EndReason) -> None:
-        """End the run; record how late this server was and how saturated its process."""
+    def finish(self, reason: ledger.EndReason) -> bool:
+        """End the run, for all of its servers; return whether it was decided."""
+        return self.decide(ledger.EndEntry(at=self.at(), last=self.total, count=self.total, reason=reason))
+
+    def leave(self) -> None:
+        """Announce that this server stops; if it is the last one, pause the run."""
+        for _ in range(_ATTEMPTS):
+            if self.agreement.leave(self.at()):
+                break
+            self.follow()
+        self.pause_if_last()
+
+    def pause_if_last(self) -> None:
+        """Pause the run if no other server goes on: records would come due, and be late, while no server runs."""
+        self.follow()
+        for _ in range(_ATTEMPTS):
+            if self.agreement.has_siblings(proven=True) or not self.recorded.is_advancing or self.set_rate(None):
+                break
+
+    def _enter_end(self, reason: ledger.EndReason) -> None:
+        """Enter the end with how late this server was and how saturated its process."""
+        if self.recorded.end is not None:
+            return
         # How late this server's own loop was: the evidence for the check "generator on time".
         is_measured = self.lateness.count > 0
         entry = ledger.EndEntry(

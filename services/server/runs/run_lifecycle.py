@@ -90,6 +90,9 @@ class RunLifecycle:
         run: to be moved.
         now: the time at which this process began to play it.
         expected: the number of clients reported by the name server, if any.
+
+    Attributes:
+        is_stopping: this server stops, so it does not resume the run that its stop has paused.
     """
 
     def __init__(self, run: Run, now: float, expected: ExpectedClients | None = None) -> None:
@@ -100,12 +103,8 @@ class RunLifecycle:
         self._enough_since = None if recorded.fence == 0 else now
         self._last_progress, self._progressed_at = (0, 0), now
         # The pause that the stop of a server made is undone by its start; the pause of an operator is not.
-        self._must_resume = recorded.is_halted and not recorded.is_paused_by_operator
-        self._awaited = {
-            name
-            for name, client in recorded.clients.items()
-            if client.leave_cause == "draining" and client.receipted < recorded.total
-        }
+        self._must_resume, self.is_stopping = self._is_paused_by_a_stop(), False
+        self._awaited = self._disconnected()
 
     def step(self, now: float, connected: set[str], sent_records: int) -> None:
         """Advance the run's schedule; start, resume or end the run if it is time.
@@ -117,17 +116,36 @@ class RunLifecycle:
         """
         recorded, head = self.run.recorded, self.run.advance()
         self._watch_clients(now, connected, sent_records)
+        self._watch_pause(now)
         if recorded.state == "waiting" and self._may_start(now, connected):
+            expected = None
             if self._is_number_known(now):
                 clients, source = self._expected.clients, self._expected.source
-                self.run.append(ledger.ExpectEntry(at=self.run.at(), clients=clients, source=source))
-            self.run.start()
-        elif self._must_resume and recorded.is_halted and not recorded.is_paused_by_operator:
+                expected = ledger.ExpectEntry(at=self.run.at(), clients=clients, source=source)
+            self.run.start(expected)
+        elif self._must_resume and not self.is_stopping and self._is_paused_by_a_stop():
             if self._awaited <= connected or now - self._began_at > RETURN_SECONDS:
-                self._must_resume = False
-                self.run.resume()
+                # If another server decides something meanwhile, the next step sees whether that was the resumption.
+                self._must_resume = not self.run.resume()
         elif recorded.state == "running" and (reason := self._end_reason(now, head)) is not None:
             self.run.finish(reason)
+
+    def _is_paused_by_a_stop(self) -> bool:
+        return self.run.recorded.is_halted and not self.run.recorded.is_paused_by_operator
+
+    def _disconnected(self) -> set[str]:
+        """Return the clients that the stop of a server disconnected and that have not receipted everything."""
+        recorded = self.run.recorded
+        return {
+            name
+            for name, client in recorded.clients.items()
+            if client.leave_cause == "draining" and client.receipted < recorded.total
+        }
+
+    def _watch_pause(self, now: float) -> None:
+        """Prepare to resume a run that another server paused as it stopped, because it did not know of this one."""
+        if self._is_paused_by_a_stop() and not self._must_resume and not self.is_stopping:
+            self._must_resume, self._began_at, self._awaited = True, now, self._disconnected()
 
     def _watch_clients(self, now: float, connected: set[str], sent_records: int) -> None:
         """Record since when there are enough clients, and when they last joined or made progress."""

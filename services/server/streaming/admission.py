@@ -18,8 +18,16 @@ from services.server.streaming.subscription import Subscription
 
 log = logging.getLogger(__name__)
 
+_MAX_FENCE_STEP = 1_000_000
+"""A client cannot have been granted a fence further above those that this server knows: another server grants one for
+each subscription, and this one reads its ledger."""
+
 _MAX_STEM_LENGTH = 58
 """Characters of a name that a suggested name keeps: with ``~`` and a number it stays within the limit of names."""
+
+
+_LOOK_SECONDS = 0.05
+"""Between two looks at what other servers have entered."""
 
 
 class AdmissionLimits(NamedTuple):
@@ -82,6 +90,7 @@ class Admission:
             self._refuse_beyond_the_end(request)
             return self._observe(connection, request)
         async with self._turn(connection, request.client):
+            await self._settle_elsewhere(request)
             self._refuse_impossible(request)
             self._refuse_former_instance(request)
             self._refuse_too_many_names(request.client)
@@ -155,6 +164,26 @@ class Admission:
         if client is not None and request.instance in client.former_instances:
             raise self._name_taken(request.client, f"another process has had the name {request.client} since")
 
+    async def _settle_elsewhere(self, request: wire.Subscribe) -> None:
+        """Learn what other servers know of the name; wait a little if another process has it there.
+
+        A process that ended, or moved to this server, is soon disconnected there. One that is not keeps the name.
+        """
+        if self._stream.run.agreement.is_alone:
+            # A thousand clients may connect at once, and a look takes as long as an admission.
+            return
+        until = asyncio.get_running_loop().time() + self._limits.holder_seconds
+        while True:
+            run = self._stream.run
+            run.follow()
+            client = run.recorded.clients.get(request.client)
+            is_held = client is not None and client.instance != request.instance
+            if not (is_held and client is not None and run.agreement.connected().get(request.client) == client.fence):
+                return
+            if asyncio.get_running_loop().time() >= until:
+                raise self._name_taken(request.client, f"another process has the name {request.client} at a server")
+            await asyncio.sleep(_LOOK_SECONDS)
+
     async def _supersede(self, holder: Subscription, request: wire.Subscribe) -> None:
         """End the holder's subscription, unless it belongs to another process that still answers."""
         # The same process may connect again before this server has noticed that its old connection is lost.
@@ -187,9 +216,14 @@ class Admission:
         """Return a name that no client has, made from a name without its earlier suggestion."""
         stem = name.partition("~")[0][:_MAX_STEM_LENGTH]
         number = 2
-        while (other := self._stream.subscriptions.get(f"{stem}~{number}")) is not None and other.is_open:
+        elsewhere = self._stream.run.agreement.connected()
+        while self._is_held(f"{stem}~{number}") or f"{stem}~{number}" in elsewhere:
             number += 1
         return f"{stem}~{number}"
+
+    def _is_held(self, name: str) -> bool:
+        holder = self._stream.subscriptions.get(name)
+        return holder is not None and holder.is_open
 
     def _observe(self, connection: FeedConnection, request: wire.Subscribe) -> Subscription:
         run, now = self._stream.run, asyncio.get_running_loop().time()
@@ -197,9 +231,16 @@ class Admission:
         self._stream.observers.append(subscription)
         return subscription
 
+    def _next_fence(self, request: wire.Subscribe) -> int:
+        """Return a fence above all that this server knows, and above those that the client was granted elsewhere."""
+        recorded = self._stream.run.recorded
+        # A client may carry any number: one that leaves no room for later fences would end the run for all others.
+        carried = min(request.fence or 0, recorded.fence + _MAX_FENCE_STEP)
+        return max(recorded.fence, carried) + 1
+
     def _subscribe(self, connection: FeedConnection, request: wire.Subscribe) -> Subscription:
         run, now = self._stream.run, asyncio.get_running_loop().time()
-        fence = run.recorded.fence + 1
+        fence = self._next_fence(request)
         run.append(
             ledger.SubscribeEntry(
                 at=run.at(),

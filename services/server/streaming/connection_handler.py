@@ -112,6 +112,13 @@ class ConnectionHandler:
         self._connection.send_frame(wire.Bye(reason="draining", retry_ms=500))
         await self._connection.close_within(wire.CLOSE_DRAINING, "draining")
 
+    async def move(self) -> None:
+        """Ask the client to connect again, perhaps to another server of the run, within a bounded time."""
+        self.end_subscription("moved")
+        self.subscription = None
+        self._connection.send_frame(wire.Bye(reason="move", retry_ms=0))
+        await self._connection.close_within(wire.CLOSE_DRAINING, "move")
+
     async def _refuse(self, frame: wire.Frame, code: int) -> None:
         """Send the reason and close the connection."""
         if self.subscription is not None and self.subscription.cause == "lost":

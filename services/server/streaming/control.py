@@ -6,10 +6,15 @@ import hmac
 from collections.abc import Collection
 
 from services.contract import ledger, wire
+from services.server.runs.run import Run
 from services.server.streaming.stream import Stream
 
 _MAX_NAMES_BYTES = 192 * 1024
 """Bytes of client names in one reply, so that it fits a frame however many clients there are."""
+
+
+_ATTEMPTS = 5
+"""Attempts to decide a request while other servers decide something else."""
 
 
 class RequestRefused(Exception):
@@ -52,25 +57,40 @@ def apply_request(control: wire.Control, stream: Stream, peer: str) -> wire.Cont
     request = "rate" if rate is not None else control.do
     if request is None:
         raise RequestRefused("malformed", "the request neither sets a rate nor names an action")
-    if request != "status":
-        run = stream.run
-        # A stage that is due may be a pause, or end one: record it before the request is judged by the state.
+    if request == "status":
+        return _status(stream)
+    run = stream.run
+    for _ in range(_ATTEMPTS):
+        # Another server may have decided something, and a stage that is due may be a pause, or end one: the request is
+        # judged by the state after that.
+        run.follow()
         run.advance()
         _refuse_impossible(stream, request, control.client)
-        is_advancing = run.recorded.is_advancing
-        run.append(
-            ledger.ControlEntry(
-                at=run.at(), request=request, value=rate, client=control.client, peer=peer, via=control.via
-            )
+        entry = ledger.ControlEntry(
+            at=run.at(), request=request, value=rate, client=control.client, peer=peer, via=control.via
         )
-        _carry_out(stream, request, rate, control.client, is_advancing=is_advancing)
-    return _status(stream)
+        if _decide(run, entry):
+            return _status(stream)
+    raise RequestRefused("not_now", "other servers of the run decide something at the same time: try again")
+
+
+def _decide(run: Run, entry: ledger.ControlEntry) -> bool:
+    """Decide a request together with the change of the rate that it causes; return whether it was decided."""
+    is_advancing = run.recorded.is_advancing
+    if entry.request == "pause" and is_advancing:
+        return run.set_rate(None, before=(entry,))
+    if entry.request == "resume" and run.recorded.state == "paused":
+        return run.resume(entry)
+    if entry.request == "rate" and is_advancing:
+        # Before the start and during a pause nothing is scheduled: the recorded request holds from the next segment on.
+        return run.set_rate(entry.value, before=(entry,))
+    return run.decide(entry)
 
 
 def _refuse_impossible(stream: Stream, request: str, client: str | None) -> None:
     run, status = stream.run, stream.run.status()
     if request == "drop":
-        if client not in stream.subscriptions:
+        if client not in stream.subscriptions and client not in stream.run.agreement.connected():
             raise RequestRefused("no_client", f"no client is named {client}" if client else "drop names no client")
     elif status.state == "ended":
         raise RequestRefused("not_now", f"run {run.name} is over")
@@ -78,19 +98,6 @@ def _refuse_impossible(stream: Stream, request: str, client: str | None) -> None
         raise RequestRefused("not_now", f"run {run.name} has not begun: there is nothing to {request}")
     elif status.head >= run.total:
         raise RequestRefused("not_now", f"every record of run {run.name} is due already")
-
-
-def _carry_out(stream: Stream, request: str, rate: float | None, client: str | None, *, is_advancing: bool) -> None:
-    run = stream.run
-    if request == "drop":
-        stream.subscriptions[client or ""].cut("dropped")
-    elif request == "pause" and is_advancing:
-        run.set_rate(None)
-    elif request == "resume" and run.recorded.state == "paused":
-        run.resume()
-    elif rate is not None and is_advancing:
-        # Before the start and during a pause nothing is scheduled: the recorded request holds from the next segment on.
-        run.set_rate(rate)
 
 
 def _status(stream: Stream) -> wire.Controlled:
@@ -101,6 +108,7 @@ def _status(stream: Stream) -> wire.Controlled:
         for name, subscription in stream.subscriptions.items()
         if subscription.is_open and subscription.cause != "dropped"
     ]
+    clients += stream.run.agreement.connected().keys() - stream.subscriptions.keys()
     return wire.Controlled(
         run=stream.run.name,
         state=status.state,

@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import math
 
+from services.contract import wire
 from services.runtime.clock import Clock
 from services.server.connections.refusals import RefusalCounter
 from services.server.feed.batch_cache import BatchCache
 from services.server.runs.run import Run
 from services.server.streaming.subscription import Subscription
+
+_GOODBYE_SECONDS = 0.2
+"""Time for the closing handshake with a client that has moved to another server."""
 
 _IDLE_SECONDS = 1.0
 """After this time without a frame a client is sent an idle frame."""
@@ -43,6 +47,7 @@ class Stream:
         self._wake = asyncio.Event()
         self._next_round_at = 0.0
         self._requested: set[Subscription] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self.refusals = RefusalCounter()
         self.sent_records = 0
         self.sent_bytes = 0
@@ -56,8 +61,25 @@ class Stream:
         self._requested.clear()
         self._batches = BatchCache(run.feed)
         self._last_head = run.advance()
-        run.on_change = self.wake
+        run.on_change, run.on_drop, run.on_moved = self.wake, self._drop, self._end_moved
         self.wake()
+
+    def _drop(self, name: str) -> None:
+        if name in self.subscriptions:
+            self.subscriptions[name].cut("dropped")
+
+    def _end_moved(self, name: str, fence: int) -> None:
+        """End a subscription here whose client has subscribed at another server since."""
+        subscription = self.subscriptions.get(name)
+        if subscription is None or not subscription.is_open or subscription.fence >= fence:
+            return
+        subscription.leave("superseded")
+        subscription.connection.send_frame(wire.Bye(reason="superseded", retry_ms=0))
+        closing = asyncio.get_running_loop().create_task(
+            subscription.connection.close_within(wire.CLOSE_SUPERSEDED, "superseded", _GOODBYE_SECONDS)
+        )
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     def all_subscriptions(self) -> list[Subscription]:
         """Return the subscriptions of clients and observers."""

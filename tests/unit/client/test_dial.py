@@ -138,6 +138,20 @@ async def test_a_literal_address_is_returned() -> None:
     assert ["127.0.0.1"] == await AddressLookup().addresses("127.0.0.1", 8765)
 
 
+async def test_the_addresses_of_a_name_are_shuffled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of several servers is the first one for some client, although the resolver always has the same order."""
+    addresses = [f"10.0.0.{number}" for number in range(4)]
+
+    async def same_order(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [(None, None, None, None, (address, 8765)) for address in addresses for _ in range(2)]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", same_order)
+    answers = [await AddressLookup().addresses("server", 8765) for _ in range(200)]
+
+    assert {tuple(addresses)} == {tuple(sorted(answer)) for answer in answers}
+    assert set(addresses) == {answer[0] for answer in answers}
+
+
 async def test_an_unanswered_query_is_repeated(resolver: Resolver) -> None:
     """Each attempt adds a query, up to four; the first answer to any of them counts."""
     lookup = AddressLookup(resolver.query)

@@ -81,6 +81,20 @@ async def test_blocks_are_receipted_when_durable(tmp_path: Path) -> None:
         assert (35, 30) == (opened.session.after, opened.session.durable_through)
 
 
+async def test_a_client_carries_its_highest_fence(tmp_path: Path) -> None:
+    """Each request carries the highest fence of the run, also that of an earlier process; the first carries none."""
+    async with written_session(tmp_path) as opened:
+        assert b"fence" not in wire.encode(opened.session.request())
+        opened.session.subscribed(7, 0)
+        assert 7 == opened.session.request().fence
+        opened.session.subscribed(5, 0)
+        assert 7 == opened.session.request().fence
+        await opened.receive(1, 10)
+        await until(lambda: len(opened.receipts) == 1)
+    async with written_session(tmp_path) as opened:
+        assert 7 == opened.session.request().fence
+
+
 async def test_sealing_writes_what_is_open(tmp_path: Path) -> None:
     """Closing the block and sealing completes the log; sealing again changes nothing."""
     async with written_session(tmp_path) as opened:

@@ -147,6 +147,20 @@ def test_the_clients_of_the_slower_server_have_time_to_seal(tmp_path: Path) -> N
     assert "PASS" == run.snapshot((), final=True).summary.verdict
 
 
+def test_a_late_client_of_the_slower_server_is_awaited(tmp_path: Path) -> None:
+    """The time for the line about a late client starts when the last server has ended."""
+    files, path = two_servers()
+    run = opened(tmp_path, files)
+    writer = Writer(ledger.codec, ledger.codec.decode(files[ledger_source(OTHER)][0])[0].crc)
+    writer.put(end(60, at=at(80)))
+    with (tmp_path / path).open("ab") as file:
+        file.writelines(writer.lines)
+    run.read(3.0, lambda: False)
+
+    assert not run.is_over(3.0 + LATE_SECONDS - 0.1)
+    assert run.is_over(3.0 + LATE_SECONDS)
+
+
 def test_a_server_that_still_runs_after_its_end_is_not_awaited(tmp_path: Path) -> None:
     """Neither a ledger with an end nor one that a later server continued keeps a run open."""
     files = good_run()

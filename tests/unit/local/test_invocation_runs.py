@@ -58,6 +58,15 @@ async def test_listening_is_read_from_the_servers_log() -> None:
     assert runs.listening.is_set()
 
 
+async def test_all_of_several_servers_have_to_listen() -> None:
+    """With several servers clients start once each of them listens."""
+    runs = InvocationRuns(lambda _: None, servers=2)
+    runs.add_log_line(line("listening"))
+    assert not runs.listening.is_set()
+    runs.add_log_line(line("listening"))
+    assert runs.listening.is_set()
+
+
 async def test_the_run_of_an_external_feed_is_found_when_it_is_opened(tmp_path: Path) -> None:
     """The run is found once the clients have written the invocation into its feed.json."""
     runs, name = InvocationRuns(lambda _: None), invocation.draw(1_795_332_600_000_000)

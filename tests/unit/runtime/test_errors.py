@@ -40,11 +40,11 @@ def test_port_names_its_setting() -> None:
 
 
 def test_another_server_has_advice() -> None:
-    """The error of a second server is one line with the run, the folder and two ways to resolve it."""
-    error = AnotherServer("20261122T073000Z", "/volumes/ledger")
+    """The error of a second server is one line with the run, the folder, the reason and two ways to resolve it."""
+    error = AnotherServer("20261122T073000Z", "/volumes/ledger", "its settings are others")
     expected = (
-        "error: another server is playing run 20261122T073000Z in /volumes/ledger: several servers are not supported"
-        " yet; stop it, or give this one another VOLUMES\n"
+        "error: another server is playing run 20261122T073000Z in /volumes/ledger: its settings are others;"
+        " stop it, or give this one another VOLUMES\n"
     )
 
     assert expected == error.report()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from datetime import datetime
 from typing import Any
 
@@ -140,3 +141,13 @@ def test_a_bug_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) ->
 
     assert 2 == errors.count
     assert [True, True] == [record.exc_info is not None for record in caplog.records]
+
+
+def test_on_a_terminal_an_event_is_a_line_of_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where standard output is a terminal the event is text behind the name of the service."""
+    log = configured()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    log.info("ready", extra={"page": "http://localhost:1/"})
+    assert "client    | ready · page http://localhost:1/\n" == capsys.readouterr().out

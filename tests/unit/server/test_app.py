@@ -235,7 +235,7 @@ async def test_connections_are_refused_until_the_run_is_open(tmp_path: Path, por
 
 async def test_a_stop_ends_the_watch_for_another_server(tmp_path: Path, port: int) -> None:
     """A server that is stopped while it watches another one's ledger exits at once and opens no run."""
-    new_run(tmp_path, Clock()).ledger.close()
+    new_run(tmp_path, Clock(), rate=7).ledger.close()
     ledger = next((tmp_path / "ledger").glob("*/*.jsonl"))
     line = ledger.read_bytes()
     ledger.write_bytes(line.replace(b'"process":"', b'"process":"elsewhere '))
@@ -247,7 +247,7 @@ async def test_a_stop_ends_the_watch_for_another_server(tmp_path: Path, port: in
     async with asyncio.timeout(3):
         assert 0 == await task
 
-    assert [ledger] == list((tmp_path / "ledger").glob("*/*"))
+    assert [ledger] == list((tmp_path / "ledger").glob("*/*.jsonl"))
 
 
 async def test_the_ledger_is_touched_after_the_end_of_the_run(
@@ -331,16 +331,16 @@ async def test_a_refused_next_run_is_tried_again(tmp_path: Path, port: int, monk
     refusals = [OSError(28, "No space left on device")]
     first.finish("complete")
 
-    def refuse_once() -> Run:
+    def refuse_once(before: Run) -> Run:
         if refusals:
             assert first.ledger._file.is_open
             raise refusals.pop()
-        return open_run()
+        return open_run(before)
 
     monkeypatch.setattr(made.runs, "open_new", refuse_once)
     task = asyncio.create_task(made.keep_time())
     async with asyncio.timeout(10):
-        while made.runs_played < 2:
+        while made.stream.run is first:
             assert not task.done()
             await asyncio.sleep(0.01)
     task.cancel()

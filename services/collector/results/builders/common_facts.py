@@ -52,7 +52,7 @@ def ledger_facts(ledger: LedgerEvidence) -> LedgerFacts:
         ends=tuple(_server_ends(ledger)),
         last=ledger.end.last if ledger.end else None,
         end_variants=len({(end.last, end.count, end.reason) for end in ledger.ends.values()}),
-        feed_variants=len({(opened.feed, opened.total) for opened in ledger.opens.values()}),
+        feed_variants=server_processes.feed_variants(servers),
         unmeasured_servers=tuple(server.open.instance for server in server_processes.unmeasured(servers)),
         schedule_conflict=(conflict[0].open.instance, conflict[1].open.instance, conflict[2]) if conflict else None,
     )

@@ -175,6 +175,51 @@ def test_a_server_that_lived_on_when_its_run_was_continued_is_reported() -> None
     assert any(reason.startswith(f"server {A}: its ledger has no end") for reason in made.reasons)
 
 
+PAUSED = (pace(), pace(at_ms=20, first=21, due_ms=25, rate=None))
+RESUMED = (*PAUSED, pace(at_ms=40, first=21, due_ms=45))
+
+
+@pytest.mark.parametrize("known", [PAUSED, PAUSED[:1]])
+def test_a_server_that_was_killed_has_no_part_in_later_changes(known: tuple[ledger.PaceEntry, ...]) -> None:
+    """A server that was killed in a pause, or before a decided pause began, played the schedule of the others."""
+    killed = stopped(B, replace(OTHER, blocks=[]), 0, *known[1:], leave(OTHER, 25, "lost"))
+    again = continued(C, OTHER, 0, 30, RESUMED[2])
+    made = same_in_any_order(files_of({A: played(A, ONE, paces=RESUMED), B: killed, C: again}, ONE, OTHER))
+
+    assert ("PASS", []) == (made.verdict, made.reasons)
+
+
+def test_a_server_that_entered_a_change_late_is_reported_only_if_it_played_another_schedule() -> None:
+    """A frozen server enters what it missed in order; it is reported if it sent by the old schedule meanwhile."""
+    late = (pace(), pace(at_ms=50, first=21, due_ms=25, rate=None), pace(at_ms=51, first=21, due_ms=45))
+    for paces, verdict in ((late, "PASS"), ((pace(), pace(at_ms=50, first=31, due_ms=55)), "INVALID")):
+        files = files_of({A: played(A, ONE, paces=RESUMED), B: played(B, OTHER, paces=paces)}, ONE, OTHER)
+
+        assert verdict == same_in_any_order(files).verdict
+
+
+@pytest.mark.parametrize("later", [0, 800, 2000])
+def test_the_schedules_of_scaled_servers_are_compared(later: int) -> None:
+    """Three servers that each started the run, up to two seconds apart, are INVALID although all was delivered."""
+    third = Session("client-3", 1, 3, 0, blocks_of(1, TOTAL, 10))
+    ledgers = {
+        name: played(name, session, paces=(pace(due_ms=number * later),))
+        for number, (name, session) in enumerate(((A, ONE), (B, OTHER), (C, third)))
+    }
+
+    assert ("INVALID" if later else "PASS") == judged(files_of(ledgers, ONE, OTHER, third)).verdict
+
+
+def test_another_rate_or_plan_beside_the_first_is_another_feed() -> None:
+    """Servers whose open lines have different rates played different feeds, even if neither had a client."""
+    other = Writer(ledger.codec)
+    other.put(msgspec.structs.replace(opened(B, 20), rate=500))
+    made = same_in_any_order(files_of({A: played(A, ONE), B: other}, ONE))
+
+    assert "INVALID" == made.verdict
+    assert any("its servers played different feeds in one run" in reason for reason in made.reasons)
+
+
 def test_a_server_without_an_end_is_reported() -> None:
     """A server that took part and has no end is reported, since its lateness was not measured."""
     ending = played(B, OTHER)

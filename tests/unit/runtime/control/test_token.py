@@ -80,3 +80,15 @@ def test_a_file_without_a_token_is_an_error(tmp_path: Path, content: bytes) -> N
 
     with pytest.raises(ValueError, match=r"no token|ascii"):
         token.read(path)
+
+
+def test_servers_of_one_folder_have_one_token(tmp_path: Path) -> None:
+    """A server beside others uses their token and leaves its file; a token whose file is gone is written again."""
+    with token.published(tmp_path) as first:
+        with token.published(tmp_path, has_siblings=lambda: True) as second:
+            assert first == second
+        assert first == token.read(tmp_path / token.NAME)
+        (tmp_path / token.NAME).unlink()
+        assert second == token.common(tmp_path, second) == token.common(tmp_path, "other")
+
+    assert [] == list(tmp_path.iterdir())

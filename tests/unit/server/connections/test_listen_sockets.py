@@ -163,3 +163,15 @@ async def test_connections_have_tcp_nodelay() -> None:
             await writer.wait_closed()
         server.close()
         await server.wait_closed()
+
+
+def test_several_servers_share_a_port() -> None:
+    """Servers that all share the port listen on it together; one that does not is refused."""
+    port = free_port()
+    with bind_sockets(("127.0.0.1",), port, is_shared=True) as one:
+        with bind_sockets(("127.0.0.1",), port, is_shared=True) as other:
+            listen(one, port)
+            listen(other, port)
+            with pytest.raises(PortInUse), bind_sockets(("127.0.0.1",), port):
+                pass
+        assert is_listening("127.0.0.1", port)

@@ -123,6 +123,15 @@ def test_a_segment_ends_before_the_next() -> None:
     assert (second, 1000) == made.segment_of(11)
 
 
+def test_a_segment_holds_until_the_next_one_begins() -> None:
+    """A segment that was decided and has not begun changes nothing yet; the one before it ends where it begins."""
+    made = schedule(RateSegment(1, START, 10), RateSegment(21, START + 2_050_000, None))
+
+    assert [11, 20, 20, 20] == [made.head(START + us) for us in (1_000_000, 1_999_999, 2_049_999, 90_000_000)]
+    made.add(RateSegment(21, START + 9_000_000, 10))
+    assert [20, 21] == [made.head(START + us) for us in (8_999_999, 9_000_000)]
+
+
 starts = st.integers(-MAX_INTEGER, MAX_INTEGER)
 paces = st.none() | instances_of_rate
 

@@ -92,7 +92,7 @@ def test_a_live_server_is_found(root: Path) -> None:
     with touched(the_ledger(root)), pytest.raises(AnotherServer) as refused:
         watch(root)
 
-    assert f"another server is playing run 20261122T073000Z in {root}: several servers are not" in str(refused.value)
+    assert f"another server is playing run 20261122T073000Z in {root}: this server cannot join it" in str(refused.value)
     assert 1 == len(str(refused.value).splitlines())
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-import time
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -67,7 +66,7 @@ def test_an_interrupted_run_is_continued(tmp_path: Path, clock: StoppedClock, *,
     second = runs(tmp_path, clock, "b", rate=10).open_or_continue()
 
     assert first.name == second.name
-    assert {"a.jsonl", "b.jsonl"} == {path.name for path in second.ledger.path.parent.iterdir()}
+    assert {"a.jsonl", "b.jsonl"} == {path.name for path in second.ledger.path.parent.glob("*.jsonl")}
     assert ("paused", 31) if paused else ("running", 6000) == (second.state, second.head())
 
 
@@ -146,11 +145,14 @@ def test_a_ledger_names_its_process(tmp_path: Path, clock: StoppedClock) -> None
 
 
 @pytest.mark.parametrize("ended", [False, True])
-@pytest.mark.parametrize("changed", [{}, {"rate": 500}])
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [({"rate": 500}, "RATE 200, here 500"), ({"records": 7, "resume_seconds": 0}, "RECORDS 6000, here 7")],
+)
 def test_a_live_run_is_not_touched(
-    tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch, changed: dict[str, int], *, ended: bool
+    tmp_path: Path, clock: StoppedClock, changed: dict[str, int], why: str, *, ended: bool
 ) -> None:
-    """A run whose ledger is touched during the watch is neither continued nor ended, and none is opened."""
+    """A server with other settings neither continues nor ends a run that another one plays, and opens none."""
     first = runs(tmp_path, clock)
     first._process = None
     run = first.open_or_continue()
@@ -166,51 +168,42 @@ def test_a_live_run_is_not_touched(
     thread = threading.Thread(target=touch)
     thread.start()
     try:
-        with pytest.raises(AnotherServer, match=run.name):
+        with pytest.raises(AnotherServer, match=f"{run.name}.*{why}"):
             runs(tmp_path, clock, "b", **changed).open_or_continue()
     finally:
         over.set()
         thread.join()
 
-    assert [run.ledger.path] == list((tmp_path / "ledger").glob("*/*"))
+    assert [run.ledger.path] == list((tmp_path / "ledger").glob("*/*.jsonl"))
     assert before == run.ledger.path.read_bytes()
     run.ledger.close()
 
 
-def _begin(ready: Barrier, results: Queue[str], done: Barrier, folder: Path, number: int) -> None:
+def _begin(ready: Barrier, results: Queue[str], folder: Path, number: int) -> None:
     made = runs(folder, Clock(), f"i{number}")
     ready.wait(30)
-    try:
-        run = made.open_or_continue()
-    except AnotherServer as refused:
-        results.put(f"refused: {refused.run}")
-    else:
-        # As a live server does, until all others have been refused.
-        results.put(run.name)
-        while done.n_waiting < 3:
-            run.ledger.touch()
-            time.sleep(0.05)
-    done.wait(30)
+    results.put(made.open_or_continue().name)
 
 
-def test_one_of_four_simultaneous_servers_starts(tmp_path: Path) -> None:
-    """Of four processes that start at once on an empty folder, one opens a run and three are refused."""
+def test_four_simultaneous_servers_play_one_run(tmp_path: Path) -> None:
+    """Of four processes that start at once on an empty folder, one opens a run and the others join it."""
     feed()
     context = multiprocessing.get_context("fork")
-    ready, done, results = context.Barrier(4), context.Barrier(4), context.Queue()
+    ready, results = context.Barrier(4), context.Queue()
     processes = [
-        context.Process(target=_begin, args=(ready, results, done, tmp_path, number), daemon=True)
-        for number in range(4)
+        context.Process(target=_begin, args=(ready, results, tmp_path, number), daemon=True) for number in range(4)
     ]
     for process in processes:
         process.start()
-    outcomes = [results.get(timeout=60) for _ in processes]
+    outcomes = {results.get(timeout=60) for _ in processes}
     for process in processes:
         process.join(30)
-    (path,) = (tmp_path / "ledger").glob("*/*")
+    paths = list((tmp_path / "ledger").glob("*/*.jsonl"))
 
     assert [0] * 4 == [process.exitcode for process in processes]
-    assert sorted([path.parent.name, *[f"refused: {path.parent.name}"] * 3]) == sorted(outcomes)
+    assert outcomes == {path.parent.name for path in paths}
+    assert {"i0.jsonl", "i1.jsonl", "i2.jsonl", "i3.jsonl"} == {path.name for path in paths}
+    assert 1 == len(outcomes)
 
 
 def test_a_run_without_ledger_is_not_continued(tmp_path: Path, clock: StoppedClock) -> None:

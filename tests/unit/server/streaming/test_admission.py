@@ -12,7 +12,7 @@ from services.contract import ledger, wire
 from services.server.streaming.admission import Admission, AdmissionLimits, SubscriptionRefused
 from services.server.streaming.stream import Stream
 from services.server.streaming.subscription import Subscription
-from tests.unit.server.fakes import FakeConnection, StoppedClock, kinds_of, lines_of, new_run, subscribe
+from tests.unit.server.fakes import FakeConnection, StoppedClock, kinds_of, lines_of, new_run, runs, subscribe
 
 
 @pytest.fixture
@@ -359,3 +359,86 @@ async def test_an_observer_beyond_the_end_is_refused(admission: Admission) -> No
 
     assert isinstance(refusal.value.frame, wire.Error)
     assert "bad_after" == refusal.value.frame.code
+
+
+@pytest.mark.parametrize(("carried", "granted"), [(None, 1), (0, 1), (7, 8), (10**15, 1_000_001)])
+async def test_a_fence_is_above_the_one_that_the_client_carries(
+    admission: Admission, carried: int | None, granted: int
+) -> None:
+    """A client that was granted a fence by another server is granted a higher one, within a bound."""
+    fields: dict[str, Any] = {} if carried is None else {"fence": carried}
+    subscription, _ = await ask(admission, **fields)
+
+    assert granted == subscription.fence
+
+
+class TwoServers:
+    """Two servers of one run, each with its stream and its admission."""
+
+    def __init__(self, folder: Path) -> None:
+        clock = StoppedClock()
+        stores = [runs(folder, clock, name) for name in "ab"]
+        for store in stores:
+            store._process = None
+        self.streams = [Stream(store.open_or_continue(), clock) for store in stores]
+        for stream in self.streams:
+            # As every 50 ms.
+            stream.run.follow()
+        limits = AdmissionLimits(holder_seconds=0.3)
+        self.admissions = [Admission(stream, limits) for stream in self.streams]
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> TwoServers:
+    """Return two servers of one run."""
+    return TwoServers(tmp_path)
+
+
+async def test_a_client_that_moves_has_one_subscription(two: TwoServers) -> None:
+    """A client that subscribes at another server is granted a higher fence there, and its subscription here ends."""
+    first, connection = await ask(two.admissions[0])
+    second, _ = await ask(two.admissions[1], after=5)
+    two.streams[0].run.follow()
+    await asyncio.sleep(0)
+
+    assert [1, 2] == [first.fence, second.fence]
+    assert [False, True] == [first.is_open, second.is_open]
+    assert wire.CLOSE_SUPERSEDED == connection.close_code
+    assert isinstance(lines_of(two.streams[0].run)[-1], ledger.LeaveEntry)
+    again, _ = await ask(two.admissions[0], after=6)
+    two.streams[1].run.follow()
+    assert (3, False) == (again.fence, second.is_open)
+
+
+async def test_another_process_with_a_name_elsewhere_is_refused(two: TwoServers) -> None:
+    """A name that another process has at another server is refused with a free one, and granted once that has left."""
+    holder, _ = await ask(two.admissions[0])
+    with pytest.raises(SubscriptionRefused) as refused:
+        await ask(two.admissions[1], instance="two")
+    assert wire.Error(
+        code="name_taken", detail="another process has the name client-1 at a server", suggest="client-1~2"
+    ) == (refused.value.frame)
+    asking = asyncio.create_task(ask(two.admissions[1], instance="two"))
+    await asyncio.sleep(0)
+    holder.leave("lost")
+    subscription, _ = await asking
+
+    assert 2 == subscription.fence
+    with pytest.raises(SubscriptionRefused):
+        await ask(two.admissions[0], instance="one")
+
+
+async def test_a_client_that_moves_need_not_send_its_receipts_again(two: TwoServers) -> None:
+    """What one server has recorded of a client is known to the others when it subscribes there."""
+    holder, _ = await ask(two.admissions[0])
+    run = two.streams[0].run
+    run.append(
+        ledger.ReceiptEntry(
+            at=run.at(), client="client-1", session=1, fence=holder.fence, block=1, first=1, last=10, count=10,
+            digest="x00000000", match=True,
+        )
+    )  # fmt: skip
+    await ask(two.admissions[1], after=10)
+    client = two.streams[1].run.recorded.clients["client-1"]
+
+    assert (10, True) == (client.receipted, client.has_receipt(1, 1))
