@@ -11,6 +11,8 @@ from chaos.containers import plan
 from chaos.containers.campaign import run_all
 from chaos.containers.report import table, totals
 from chaos.powercut.campaign import assert_nothing_lost, record_result, run_campaign
+from chaos.scale.part import Part
+from chaos.scale.parts import PARTS
 from chaos.tally import Tally
 
 
@@ -35,3 +37,13 @@ def test_receipts_survive_a_few_power_cuts(
     record_result(result, tally, began, capsys)
     assert_nothing_lost(result)
     assert 30 <= len(tally.faults)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", PARTS, ids=[part.letter for part in PARTS])
+def test_servers_that_share_a_run_survive_one_of_them(part: Part, tmp_path: Path) -> None:
+    """Runs with several servers pass with one schedule and one receipt for each block, although one is killed."""
+    outcome = part.play(tmp_path)
+
+    assert [] == outcome.problems
+    assert any(line.startswith("PASS ") for line in outcome.lines)

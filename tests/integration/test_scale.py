@@ -9,7 +9,9 @@ import pytest
 
 from services.contract.blocklog import EndLine
 from tests.integration.conftest import CLIENTS, GoodStack
+from tests.integration.shared_runs import ledgers, schedules
 from tests.integration.stack import Stack
+from tests.poll import poll_until
 from tests.readers import is_sealed
 
 pytestmark = pytest.mark.containers
@@ -47,3 +49,21 @@ def test_five_become_two_and_the_run_passes(folder: Path, engine: None) -> None:
             assert all(is_sealed(path) for path in stack.volumes.files(client.client))
         for name in left:
             assert ["shutdown"] == [entry.reason for entry in stack.volumes.log(name) if isinstance(entry, EndLine)]
+
+
+@pytest.mark.slow
+def test_three_servers_become_two_then_four_and_the_run_passes(folder: Path, engine: None) -> None:
+    """``--scale server=3`` plays one run; a server that is removed or added during the run changes no verdict."""
+    with Stack(folder, RECORDS=3000, RATE=150) as stack:
+        stack.up(clients=8, servers=3)
+        stack.receipted(150)
+        stack.scale(servers=2)
+        stack.scale(servers=4)
+        poll_until(lambda: len(stack.volumes.ledger_files()) == 5, "the added servers play the run", 30)
+        code, text = stack.wait()
+        assert 0 == code, text
+        (run,) = stack.volumes.runs()
+        assert 1 == len(schedules(stack.volumes, run))
+        assert 5 == len(ledgers(stack.volumes, run))
+        for number in range(1, 5):
+            assert "healthy" == stack.inspect("server", number)["State"]["Health"]["Status"]

@@ -17,9 +17,10 @@ from services.runtime.errors import AnotherServer
 from services.server.runs.agreement import BLIND_US, LEAD_US
 from services.server.runs.ledger_writer import read_entries
 from services.server.runs.other_servers import FolderSnapshot
+from services.server.runs.past_run import PastRun
 from services.server.runs.run import Run
 from services.server.runs.run_lifecycle import RETURN_SECONDS, RunLifecycle
-from services.server.runs.run_store import PastRun, RunStore
+from services.server.runs.run_store import RunStore
 from services.server.streaming.control import RequestRefused, apply_request
 from services.server.streaming.stream import Stream
 from tests.unit.server.fakes import START_US, StoppedClock, admitted, lines_of, runs
