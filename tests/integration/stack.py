@@ -91,7 +91,7 @@ class Stack:
         return ["docker", "compose", *options, *arguments]
 
     def up(self, clients: int = 1, servers: int = 1, **settings: object) -> None:
-        """Start everything in the background with these numbers of containers; the settings are kept for later calls."""
+        """Start everything in the background with these numbers of containers; keep the settings for later calls."""
         self.settings |= settings
         self._scale, self._servers = clients, servers
         self.compose("up", "--detach", *self._scales(), timeout=UP_SECONDS)

@@ -89,9 +89,10 @@ class RunStore:
             with other_servers.start_lock(self.root):
                 if (past := self.joinable()) is not None:
                     return self._join(*past)
-                if not other_servers.take_snapshot(self.root).has_changed_since(seen):
+                newest = other_servers.take_snapshot(self.root)
+                if not newest.has_changed_since(seen):
                     with contextlib.suppress(RunOpenedMeanwhile):
-                        return self._open_or_abandon()
+                        return self._open_or_abandon(newest.run)
             # Another server was first. Watch it without the lock, since others wait for that.
             seen = self.survey()
 
@@ -205,8 +206,9 @@ class RunStore:
         log.info("run continued", extra={"run": run.name, "state": run.state})
         return run
 
-    def _open_or_abandon(self) -> Run:
-        if newest := other_servers.take_snapshot(self.root).run:
+    def _open_or_abandon(self, newest: str) -> Run:
+        """Open a run after the newest one with a ledger, which is continued or ended as abandoned if it is open."""
+        if newest:
             past = self._read(newest)[1]
             self._set_clock_not_before(past.last_us)
             if past.opening is not None and not past.has_ended:
@@ -223,7 +225,7 @@ class RunStore:
                     return run
                 run.finish("abandoned")
                 run.ledger.close()
-        return self.open_new()
+        return self.open_new(newest=newest)
 
     def _set_clock_not_before(self, last_us: int) -> None:
         """Continue from the ledger's last time if the wall clock was set back while no server ran.
@@ -234,11 +236,12 @@ class RunStore:
         if moved_us > STEP_NS // 1000:
             log.warning("wall clock is behind the ledger", extra={"seconds": moved_us / 1_000_000})
 
-    def open_new(self, before: Run | None = None) -> Run:
+    def open_new(self, before: Run | None = None, newest: str | None = None) -> Run:
         """Open a new run, or join the one that another server has opened at the same time.
 
         Args:
             before: the run that this server has played before; None at its start.
+            newest: at its start, the newest run with a ledger, which is over; empty without one, None to look for it.
 
         Raises:
             OSError: the folder or the ledger cannot be created; nothing is left behind.
@@ -250,7 +253,10 @@ class RunStore:
             before.follow()
             if self.has_missed_runs(before):
                 return self._join_newest()
-        name, number = self._decide_next(before), 1 if before is None else before.agreement.number + 1
+            name = self._decide_after(before.agreement, before.follow)
+        else:
+            name = self._decide_first(other_servers.take_snapshot(self.root).run if newest is None else newest)
+        number = 1 if before is None else before.agreement.number + 1
         try:
             run = self._make_run(name, RecordedRun(self.settings.records), number=number)
         except OSError:
@@ -276,37 +282,35 @@ class RunStore:
         log.warning("runs were played and removed meanwhile", extra={"run": newest})
         return self._join(newest, past, known)
 
-    def _decide_next(self, before: Run | None) -> str:
-        """Return the name of the run to open, which servers decide together; its folder exists.
+    def _decide_first(self, newest: str) -> str:
+        """Return the name of the run that servers which start at the same time open; its folder exists.
 
-        They do so in the folder of the run before. At a start that is the newest run with a ledger, or the folder of
-        all runs while that is empty: servers that start at the same time open one run also where locks do not work.
+        They decide in the folder of the newest run with a ledger, or in that of all runs while there is none: so they
+        open one run also where locks do not work.
 
         Raises:
             RunOpenedMeanwhile: another server was first, and this one can join it.
         """
-        newest = other_servers.take_snapshot(self.root).run
-        if before is None:
-            agreement = Agreement(self.root / newest, self.instance, is_shared=self.is_shared())
-        else:
-            agreement = before.agreement
+        agreement = Agreement(self.root / newest, self.instance, is_shared=self.is_shared())
+        name = self._decide_after(agreement, agreement.decisions)
+        # The decisions of an empty folder are removed as soon as there is a ledger, so they may be new ones.
+        if other_servers.take_snapshot(self.root).run in (newest, name) and not self._read(name)[1].has_ended:
+            return name
+        with contextlib.suppress(OSError):
+            (self.root / name).rmdir()
+        shutil.rmtree(self.root / FOLDER, ignore_errors=True)
+        raise RunOpenedMeanwhile
+
+    def _decide_after(self, agreement: Agreement, look: Callable[[], object]) -> str:
+        """Return the name of a run that follows by the decisions in ``agreement``; ``look`` reads new ones."""
         while True:
-            if before is None:
-                agreement.decisions()
-            else:
-                before.follow()
+            look()
             # The folder is made before the decision, so one that is missing was removed since.
-            decided = agreement.next_run
-            is_there = bool(decided) and (self.root / decided).is_dir()
-            if is_there and (before is not None or not self._read(decided)[1].has_ended):
-                return decided
+            if agreement.next_run and (self.root / agreement.next_run).is_dir():
+                return agreement.next_run
             name = claim_run(self.root, self.clock.now_us())
             if agreement.decide_next(utc_text(self.clock.now_us()), name):
-                # The decisions of an empty folder are removed as soon as there is a ledger.
-                if before is not None or other_servers.take_snapshot(self.root).run == newest:
-                    return name
-                (self.root / name).rmdir()
-                raise RunOpenedMeanwhile
+                return name
             (self.root / name).rmdir()
 
     def has_missed_runs(self, run: Run) -> bool:

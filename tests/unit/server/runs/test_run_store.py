@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+from collections.abc import Iterator
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -185,9 +186,23 @@ def _begin(ready: Barrier, results: Queue[str], folder: Path, number: int) -> No
     results.put(made.open_or_continue().name)
 
 
-def test_four_simultaneous_servers_play_one_run(tmp_path: Path) -> None:
-    """Of four processes that start at once on an empty folder, one opens a run and the others join it."""
+def _no_locks(*_: object) -> None:
+    raise OSError(37, "No locks available")
+
+
+@pytest.mark.parametrize("has_past", [False, True])
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_four_simultaneous_servers_play_one_run(
+    tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch, *, has_past: bool, has_locks: bool
+) -> None:
+    """Four processes that start at once open one run, in an empty folder or after a run, and without locks too."""
     feed()
+    if has_past:
+        past = new_run(tmp_path, clock)
+        past.finish("complete")
+        crash(past, clock)
+    if not has_locks:
+        monkeypatch.setattr("services.server.runs.other_servers.fcntl.flock", _no_locks)
     context = multiprocessing.get_context("fork")
     ready, results = context.Barrier(4), context.Queue()
     processes = [
@@ -198,12 +213,34 @@ def test_four_simultaneous_servers_play_one_run(tmp_path: Path) -> None:
     outcomes = {results.get(timeout=60) for _ in processes}
     for process in processes:
         process.join(30)
-    paths = list((tmp_path / "ledger").glob("*/*.jsonl"))
+    paths = list((tmp_path / "ledger").glob("*/i?.jsonl"))
 
     assert [0] * 4 == [process.exitcode for process in processes]
     assert outcomes == {path.parent.name for path in paths}
     assert {"i0.jsonl", "i1.jsonl", "i2.jsonl", "i3.jsonl"} == {path.name for path in paths}
     assert 1 == len(outcomes)
+    assert 1 + has_past == len(list((tmp_path / "ledger").iterdir()))
+
+
+def test_a_start_reads_a_ledger_once(tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that looks for others before it continues a run reads an unchanged ledger once, a changed one again."""
+    crash(new_run(tmp_path, clock), clock)
+    read = list[Path]()
+
+    def read_and_count(folder: Path) -> Iterator[ledger.Entry | None]:
+        read.append(folder)
+        return read_entries(folder)
+
+    monkeypatch.setattr("services.server.runs.run_store.read_entries", read_and_count)
+    second = runs(tmp_path, clock, "b")
+    second.open_or_continue(second.survey())
+    assert 1 == len(read)
+
+    third = runs(tmp_path, clock, "c")
+    third.survey()
+    (read[0] / "d.jsonl").touch()
+    third.open_or_continue()
+    assert 3 == len(read)
 
 
 def test_a_run_without_ledger_is_not_continued(tmp_path: Path, clock: StoppedClock) -> None:
