@@ -20,7 +20,9 @@ _STEP_SECONDS, _VERDICT_SECONDS = 30.0, 60.0
 
 def _play(folder: Path) -> PartOutcome:
     with LocalRun(folder, SERVERS=_SERVERS, CLIENTS=_CLIENTS, RATE=100, RECORDS=1200) as run:
-        victim = poll_until(lambda: _busiest(run), "a server has clients and sends", _STEP_SECONDS)
+        poll_until(lambda: _busiest(run) is not None, "a server has clients and sends", _STEP_SECONDS)
+        victim = _busiest(run)
+        assert victim is not None
         os.kill(victim, signal.SIGKILL)
         code = run.wait(_VERDICT_SECONDS)
         outcome = run_check.judge(folder, runs=1, servers=_SERVERS + 1)

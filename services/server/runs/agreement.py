@@ -12,7 +12,7 @@ from pathlib import Path
 
 from services.contract import ledger
 from services.server.runs.decisions import FOLDER, Decision, DecisionLog
-from services.server.runs.siblings import SiblingEntry, Siblings
+from services.server.runs.siblings import ClientProgress, SiblingEntry, Siblings
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Agreement:
                 self._siblings.add_departure(decision.instance)
         return found
 
-    def sibling_entries(self) -> Iterable[SiblingEntry]:
+    def sibling_entries(self) -> Iterable[SiblingEntry | ClientProgress]:
         """Return what other servers have entered about clients since the last call."""
         return self._siblings.news() if self.is_shared else ()
 

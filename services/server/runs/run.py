@@ -17,6 +17,7 @@ from services.server.feed.schedule import RateSegment
 from services.server.runs.agreement import BLIND_US, LEAD_US, Agreement, DecidedEntry
 from services.server.runs.ledger_writer import LedgerWriter, Then
 from services.server.runs.run_state import RecordedRun
+from services.server.runs.siblings import ClientProgress
 from services.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
@@ -149,15 +150,13 @@ class Run:
     def follow(self) -> None:
         """Apply what other servers have entered about clients, and enter what was decided."""
         for entry in self.agreement.sibling_entries():
-            if not (isinstance(entry, ledger.ReceiptEntry) and self._has_receipt(entry)):
+            if isinstance(entry, ClientProgress):
+                self.recorded.add_progress(*entry)
+            else:
                 self.recorded.apply(entry)
             if isinstance(entry, ledger.SubscribeEntry) and not entry.observe:
                 self.on_moved(entry.client, entry.fence)
         self._follow_decisions()
-
-    def _has_receipt(self, entry: ledger.ReceiptEntry) -> bool:
-        client = self.recorded.clients.get(entry.client)
-        return client is not None and client.has_receipt(entry.session, entry.block)
 
     def _follow_decisions(self) -> None:
         self._followed_us = self.clock.now_us()

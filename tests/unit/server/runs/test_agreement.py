@@ -256,7 +256,7 @@ def test_receipts_at_other_servers_complete_the_run(tmp_path: Path, clock: Stopp
 
     assert first.recorded.is_complete()
     assert second.recorded.is_complete()
-    assert [1, 1] == [client.receipt_count for client in first.recorded.clients.values()]
+    assert [10, 10] == [client.receipted for client in first.recorded.clients.values()]
     assert {"client-2": 2} == first.agreement.connected()
 
 
