@@ -65,5 +65,8 @@ def _wait_for_verdicts(system: System) -> None:
 
 
 ONE_FOLDER = Part(
-    "a", f"{_SERVERS} servers in one folder × {_CLIENTS} clients, control at each, one killed -9 and replaced", _play
+    letter="a",
+    what=f"{_SERVERS} servers in one folder × {_CLIENTS} clients, control at each, one killed -9 and replaced",
+    is_short=True,
+    play=_play,
 )

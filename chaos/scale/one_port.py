@@ -45,4 +45,9 @@ def _busiest(run: LocalRun) -> int | None:
     return victim
 
 
-ONE_PORT = Part("b", f"{_SERVERS} server processes on one port × {_CLIENTS} clients, one killed -9 and replaced", _play)
+ONE_PORT = Part(
+    letter="b",
+    what=f"{_SERVERS} server processes on one port × {_CLIENTS} clients, one killed -9 and replaced",
+    is_short=True,
+    play=_play,
+)

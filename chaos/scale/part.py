@@ -27,9 +27,11 @@ class Part:
     Attributes:
         letter: by which it is chosen.
         what: a noun phrase.
+        is_short: it takes less than a minute, and `make test` tries it too.
         play: plays its runs in an empty folder, within a bounded time; raises AssertionError if it cannot.
     """
 
     letter: str
     what: str
+    is_short: bool
     play: Callable[[Path], PartOutcome]

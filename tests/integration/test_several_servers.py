@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,44 @@ def _joined(server: Process) -> str:
     """Return the run that a server has continued last, empty before."""
     events = [json.loads(line) for line in server.lines if '"run continued"' in line]
     return str(events[-1]["run"]) if events else ""
+
+
+def test_a_client_that_is_frozen_at_the_end_is_waited_for(tmp_path: Path) -> None:
+    """The run ends when the clients of all servers are done, so a client that thaws in the grace period is whole."""
+    with System(tmp_path, RECORDS=400, RATE=200, CLIENTS=2, SERVERS=2, GRACE_SECONDS=30) as system:
+        collector = system.start("collector")
+        # Each server has its own port, so that each has one client.
+        ports = [free_port() for _ in range(2)]
+        for port in ports:
+            system.server(PORT=port)
+        clients = [
+            system.client(f"client-{number}", SERVER_URL=f"ws://127.0.0.1:{port}")
+            for number, port in enumerate(ports, 1)
+        ]
+        poll_until(lambda: system.volumes.head("client-1") > 0, "the run goes", 30)
+        clients[0].signal(signal.SIGSTOP)
+        poll_until(lambda: system.volumes.head("client-2") == 400, "the other client has everything", 30)
+        since = time.monotonic()
+        # A run is published 1.5 s after its end, and clients have 5 s to seal their logs.
+        poll_until(lambda: time.monotonic() - since > 7, "a run that had ended would be closed", 10)
+        assert system.volumes.verdict() is None
+        clients[0].signal(signal.SIGCONT)
+        collector.wait_for_line("PASS", 60)
+    assert 0 == verify(tmp_path)[0]
+
+
+def test_a_second_server_without_links_is_refused(tmp_path: Path) -> None:
+    """Where the file system has no hard links, one server plays, and a second one exits 104 with one line."""
+    with System(tmp_path, RECORDS=400, RATE=100, SERVERS=2) as system:
+        system.modules["server"] = "tests.integration.server_without_links"
+        system.server()
+        system.client("client-1")
+        poll_until(lambda: system.volumes.head("client-1") > 0, "the run goes", 30)
+        second = system.start("server")
+        assert 104 == second.wait(30)
+        assert (
+            f"error: another server is playing run {system.volumes.newest()} in {tmp_path}/ledger:"
+            " several servers need hard links, which this folder or that server does not support;"
+            " stop it, or give this one another VOLUMES"
+        ) == second.text
+        assert 1 == len(system.volumes.ledger_files())

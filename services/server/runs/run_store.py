@@ -164,8 +164,6 @@ class RunStore:
         """Return whether the file system has links, so that several servers can play one run."""
         if self._is_shared is None:
             self._is_shared = supports_links(self.root)
-            if not self._is_shared:
-                log.warning("no hard links, so no other server can join", extra={"path": str(self.root)})
         return self._is_shared
 
     def _awaits_next_run(self, run: str) -> bool:
@@ -337,6 +335,8 @@ class RunStore:
             number: of the run among those of its servers, if it is opened and not joined.
         """
         agreement = Agreement(self.root / name, self.instance, is_shared=self.is_shared(), known=known)
+        if not agreement.is_shared:
+            log.warning("no hard links, so no other server can join", extra={"run": name})
         if number:
             # Before the ledger, so that a server that finds the ledger knows whether it can join.
             agreement.decide_opened(utc_text(self.clock.now_us()), number, self.invocation)
