@@ -357,7 +357,8 @@ class Run:
         If this one is stopped or killed, that is its evidence for the check "generator on time".
         """
         is_playing = self.schedule.has_started and self.recorded.end is None
-        has_to = is_playing and not self.agreement.is_alone and self.agreement.has_siblings(leaving=True)
+        # Proven, so that a lone server that is restarted writes what it always has written.
+        has_to = is_playing and not self.agreement.is_alone and self.agreement.has_siblings(proven=True, leaving=True)
         if has_to:
             self.append(ledger.MeasuredEntry(at=self.at(), **self._measurements()))
         return has_to

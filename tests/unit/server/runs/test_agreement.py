@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from services.contract import ledger, wire
 from services.runtime.errors import AnotherServer
+from services.runtime.volumes import remove_old_runs
 from services.server.runs.agreement import BLIND_US, LEAD_US
 from services.server.runs.ledger_writer import read_entries
 from services.server.runs.other_servers import FolderSnapshot
@@ -275,6 +276,31 @@ def test_the_next_run_is_decided_once(tmp_path: Path, clock: StoppedClock) -> No
     assert ("20261122T073002Z", 2) == (third.name, third.agreement.number)
 
 
+def test_runs_are_counted_on_after_a_restart(tmp_path: Path, clock: StoppedClock) -> None:
+    """A server that continues the second of its runs knows that it is the second."""
+    made = store(tmp_path, clock, "a", runs=2)
+    second = played(made, clock, made.open_or_continue())
+    second.ledger._file.close()
+    again = store(tmp_path, clock, "b", runs=2).open_or_continue()
+
+    assert (second.name, 2) == (again.name, again.agreement.number)
+
+
+def test_decisions_are_removed_with_their_run(tmp_path: Path, clock: StoppedClock) -> None:
+    """Old runs are removed with their decisions; a run that a server still touches is not."""
+    made = store(tmp_path, clock, "a", runs=0)
+    first = made.open_or_continue()
+    second = played(made, clock, first)
+    third = played(made, clock, second)
+    now_s = clock.us / 1e6
+    for run, age_s in ((first, 11), (second, 9), (third, 0)):
+        os.utime(run.ledger.path, (now_s - age_s, now_s - age_s))
+    remove_old_runs(tmp_path / "ledger", 1, now_s)
+
+    assert {second.name, third.name} == {path.name for path in (tmp_path / "ledger").iterdir()}
+    assert (second.ledger.path.parent / "decided" / "00000001").exists()
+
+
 def played(made: RunStore, clock: StoppedClock, run: Run) -> Run:
     """Play a run to its end, and return the next one."""
     run.start()
@@ -350,6 +376,7 @@ def test_a_server_measures_itself_beside_others_while_the_run_goes(tmp_path: Pat
     second = store(tmp_path, clock, "b", rate=100).open_or_continue()
     follow(first)
     first.lateness.record([5000, 7000])
+    assert not second.append_measurements()
     assert first.append_measurements()
     assert second.append_measurements()
     found = [lines_of(run)[-1] for run in (first, second)]
