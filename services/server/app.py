@@ -187,7 +187,8 @@ class ServerApp:
 
     def published_token(self) -> AbstractContextManager[str]:
         """Return a context in which the control token is in its file; see `token.published`."""
-        return token.published(self.root, self.settings.control_token, self._has_siblings)
+        is_joining = self.stream.run.agreement.has_siblings()
+        return token.published(self.root, self.settings.control_token, self._has_siblings, is_joining=is_joining)
 
     def _has_siblings(self) -> bool:
         return self.stream.run.agreement.has_siblings(proven=True)
@@ -290,7 +291,8 @@ class ServerApp:
         # Before the clients leave: otherwise records would come due, and be late, while no server runs.
         self.lifecycle.is_stopping = True
         await leave_together(run)
-        await asyncio.gather(*(handler.drain() for handler in list(self.handlers)))
+        others_play = self._has_siblings()
+        await asyncio.gather(*(handler.drain(others_play=others_play) for handler in list(self.handlers)))
         run.append_measurements()
         log.info("stopped", extra={"run": run.name, "state": run.state})
 
