@@ -13,6 +13,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from websockets.exceptions import WebSocketException
+
 from chaos.scale.part import Part
 from chaos.scale.parts import PARTS
 
@@ -49,7 +51,7 @@ def _is_right(part: Part) -> bool:
     with tempfile.TemporaryDirectory(prefix="scale-") as folder:
         try:
             outcome = part.play(Path(folder))
-        except AssertionError as error:
+        except (AssertionError, OSError, WebSocketException) as error:
             notes = "\n".join([str(error), *getattr(error, "__notes__", [])])
             print(f"    WRONG: {notes}", flush=True)
             return False

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from services import SOFTWARE
 from services.contract import ledger
-from services.contract.scalars import run_order, utc_text
+from services.contract.scalars import run_order, utc_text, utc_us
 from services.runtime.clock import STEP_NS, Clock
 from services.runtime.errors import AnotherServer
 from services.runtime.saturation import SaturationMonitor
-from services.runtime.volumes import claim_run
+from services.runtime.volumes import run_name, run_names
 from services.server.feed.faker_pools import POOL
 from services.server.feed.generator import FAKER_VERSION, FeedGenerator
 from services.server.runs import other_servers, process_identity
@@ -303,13 +303,15 @@ class RunStore:
         """Return the name of a run that follows by the decisions in ``agreement``; ``look`` reads new ones."""
         while True:
             look()
-            # The folder is made before the decision, so one that is missing was removed since.
-            if agreement.next_run and (self.root / agreement.next_run).is_dir():
-                return agreement.next_run
-            name = claim_run(self.root, self.clock.now_us())
-            if agreement.decide_next(utc_text(self.clock.now_us()), name):
-                return name
-            (self.root / name).rmdir()
+            name, now_us = agreement.next_run, self.clock.now_us()
+            # A run that was decided long ago and is missing was removed: its name may be in the logs of clients.
+            if not name or not (_is_new(agreement.next_run_at, now_us) or (self.root / name).is_dir()):
+                name = next(name for name in run_names(run_name(now_us)) if not (self.root / name).exists())
+                if not agreement.decide_next(utc_text(now_us), name):
+                    continue
+            # Only now: the collector shows every folder as a run.
+            (self.root / name).mkdir(exist_ok=True)
+            return name
 
     def has_missed_runs(self, run: Run) -> bool:
         """Return whether others have played on and have removed the ledgers of a run, or of the one after it.
@@ -369,3 +371,11 @@ class RunStore:
         with contextlib.suppress(OSError):
             run.ledger.sync()
         return run
+
+
+def _is_new(decided_at: str, now_us: int) -> bool:
+    """Return whether a decision was made so lately that the server that made it may be about to follow it."""
+    try:
+        return abs(now_us - utc_us(decided_at)) < other_servers.LOCK_SECONDS * 1_000_000
+    except (ValueError, OverflowError):
+        return False

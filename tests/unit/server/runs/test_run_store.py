@@ -222,6 +222,33 @@ def test_four_simultaneous_servers_play_one_run(
     assert 1 + has_past == len(list((tmp_path / "ledger").iterdir()))
 
 
+@pytest.mark.parametrize(("seconds", "is_followed"), [(5, True), (11, False)])
+def test_a_run_that_was_decided_and_is_missing_was_removed(
+    tmp_path: Path, clock: StoppedClock, seconds: float, *, is_followed: bool
+) -> None:
+    """A server opens the run that another one has just decided, and no run whose folder was removed since."""
+    past = new_run(tmp_path, clock)
+    past.finish("complete")
+    assert past.agreement.decide_next(past.at(), "20261122T073001Z")
+    crash(past, clock)
+    clock.pass_seconds(seconds)
+    opened = runs(tmp_path, clock, "b").open_or_continue()
+
+    assert is_followed == (opened.name == "20261122T073001Z")
+    assert 2 == len(list((tmp_path / "ledger").iterdir()))
+
+
+@pytest.mark.parametrize("at", ["", "tomorrow", "9999-12-31T23:59:59.000000Z"])
+def test_a_decision_without_a_time_is_an_old_one(tmp_path: Path, clock: StoppedClock, at: str) -> None:
+    """A decision whose time cannot be read does not stop a server."""
+    past = new_run(tmp_path, clock)
+    past.finish("complete")
+    assert past.agreement.decide_next(at, "20261122T073001Z")
+    crash(past, clock)
+
+    assert "20261122T073000Z-2" == runs(tmp_path, clock, "b").open_or_continue().name
+
+
 def test_a_start_reads_a_ledger_once(tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that looks for others before it continues a run reads an unchanged ledger once, a changed one again."""
     crash(new_run(tmp_path, clock), clock)
