@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        wrong = [part.letter for part in PARTS if part.letter in (chosen.parts or part.letter) and not _is_right(part)]
+        wrong = [part.letter for part in chosen.parts or PARTS if not _is_right(part)]
     except KeyboardInterrupt:
         return _INTERRUPTED
     print(f"wrong: {', '.join(wrong)}" if wrong else "all as expected", flush=True)
@@ -38,10 +38,15 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m chaos.scale", description=__doc__.partition("\n")[0] if __doc__ else ""
     )
     known = "; ".join(f"{part.letter}: {part.what}" for part in PARTS)
-    parser.add_argument(
-        "parts", nargs="*", choices=[part.letter for part in PARTS], metavar="PART", help=f"of {known}; default: all"
-    )
+    parser.add_argument("parts", nargs="*", type=_part, metavar="PART", help=f"of {known}; default: all")
     return parser
+
+
+def _part(letter: str) -> Part:
+    for part in PARTS:
+        if part.letter == letter:
+            return part
+    raise argparse.ArgumentTypeError(f"no part {letter}; there are {', '.join(part.letter for part in PARTS)}")
 
 
 def _is_right(part: Part) -> bool:

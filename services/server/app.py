@@ -214,9 +214,9 @@ class ServerApp:
                 check_at = now + self.intervals.stall_check
                 self._move_clients(now)
                 self._has_missed_runs = self.runs.has_missed_runs(self.stream.run)
-            await self._end_run()
+            await self._leave_finished_run()
 
-    async def _end_run(self) -> None:
+    async def _leave_finished_run(self) -> None:
         """Open the next run, if there is one and the current run has ended, here or without this server."""
         run = self.stream.run
         # The end must be in the ledger first: without it the collector takes this run for an interrupted one.
