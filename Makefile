@@ -27,7 +27,7 @@ SERVICES := requirements/server.txt requirements/client.txt requirements/collect
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up wait local judge venv test unit coverage format check javascript house faults foreign bench screenshots requirements clean
+.PHONY: help up wait local judge venv test unit coverage format check javascript house faults foreign scale bench screenshots requirements clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -94,6 +94,9 @@ faults: $(VENV)/.dev ## inject faults into everything, print what was lost (noth
 
 foreign: $(VENV)/.dev ## judge the feeds of other servers, without and with faults, which it installs into .bench/: make foreign ARGS=socketio
 	@$(CLEAN) $(BIN)/python -m chaos.external $(ARGS)
+
+scale: $(VENV)/.dev ## play runs with several servers, kill one, print the verdicts: make scale ARGS='a b'
+	@$(CLEAN) $(BIN)/python -m chaos.scale $(ARGS)
 
 bench: $(VENV)/.dev ## measure performance, also of other servers, which it installs into .bench/
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -11,6 +11,9 @@ from chaos.containers import plan
 from chaos.containers.campaign import run_all
 from chaos.containers.report import table, totals
 from chaos.powercut.campaign import assert_nothing_lost, record_result, run_campaign
+from chaos.scale import __main__ as scale_program
+from chaos.scale.part import Part, PartOutcome
+from chaos.scale.parts import PARTS
 from chaos.tally import Tally
 
 
@@ -35,3 +38,37 @@ def test_receipts_survive_a_few_power_cuts(
     record_result(result, tally, began, capsys)
     assert_nothing_lost(result)
     assert 30 <= len(tally.faults)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [part for part in PARTS if part.is_short], ids=lambda part: part.letter)
+def test_servers_that_share_a_run_survive_one_of_them(part: Part, tmp_path: Path) -> None:
+    """Runs with several servers pass with one schedule and one receipt for each block, although one is killed."""
+    outcome = part.play(tmp_path)
+
+    assert [] == outcome.problems
+    assert any(line.startswith("PASS ") for line in outcome.lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "printed"),
+    [([], 1, ["(x) one", "(y) two", "wrong: y"]), (["x"], 0, ["(x) one", "all as expected"])],
+)
+def test_parts_are_tried_in_their_order(
+    arguments: list[str],
+    code: int,
+    printed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Without arguments all parts are tried, and the exit code is 1 if one of them is wrong."""
+
+    def fail(_: Path) -> PartOutcome:
+        return PartOutcome(["FAIL  a headline"], ["the verdict"])
+
+    parts = (Part("x", "one", True, lambda _: PartOutcome(["PASS  a headline"])), Part("y", "two", True, fail))
+    monkeypatch.setattr(scale_program, "PARTS", parts)
+
+    assert code == scale_program.main(arguments)
+    shown = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("    ")]
+    assert printed == shown

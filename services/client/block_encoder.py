@@ -255,7 +255,7 @@ def opening(
     )
 
 
-def request(key: SessionKey, config: ClientConfig, after: int, fence: int = 0) -> wire.Subscribe:
+def request(key: SessionKey, config: ClientConfig, after: int, fence: int = 0, recorded: int = 0) -> wire.Subscribe:
     """Return the frame that subscribes to everything after the seq ``after``.
 
     Args:
@@ -263,6 +263,7 @@ def request(key: SessionKey, config: ClientConfig, after: int, fence: int = 0) -
         config: how the client logs.
         after: the last seq that the client holds.
         fence: the highest that a server of the run has granted to this client, 0 for none.
+        recorded: the last seq up to which servers of the run have recorded every receipt, 0 for none.
     """
     return wire.Subscribe(
         client=key.client,
@@ -273,6 +274,7 @@ def request(key: SessionKey, config: ClientConfig, after: int, fence: int = 0) -
         after=after,
         run=key.run,
         fence=fence or msgspec.UNSET,
+        recorded=recorded or msgspec.UNSET,
     )
 
 

@@ -33,6 +33,12 @@ class UnrecordedReceipts:
         self._receipts = {(receipt.session, receipt.block): receipt for receipt in receipts}
         self.recorded_through = 0
 
+    @property
+    def all_recorded_through(self) -> int:
+        """The last seq up to which the server is known to have recorded every receipt, 0 for none."""
+        first = min((receipt.first for receipt in self._receipts.values()), default=self.recorded_through + 1)
+        return min(self.recorded_through, first - 1)
+
     def __bool__(self) -> bool:
         return bool(self._receipts)
 

@@ -80,7 +80,9 @@ class ClientSession(SessionLog[ReceivedBatch]):
 
     def request(self) -> wire.Subscribe:
         """Return the frame that subscribes to what this client does not hold yet."""
-        return block_encoder.request(self._key, self._config, self.after, self._fence)
+        return block_encoder.request(
+            self._key, self._config, self.after, self._fence, self._receipts.all_recorded_through
+        )
 
     def release(self) -> None:
         """Remove all traces of a session under a name that belongs to another client, before anything was written."""

@@ -142,6 +142,21 @@ class ControlEntry(LineStruct, tag="control", frozen=True, kw_only=True):
         check_rate(self.value)
 
 
+class MeasuredEntry(LineStruct, tag="measured", frozen=True, kw_only=True):
+    """How late this server was until now, and how saturated its process: a server that is killed leaves no `end`.
+
+    Its fields are those of `EndEntry`. It is written beside other servers, which play the run to its end.
+    """
+
+    at: str
+    late_p99_ns: Integer | None = None
+    late_max_ns: Integer | None = None
+    loop_lag_p99_ns: Count | None = None
+    loop_lag_max_ns: Count | None = None
+    cpu_ns: Count | None = None
+    throttled_ns: Count | None = None
+
+
 class EndEntry(LineStruct, tag="end", frozen=True, kw_only=True):
     """The run has ended.
 
@@ -176,6 +191,7 @@ Entry = (
     | ReceiptEntry
     | LeaveEntry
     | ControlEntry
+    | MeasuredEntry
     | EndEntry
 )
 codec: Kinds[Entry] = Kinds({VERSION: Entry})

@@ -74,7 +74,8 @@ class Welcome(Frame, tag="welcome", frozen=True, kw_only=True):
 class Subscribe(Frame, tag="subscribe", frozen=True, kw_only=True):
     """Client: its name, and the last ``seq`` that it has logged in a run. Only ``client`` is required.
 
-    ``fence`` is the highest fence that any server of the run has granted to this client; absent before the first.
+    ``fence`` is the highest fence that any server of the run has granted to this client, and ``recorded`` the last
+    ``seq`` up to which they have confirmed every receipt; absent before the first.
     """
 
     client: Name
@@ -87,6 +88,7 @@ class Subscribe(Frame, tag="subscribe", frozen=True, kw_only=True):
     observe: bool = False
     # Absent and not 0, so that the first request of a client has the bytes of earlier versions.
     fence: Count | msgspec.UnsetType = msgspec.UNSET
+    recorded: Count | msgspec.UnsetType = msgspec.UNSET
 
 
 class Subscribed(Frame, tag="subscribed", frozen=True, kw_only=True):

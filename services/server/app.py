@@ -9,7 +9,6 @@ import socket
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -22,9 +21,10 @@ from services.runtime.clock import Clock, boot_id
 from services.runtime.control import token
 from services.runtime.saturation import SaturationMonitor
 from services.runtime.volumes import check_writable, remove_old_runs_regularly
-from services.server.connections.connection import QUIET_SECONDS, WRITE_LIMIT, FeedConnection, connection_class
+from services.server.connections.connection import WRITE_LIMIT, FeedConnection, connection_class
 from services.server.connections.listen_sockets import BACKLOG, bind_sockets, listen
 from services.server.feed.generator import FeedGenerator
+from services.server.intervals import ServerIntervals
 from services.server.metrics import CONTENT_TYPE, ServerMetrics
 from services.server.runs import other_servers
 from services.server.runs.client_containers import ContainerCounter
@@ -42,43 +42,16 @@ from services.server.streaming.stream import Stream
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ServerIntervals:
-    """Intervals of the server's periodic work, in seconds.
-
-    Attributes:
-        sync: between two syncs of the ledger; a crash loses at most the entries of this time.
-        touch: between two touches of the ledger, which show other servers that this one lives.
-        step: between two decisions whether the run starts, resumes or ends.
-        stall_check: between two looks for clients that do not read; with thousands a look takes milliseconds.
-        keep_alive: between two looks for quiet peers.
-        quiet: after which a quiet peer is sent a ping.
-        count: between two counts of the client containers, while a run waits for clients.
-        between_runs: from the end of a run to the next, for clients to seal their logs and the collector to close.
-        remove_old: between two removals of old runs.
-    """
-
-    sync: float = 0.2
-    touch: float = 2.0
-    step: float = 0.05
-    stall_check: float = 0.25
-    keep_alive: float = 5.0
-    quiet: float = QUIET_SECONDS
-    count: float = 0.3
-    between_runs: float = 2.0
-    remove_old: float = 5.0
-
-
 class ServerApp:
     """Everything that lives as long as the process.
 
     Args:
         settings: of the operator.
         feed: generates the records; None makes it from the settings.
-        seen: what `other_servers.ensure_alone` returned, if it was called already.
+        seen: what `RunStore.survey` of ``runs`` returned, if it was called already.
         intervals: of the periodic work.
         count_containers: returns the number of client containers, None if it is unknown; may block.
-        invocation: see `RunStore`.
+        runs: opens, continues and joins the runs; None makes it from the settings.
 
     Raises:
         AnotherServer: another server uses this folder.
@@ -92,14 +65,12 @@ class ServerApp:
         seen: FolderSnapshot | None = None,
         intervals: ServerIntervals | None = None,
         count_containers: Callable[[], int | None] | None = None,
-        invocation: str = "",
+        runs: RunStore | None = None,
     ) -> None:
         self.settings, self.intervals = settings, intervals or ServerIntervals()
-        self.clock = Clock()
         self.root = settings.volumes / "ledger"
-        feed = feed or FeedGenerator(settings.schema, settings.locale, settings.seed)
-        self.saturation = SaturationMonitor()
-        self.runs = _run_store(settings, feed, self.clock, self.saturation, invocation)
+        self.runs = runs or _run_store(settings, feed)
+        self.clock, self.saturation = self.runs.clock, self.runs.saturation
         # Before the run is opened, so that an unwritable folder is reported together with its remedy.
         check_writable(self.root)
         self.stream = Stream(self.runs.open_or_continue(seen), self.clock)
@@ -110,7 +81,7 @@ class ServerApp:
         self.metrics = ServerMetrics(self.stream)
         self.handlers: set[ConnectionHandler] = set()
         self.token = settings.control_token
-        self.is_draining = False
+        self.is_draining = self._has_missed_runs = False
         self._rebalancer, self._moves = Rebalancer(), set[asyncio.Task[None]]()
         # One class for all listening sockets, since it holds the count of all connections.
         self._connection_class = connection_class(
@@ -195,10 +166,12 @@ class ServerApp:
 
     async def sync_ledger(self) -> None:
         """Sync the ledger regularly, and touch it to show other servers that this one lives."""
-        touched_at = 0.0
+        touched_at = measured_at = 0.0
         while True:
             await asyncio.sleep(self.intervals.sync)
             writer, now = self.stream.run.ledger, asyncio.get_running_loop().time()
+            if now - measured_at > self.intervals.measure and self.stream.run.append_measurements():
+                measured_at = now
             if not writer.is_writable:
                 writer.flush()
                 self.stream.wake()
@@ -214,7 +187,8 @@ class ServerApp:
 
     def published_token(self) -> AbstractContextManager[str]:
         """Return a context in which the control token is in its file; see `token.published`."""
-        return token.published(self.root, self.settings.control_token, self._has_siblings)
+        is_joining = self.stream.run.agreement.has_siblings()
+        return token.published(self.root, self.settings.control_token, self._has_siblings, is_joining=is_joining)
 
     def _has_siblings(self) -> bool:
         return self.stream.run.agreement.has_siblings(proven=True)
@@ -239,16 +213,23 @@ class ServerApp:
                 self.stream.cut_stalled(now, self.settings.send_seconds)
                 check_at = now + self.intervals.stall_check
                 self._move_clients(now)
-            run = self.stream.run
-            # The end must be in the ledger first: without it the collector takes this run for an interrupted one.
-            if run.recorded.end is not None and run.ledger.is_writable and self._has_next_run():
-                # Another server may have ended the run earlier, and have opened the next one already.
-                if not run.agreement.next_run:
-                    await asyncio.sleep(self.intervals.between_runs)
-                try:
-                    self._open_next_run()
-                except OSError as problem:
-                    log.warning("next run not opened, trying again", extra={"why": str(problem)})
+                self._has_missed_runs = self.runs.has_missed_runs(self.stream.run)
+            await self._leave_finished_run()
+
+    async def _leave_finished_run(self) -> None:
+        """Open the next run, if there is one and the current run has ended, here or without this server."""
+        run = self.stream.run
+        # The end must be in the ledger first: without it the collector takes this run for an interrupted one.
+        is_over = run.recorded.end is not None and run.ledger.is_writable and self._has_next_run()
+        if not is_over and not self._has_missed_runs:
+            return
+        # Another server may have ended the run earlier, and have opened the next one already.
+        if not run.agreement.next_run and not self._has_missed_runs:
+            await asyncio.sleep(self.intervals.between_runs)
+        try:
+            self._open_next_run()
+        except OSError as problem:
+            log.warning("next run not opened, trying again", extra={"why": str(problem)})
 
     def _move_clients(self, now: float) -> None:
         """Ask some clients to connect to another server of the run, if this one has more than its share."""
@@ -297,6 +278,7 @@ class ServerApp:
         eventloop.collect_all()
         self.lifecycle = RunLifecycle(run, asyncio.get_running_loop().time(), self.expected)
         self.lifecycle.is_stopping, self._rebalancer = self.is_draining, Rebalancer()
+        self._has_missed_runs = False
         for handler in self.handlers:
             handler.welcome()
 
@@ -309,7 +291,9 @@ class ServerApp:
         # Before the clients leave: otherwise records would come due, and be late, while no server runs.
         self.lifecycle.is_stopping = True
         await leave_together(run)
-        await asyncio.gather(*(handler.drain() for handler in list(self.handlers)))
+        others_play = self._has_siblings()
+        await asyncio.gather(*(handler.drain(others_play=others_play) for handler in list(self.handlers)))
+        run.append_measurements()
         log.info("stopped", extra={"run": run.name, "state": run.state})
 
 
@@ -343,17 +327,19 @@ async def main(
         OperatorError: the address, the port or the folder cannot be used, or another server uses the folder.
     """
     with bind_sockets(settings.host, settings.port, is_shared=settings.servers > 1) as sockets:
-        feed = feed or FeedGenerator(settings.schema, settings.locale, settings.seed)
-        # This store looks at the folder only; that of the server opens the run.
-        store = _run_store(settings, feed, Clock(), SaturationMonitor(), invocation)
-        store.ensure_alone = ensure_alone
+        runs = _run_store(settings, feed, invocation)
+        runs.ensure_alone = ensure_alone
+        # A server that waits for the next run of others is as healthy as they are: nothing has to wait for it.
+        beating = asyncio.create_task(heartbeat.beat(alive=lambda: runs.is_waiting))
         try:
-            seen = await asyncio.to_thread(store.survey, stop.is_set)
+            seen = await asyncio.to_thread(runs.survey, stop.is_set)
         except other_servers.StoppedWhileWatching:
             return 0
+        finally:
+            beating.cancel()
         # Only now: a client must not connect to a server that then refuses to start.
         listen(sockets, settings.port)
-        app = ServerApp(settings, feed, seen, intervals, invocation=invocation)
+        app = ServerApp(settings, feed, seen, intervals, runs=runs)
         servers = [await app.accept(listener) for listener in sockets]
         with eventloop.gc_frozen(), app.published_token() as app.token:
             log.info("listening", extra={"host": settings.host, "port": settings.port, "run": app.stream.run.name})
@@ -364,10 +350,10 @@ async def main(
     return 0
 
 
-def _run_store(
-    settings: ServerSettings, feed: FeedGenerator, clock: Clock, saturation: SaturationMonitor, invocation: str
-) -> RunStore:
+def _run_store(settings: ServerSettings, feed: FeedGenerator | None, invocation: str = "") -> RunStore:
     root, instance = settings.volumes / "ledger", uuid.uuid4().hex[:12]
+    feed = feed or FeedGenerator(settings.schema, settings.locale, settings.seed)
+    clock, saturation = Clock(), SaturationMonitor()
     return RunStore(root, feed, settings, clock, saturation, boot=boot_id(), instance=instance, invocation=invocation)
 
 

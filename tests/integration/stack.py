@@ -69,7 +69,7 @@ class Stack:
         self.project = f"sgtest{secrets.token_hex(4)}"
         self.volumes = Volumes(folder)
         self.settings: dict[str, object] = {"VOLUMES": folder, "PAGE_PORT": 0, **settings}
-        self._scale = 1
+        self._scale = self._servers = 1
 
     def __enter__(self) -> Self:
         return self
@@ -90,21 +90,24 @@ class Stack:
         options = ["--project-name", self.project, "--env-file", os.devnull, "--ansi", "never"]
         return ["docker", "compose", *options, *arguments]
 
-    def up(self, clients: int = 1, **settings: object) -> None:
-        """Start everything in the background with this number of clients; the settings are kept for later calls."""
+    def up(self, clients: int = 1, servers: int = 1, **settings: object) -> None:
+        """Start everything in the background with these numbers of containers; keep the settings for later calls."""
         self.settings |= settings
-        self._scale = clients
-        self.compose("up", "--detach", "--scale", f"client={clients}", timeout=UP_SECONDS)
+        self._scale, self._servers = clients, servers
+        self.compose("up", "--detach", *self._scales(), timeout=UP_SECONDS)
+
+    def _scales(self) -> list[str]:
+        return ["--scale", f"client={self._scale}", "--scale", f"server={self._servers}"]
 
     def up_in_foreground(self, clients: int = 1) -> Foreground:
         """Start everything as a user does at a terminal."""
         self._scale = clients
         return Foreground(self._command("up", "--scale", f"client={clients}"), environment(self.settings))
 
-    def scale(self, clients: int) -> None:
-        """Change the number of clients without touching other containers."""
-        self._scale = clients
-        self.compose("up", "--detach", "--no-recreate", "--no-build", "--scale", f"client={clients}")
+    def scale(self, clients: int | None = None, servers: int | None = None) -> None:
+        """Change the number of clients or servers without touching other containers."""
+        self._scale, self._servers = clients or self._scale, servers or self._servers
+        self.compose("up", "--detach", "--no-recreate", "--no-build", *self._scales())
 
     def down(self) -> None:
         """Remove everything but the volumes folder; nothing is read any more, so services get no time to stop."""

@@ -59,33 +59,6 @@ def test_what_the_operator_states_comes_first(folder: Path, engine: None) -> Non
         assert [] == expects(stack)
 
 
-def servers_that_logged(stack: Stack, text: str) -> set[str]:
-    """Return the server containers whose log contains a text."""
-    logs = stack.compose("logs", "--no-color", "server").stdout.replace("\x1b[2K", "")
-    return {line.split("|")[0].strip() for line in logs.splitlines() if text in line}
-
-
-def test_of_three_servers_one_plays_and_all_clients_find_it(folder: Path, engine: None) -> None:
-    """``--scale server=3``: two servers exit with one line, and all clients reach the third."""
-    with Stack(folder, RECORDS=400, RATE=100) as stack:
-        # Do not wait for healthy containers: two of them never are.
-        stack.compose("build", "--quiet", "server", "client", "collector", timeout=300)
-        stack.compose("up", "--detach", "--scale", "server=3", "--scale", "client=0", check=False, timeout=120)
-        poll_until(
-            lambda: len(servers_that_logged(stack, "error: another server is playing run")) == 2,
-            "two are refused",
-            40,
-            1,
-        )
-        assert 1 == len(servers_that_logged(stack, '"listening"'))
-        stack.compose("up", "--detach", "--no-deps", "--no-recreate", "--scale", "client=3", "client", timeout=120)
-        code, text = stack.wait()
-        assert 0 == code, text
-        assert 1 == len(stack.volumes.runs())
-        assert 1 == len(stack.volumes.ledger_files())
-        assert [3] == expects(stack)
-
-
 def test_a_killed_or_recreated_server_is_followed_at_once(folder: Path, engine: None) -> None:
     """A container that is restarted or recreated does not count its former instance as another client."""
     with Stack(folder, RECORDS=10_000, RATE=100) as stack:

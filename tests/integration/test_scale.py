@@ -9,10 +9,22 @@ import pytest
 
 from services.contract.blocklog import EndLine
 from tests.integration.conftest import CLIENTS, GoodStack
+from tests.integration.shared_runs import ledgers, schedules
 from tests.integration.stack import Stack
+from tests.poll import poll_until
 from tests.readers import is_sealed
 
 pytestmark = pytest.mark.containers
+
+CONTROL = """
+import json, sys
+from websockets.sync.client import connect
+with connect("ws://127.0.0.1:8765", proxy=None) as connection:
+    connection.send(json.dumps({"type": "control", "do": sys.argv[1]}))
+    while (reply := json.loads(connection.recv().partition("\\n")[0]))["type"] != "controlled":
+        assert reply["type"] != "error", reply
+"""
+"""Sends a control request to the server of the container in which it runs."""
 
 
 def test_names_come_from_the_network(good_stack: GoodStack) -> None:
@@ -47,3 +59,24 @@ def test_five_become_two_and_the_run_passes(folder: Path, engine: None) -> None:
             assert all(is_sealed(path) for path in stack.volumes.files(client.client))
         for name in left:
             assert ["shutdown"] == [entry.reason for entry in stack.volumes.log(name) if isinstance(entry, EndLine)]
+
+
+@pytest.mark.slow
+def test_three_servers_become_two_then_four_and_the_run_passes(folder: Path, engine: None) -> None:
+    """``--scale server=3`` plays one run; a server that is removed or added meanwhile changes no verdict."""
+    with Stack(folder, RECORDS=3000, RATE=150) as stack:
+        stack.up(clients=8, servers=3)
+        stack.receipted(150)
+        # On a busy machine Compose takes longer than the run.
+        stack.exec("server", "python", "-c", CONTROL, "pause")
+        stack.scale(servers=2)
+        stack.scale(servers=4)
+        poll_until(lambda: len(stack.volumes.ledger_files()) == 5, "the added servers play the run", 60)
+        stack.exec("server", "python", "-c", CONTROL, "resume")
+        code, text = stack.wait()
+        assert 0 == code, text
+        (run,) = stack.volumes.runs()
+        assert 1 == len(schedules(stack.volumes, run))
+        assert 5 == len(ledgers(stack.volumes, run))
+        for number in range(1, 5):
+            assert "healthy" == stack.inspect("server", number)["State"]["Health"]["Status"]

@@ -62,7 +62,9 @@ def test_a_server_whose_run_has_ended_lives_too(tmp_path: Path) -> None:
         since = time.monotonic()
         poll_until(lambda: time.monotonic() - since > 7, "its last line is old", 10)
         assert BAD == system.start("server", PORT=free_port(), RATE=5).wait(20)
-        second = system.start("server", PORT=free_port())
+        beat = tmp_path / "beat"
+        second = system.start("server", PORT=free_port(), HEARTBEAT=beat)
+        poll_until(beat.exists, "it is healthy while it waits", 20)
         since = time.monotonic()
         poll_until(lambda: time.monotonic() - since > 7, "it waits", 10)
         assert (None, 1) == (second.code, len(system.volumes.runs()))

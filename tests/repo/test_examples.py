@@ -84,7 +84,18 @@ def test_ledger_example_holds() -> None:
     found = [ledger.codec.decode(line) for line in examples.ledger_file().splitlines(keepends=True)]
 
     assert [FIRST, *(sealed.crc for sealed, _ in found[:-1])] == [sealed.prev for sealed, _ in found]
-    assert {*ledger.Entry.__args__} - {ledger.LateEntry} == {type(entry) for _, entry in found}
+    elsewhere = {ledger.LateEntry, ledger.MeasuredEntry}
+    assert {*ledger.Entry.__args__} - elsewhere == {type(entry) for _, entry in found}
+
+
+def test_a_measurement_has_an_example_of_its_own() -> None:
+    """The `measured` line, which no lone server writes, has an example that follows the `sent` line of the ledger."""
+    (example,) = fences(section_of(text("docs/formats/ledger.md"), "measured"), "json")
+    sealed, entry = ledger.codec.decode(example.text.encode())
+    whole = [ledger.codec.decode(line) for line in examples.ledger_file().splitlines(keepends=True)]
+
+    assert [sealed.prev] == [sent.crc for sent, entry in whole if isinstance(entry, ledger.SentEntry)]
+    assert isinstance(entry, ledger.MeasuredEntry)
 
 
 def test_a_late_client_has_an_example_of_its_own() -> None:

@@ -52,6 +52,8 @@ def test_make_lists_every_verb(verb: str) -> None:
         (["faults"], "/python -m chaos *$"),
         (["faults", "ARGS=chaos/wire"], "/python -m chaos chaos/wire$"),
         (["foreign"], "/python -m chaos.external *$"),
+        (["scale"], "/python -m chaos.scale *$"),
+        (["scale", "ARGS=a"], "/python -m chaos.scale a$"),
         (["bench"], "/python -m benchmarks"),
         (["screenshots"], "/python -m tools.screenshots$"),
         (["check"], "/ruff check$"),

@@ -29,8 +29,8 @@ class SaturationEvidence(NamedTuple):
     throttled_ns: int | None = None
 
     @classmethod
-    def of(cls, end: blocklog.EndLine | ledger.EndEntry) -> SaturationEvidence:
-        """Return the measurements in the last line of a log file or a run."""
+    def of(cls, end: blocklog.EndLine | ledger.EndEntry | ledger.MeasuredEntry) -> SaturationEvidence:
+        """Return the measurements in the last line of a log file, a run or a server."""
         return cls(end.loop_lag_p99_ns, end.loop_lag_max_ns, end.throttled_ns)
 
     def within(self, run_ns: int | None) -> SaturationEvidence:

@@ -12,11 +12,17 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import NamedTuple
 
+import msgspec
+
 from services.collector.evidence.timestamps import moment
 from services.contract import ledger
 
 RateSegment = tuple[int, int, float | int | None]
 """First record, its due time in epoch microseconds, and records per second, None for a pause."""
+
+UNMEASURED_US = 6_000_000
+"""A server that was killed may have sent for this long after its last measurement, of which it writes one a second:
+a server that shows no activity for this long counts as gone."""
 
 
 class RateChange(NamedTuple):
@@ -45,6 +51,7 @@ class ServerProcess:
         paces: its pace lines, by digest.
         ends: its end lines, by digest: at most one, unless lines were forged.
         took_part: whether it wrote a pace, a subscription or a ``sent`` line.
+        measured: the last line with its own lateness, None without one.
     """
 
     open: ledger.OpenEntry
@@ -52,6 +59,8 @@ class ServerProcess:
     paces: dict[str, RateChange] = field(default_factory=dict)
     ends: dict[str, ledger.EndEntry] = field(default_factory=dict)
     took_part: bool = False
+    measured: ledger.MeasuredEntry | None = None
+    _acted_at: str = ""
 
     def add_entry(self, entry: ledger.Entry, number: int, crc: str) -> None:
         """Add one line of its ledger."""
@@ -59,11 +68,19 @@ class ServerProcess:
         if isinstance(entry, ledger.PaceEntry):
             known = self.paces.get(crc)
             self.paces[crc] = RateChange(entry, number if known is None else min(number, known.number), crc)
-            self.took_part = True
-        elif isinstance(entry, ledger.SubscribeEntry | ledger.SentEntry):
-            self.took_part = True
+        elif isinstance(entry, ledger.MeasuredEntry):
+            self.measured = max(self.measured or entry, entry, key=_measured_order)
         elif isinstance(entry, ledger.EndEntry):
             self.ends[crc] = entry
+        if isinstance(entry, ledger.PaceEntry | ledger.SubscribeEntry | ledger.SentEntry):
+            self.took_part, self._acted_at = True, max(self._acted_at, entry.at)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether it recorded how late it was until shortly before it was last active."""
+        measured_us = moment(self.measured.at) if self.measured is not None else None
+        acted_us = moment(self._acted_at)
+        return measured_us is not None and acted_us is not None and acted_us - measured_us <= UNMEASURED_US
 
     def is_continued(self, servers: Iterable[ServerProcess]) -> bool:
         """Return whether another server was started after this one had written its last line."""
@@ -76,12 +93,15 @@ class ServerProcess:
 def unmeasured(servers: Collection[ServerProcess]) -> list[ServerProcess]:
     """Return the servers that took part in a run that has an end, and did not record how late they were.
 
-    A server that a later one continued was stopped or crashed, which does not count against the run.
+    A server that a later one continued was stopped or crashed, which does not count against the run. Nor does one that
+    measured itself until then, while others played the run to its end.
     """
     if not any(server.ends for server in servers):
         return []
     unknown = [
-        server for server in servers if server.took_part and not server.ends and not server.is_continued(servers)
+        server
+        for server in servers
+        if server.took_part and not server.ends and not server.is_measured and not server.is_continued(servers)
     ]
     return sorted(unknown, key=_age)
 
@@ -111,6 +131,10 @@ def conflict(servers: Collection[ServerProcess]) -> tuple[ServerProcess, ServerP
                 if record is not None:
                     return earlier, later, record
     return None
+
+
+def _measured_order(entry: ledger.MeasuredEntry) -> tuple[str, bytes]:
+    return entry.at, msgspec.json.encode(entry)
 
 
 def _age(server: ServerProcess) -> tuple[str, str, str]:

@@ -24,7 +24,7 @@ NO_LEDGER = "there is no ledger of this run: it is not known which records were 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerEnd:
-    """What a server process measured of itself, by the end line of its ledger.
+    """What a server process measured of itself, by the end line of its ledger or, without one, by its last measurement.
 
     Attributes:
         instance: of the server, empty where the ledger does not name it.
@@ -53,10 +53,12 @@ class LedgerFacts:
         is_opened: there is an open line.
         is_abandoned: the run was interrupted and not continued.
         ends: of its servers.
+        departed: last measurements of the servers that did not play the run to its end.
         last: the last record of the run by its end, None without an end.
         end_variants: how many different ends its servers recorded; more than one is a contradiction.
         feed_variants: how many different feeds they played; more than one is a contradiction.
-        unmeasured_servers: servers that took part, recorded no end and were not continued by another one.
+        unmeasured_servers: servers that took part, recorded neither an end nor how late they were until they were gone,
+            and were not continued by another one.
         schedule_conflict: two servers with different schedules, and from which record on they differ.
     """
 
@@ -70,6 +72,7 @@ class LedgerFacts:
     is_opened: bool
     is_abandoned: bool
     ends: tuple[ServerEnd, ...]
+    departed: tuple[ServerEnd, ...]
     last: int | None
     end_variants: int
     feed_variants: int

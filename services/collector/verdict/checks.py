@@ -153,14 +153,14 @@ def _receipts_match(case: CheckInput) -> CheckAnswer:
 
 def _on_time(case: CheckInput) -> CheckAnswer:
     ledger = case.result.ledger_facts
-    ends = ledger.ends
-    p99_ns = max((end.late_p99_ns for end in ends if end.late_p99_ns is not None), default=None)
+    servers = (*ledger.ends, *ledger.departed)
+    p99_ns = max((server.late_p99_ns for server in servers if server.late_p99_ns is not None), default=None)
     # At rate 0 a record is due when it is sent, so the server cannot be late.
     if p99_ns is None:
         return CheckAnswer(None, "not measured") if ledger.is_scheduled else CheckAnswer(True, "no schedule")
-    max_ns = max((end.late_max_ns for end in ends if end.late_max_ns is not None), default=None)
+    max_ns = max((server.late_max_ns for server in servers if server.late_max_ns is not None), default=None)
     detail = f"p99 {formatting.duration(p99_ns)} late, at most {formatting.duration(max_ns)}"
-    detail += ", the worst of several servers" if len(ends) > 1 else ""
+    detail += ", the worst of several servers" if len(servers) > 1 else ""
     if p99_ns > ON_TIME_NS:
         return CheckAnswer(False, detail, (f"the server did not keep its schedule: {detail}",))
     unknown = ledger.unmeasured_servers
@@ -174,9 +174,10 @@ def _on_time(case: CheckInput) -> CheckAnswer:
 
 def _fit(case: CheckInput) -> CheckAnswer:
     ledger = case.result.ledger_facts
-    several = len(ledger.ends) > 1
+    servers = (*ledger.ends, *ledger.departed)
     processes = [
-        (f"server {end.instance}".rstrip() if several else "the server", end.saturation) for end in ledger.ends
+        (f"server {server.instance}".rstrip() if len(servers) > 1 else "the server", server.saturation)
+        for server in servers
     ]
     processes += [(client.client, client.saturation) for client in case.clients]
     answer, run_ns = judge_saturation(processes, case.totals.duration_ns), case.totals.duration_ns

@@ -88,7 +88,9 @@ def common(folder: Path, token: str) -> str:
 
 
 @contextlib.contextmanager
-def published(folder: Path, own: str = "", has_siblings: Callable[[], bool] = lambda: False) -> Iterator[str]:
+def published(
+    folder: Path, own: str = "", has_siblings: Callable[[], bool] = lambda: False, *, is_joining: bool = False
+) -> Iterator[str]:
     """Publish a new token in ``folder`` while the block runs; yield it.
 
     Beside other servers, their token is used, and it stays in its file at the end.
@@ -100,11 +102,12 @@ def published(folder: Path, own: str = "", has_siblings: Callable[[], bool] = la
         folder: where the file is.
         own: a token set by the operator; it is used instead and not written to any file.
         has_siblings: returns whether other servers use the folder.
+        is_joining: other servers may use it, as far as is known yet.
     """
     token = own
     if not own:
         try:
-            token = common(folder, "") if has_siblings() else draw(folder)
+            token = common(folder, "") if is_joining or has_siblings() else draw(folder)
         except OSError as error:
             log.warning("control token not written", extra={"folder": str(folder), "why": str(error)})
     try:

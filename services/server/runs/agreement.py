@@ -12,7 +12,7 @@ from pathlib import Path
 
 from services.contract import ledger
 from services.server.runs.decisions import FOLDER, Decision, DecisionLog
-from services.server.runs.siblings import SiblingEntry, Siblings
+from services.server.runs.siblings import ClientProgress, SiblingEntry, Siblings
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class Agreement:
 
     Attributes:
         next_run: name of the run after this one, empty while that is not decided.
+        next_run_at: when it was decided, RFC 3339.
         number: this is the run number ``number`` that its servers play, from 1 on.
         invocation: of ``python -m services`` whose servers play it; empty without one, None if that is not known.
     """
@@ -50,7 +51,7 @@ class Agreement:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.instance, self.is_shared = instance, is_shared
-        self.next_run, self.number = "", 1
+        self.next_run, self.next_run_at, self.number = "", "", 1
         self.invocation: str | None = None
         self._decisions = DecisionLog(folder / FOLDER)
         self._siblings = Siblings(folder, f"{instance}.jsonl", monotonic, known)
@@ -70,14 +71,14 @@ class Agreement:
             if decision.entries:
                 found.append(decision.entries)
             elif decision.next_run:
-                self.next_run = decision.next_run
+                self.next_run, self.next_run_at = decision.next_run, decision.at
             elif decision.opened:
                 self.number, self.invocation = decision.opened, decision.invocation
             elif decision.leaves:
                 self._siblings.add_departure(decision.instance)
         return found
 
-    def sibling_entries(self) -> Iterable[SiblingEntry]:
+    def sibling_entries(self) -> Iterable[SiblingEntry | ClientProgress]:
         """Return what other servers have entered about clients since the last call."""
         return self._siblings.news() if self.is_shared else ()
 
@@ -89,7 +90,7 @@ class Agreement:
         """Decide which run is next; return False if another decision came first."""
         if not self._decide(Decision(at=at, instance=self.instance, next_run=run)):
             return False
-        self.next_run = run
+        self.next_run, self.next_run_at = run, at
         return True
 
     def decide_opened(self, at: str, number: int, invocation: str) -> None:

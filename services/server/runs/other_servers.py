@@ -74,15 +74,10 @@ class FolderSnapshot(NamedTuple):
         return [name for name, (changed_ns, _) in self.ledgers.items() if limit_ns is None or changed_ns >= limit_ns]
 
 
-def newest_run(root: Path) -> str:
-    """Return the name of the newest run that has a folder in ``root``, empty without one."""
-    return next(iter(_runs_newest_first(root)), "")
-
-
 def take_snapshot(root: Path) -> FolderSnapshot:
     """Return the ledgers of the newest run that has any; a server that opens a run makes the folder first."""
     for run in _runs_newest_first(root)[:_MAX_EMPTY_RUNS]:
-        if ledgers := _stamps(root / run):
+        if ledgers := stamps(root / run):
             return FolderSnapshot(run, ledgers)
     return FolderSnapshot("", {})
 
@@ -94,15 +89,16 @@ def _runs_newest_first(root: Path) -> list[str]:
         return []
 
 
-def _stamps(folder: Path) -> dict[str, FileStamp]:
-    stamps: dict[str, FileStamp] = {}
+def stamps(folder: Path) -> dict[str, FileStamp]:
+    """Return the stamps of the ledgers in the folder of a run, by file name."""
+    found: dict[str, FileStamp] = {}
     for path in folder.glob("*.jsonl"):
         with contextlib.suppress(OSError):
             status = path.stat()
             if stat.S_ISREG(status.st_mode):
                 # The size too: some file systems store times in whole seconds.
-                stamps[path.name] = (status.st_mtime_ns, status.st_size)
-    return stamps
+                found[path.name] = (status.st_mtime_ns, status.st_size)
+    return found
 
 
 def ensure_alone(

@@ -17,6 +17,7 @@ from services.server.feed.schedule import RateSegment
 from services.server.runs.agreement import BLIND_US, LEAD_US, Agreement, DecidedEntry
 from services.server.runs.ledger_writer import LedgerWriter, Then
 from services.server.runs.run_state import RecordedRun
+from services.server.runs.siblings import ClientProgress
 from services.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
@@ -45,8 +46,9 @@ class RunStatus(NamedTuple):
 class Run:
     """One run as this server process plays it: the recorded state and this process's ledger, kept in step.
 
-    Only methods that are commands write: `append`, `advance`, `follow`, `decide`, `start`, `resume`, `set_rate` and
-    `finish`. Properties and `status` change nothing, so a probe or a scrape never writes to the ledger.
+    Only methods that are commands write: `append`, `append_measurements`, `advance`, `follow`, `decide`, `start`,
+    `resume`, `set_rate` and `finish`. Properties and `status` change nothing, so a probe or a scrape never writes to
+    the ledger.
 
     Rates, control requests and the end are decided together with the other servers of the run, if there are any; each
     server enters a decision in its own ledger.
@@ -148,15 +150,13 @@ class Run:
     def follow(self) -> None:
         """Apply what other servers have entered about clients, and enter what was decided."""
         for entry in self.agreement.sibling_entries():
-            if not (isinstance(entry, ledger.ReceiptEntry) and self._has_receipt(entry)):
+            if isinstance(entry, ClientProgress):
+                self.recorded.add_progress(*entry)
+            else:
                 self.recorded.apply(entry)
             if isinstance(entry, ledger.SubscribeEntry) and not entry.observe:
                 self.on_moved(entry.client, entry.fence)
         self._follow_decisions()
-
-    def _has_receipt(self, entry: ledger.ReceiptEntry) -> bool:
-        client = self.recorded.clients.get(entry.client)
-        return client is not None and client.has_receipt(entry.session, entry.block)
 
     def _follow_decisions(self) -> None:
         self._followed_us = self.clock.now_us()
@@ -187,6 +187,17 @@ class Run:
                     self.append(entry)
                     if isinstance(entry, ledger.ControlEntry) and entry.request == "drop":
                         self.on_drop(entry.client or "")
+
+    def enter_past(self, decisions: Sequence[tuple[DecidedEntry, ...]]) -> None:
+        """Enter what was decided before this server had a ledger; if the run has ended meanwhile, only apply it."""
+        has_ended = any(isinstance(entry, ledger.EndEntry) for entries in decisions for entry in entries)
+        for entries in decisions:
+            if not has_ended:
+                self.enter(entries)
+                continue
+            # This server took no part.
+            for entry in entries:
+                self.recorded.apply(entry)
 
     def _enter_rate(self, entry: ledger.PaceEntry) -> None:
         # The stages that begin before it come first on every server.
@@ -332,22 +343,34 @@ class Run:
         """Enter the end with how late this server was and how saturated its process."""
         if self.recorded.end is not None:
             return
-        # How late this server's own loop was: the evidence for the check "generator on time".
-        is_measured = self.lateness.count > 0
-        entry = ledger.EndEntry(
-            at=self.at(),
-            last=self.total,
-            count=self.total,
-            reason=reason,
-            late_p99_ns=self.lateness.percentile(99) if is_measured else None,
-            late_max_ns=self.lateness.max if is_measured else None,
-            **self.saturation.reading()._asdict(),
+        self.append(
+            ledger.EndEntry(at=self.at(), last=self.total, count=self.total, reason=reason, **self._measurements())
         )
-        self.append(entry)
         # If the disk refuses now, the server's periodic sync tries again.
         with contextlib.suppress(OSError):
             self.ledger.sync()
         log.info("run ended", extra={"run": self.name, "reason": reason, "clients": len(self.recorded.clients)})
+
+    def append_measurements(self) -> bool:
+        """Enter how late this server is, if another one may play the run to its end without it; return whether it may.
+
+        If this one is stopped or killed, that is its evidence for the check "generator on time".
+        """
+        is_playing = self.schedule.has_started and self.recorded.end is None
+        # Proven, so that a lone server that is restarted writes what it always has written.
+        has_to = is_playing and not self.agreement.is_alone and self.agreement.has_siblings(proven=True, leaving=True)
+        if has_to:
+            self.append(ledger.MeasuredEntry(at=self.at(), **self._measurements()))
+        return has_to
+
+    def _measurements(self) -> dict[str, int | None]:
+        """Return how late this server's own loop was, and how saturated its process: fields of `ledger.EndEntry`."""
+        is_measured = self.lateness.count > 0
+        return {
+            "late_p99_ns": self.lateness.percentile(99) if is_measured else None,
+            "late_max_ns": self.lateness.max if is_measured else None,
+            **self.saturation.reading()._asdict(),
+        }
 
     def welcome(self) -> wire.Welcome:
         """Return the frame that describes this run to a client."""

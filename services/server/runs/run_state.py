@@ -132,6 +132,11 @@ class RecordedRun:
             case _:
                 pass
 
+    def add_progress(self, name: str, sent: int, receipted: int) -> None:
+        """Add how far another server has served a client: the last seqs that it sent and that receipts cover."""
+        client = self.clients.setdefault(name, RecordedClient())
+        client.sent, client.receipted = max(client.sent, sent), max(client.receipted, receipted)
+
     def _apply_rate(self, entry: ledger.PaceEntry) -> None:
         self.schedule.add(RateSegment(entry.first, entry.due_us, entry.rate))
         self.progress.apply(entry)

@@ -6,76 +6,33 @@ import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from services import SOFTWARE
 from services.contract import ledger
-from services.contract.scalars import utc_text, utc_us
+from services.contract.scalars import run_order, utc_text, utc_us
 from services.runtime.clock import STEP_NS, Clock
 from services.runtime.errors import AnotherServer
 from services.runtime.saturation import SaturationMonitor
-from services.runtime.volumes import claim_run, run_name, run_names
+from services.runtime.volumes import run_name, run_names
 from services.server.feed.faker_pools import POOL
 from services.server.feed.generator import FAKER_VERSION, FeedGenerator
 from services.server.runs import other_servers, process_identity
-from services.server.runs.agreement import Agreement, DecidedEntry, decided_after, entry_key
+from services.server.runs.agreement import Agreement, decided_after
 from services.server.runs.decisions import FOLDER, supports_links
 from services.server.runs.ledger_writer import LedgerWriter, last_alive_us, read_entries
-from services.server.runs.other_servers import FolderSnapshot, StoppedWhileWatching
+from services.server.runs.other_servers import FileStamp, FolderSnapshot, StoppedWhileWatching
+from services.server.runs.past_run import PastRun
 from services.server.runs.run import Run
 from services.server.runs.run_state import RecordedRun
 from services.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
 
-_UNREADABLE = "a line of its ledger is intact but in an unknown format"
-_UNPLAYABLE = "its ledger has a gap in the schedule, or no fence is left for another subscription"
 
-
-class PastRun:
-    """A run as the ledgers of earlier server processes have it.
-
-    Attributes:
-        opening: first entry of the oldest ledger; None without one.
-        recorded: the state of the run.
-        last_us: time of the latest entry, epoch microseconds; 0 without one.
-        entered: keys of the decided entries in the ledgers, as `entry_key` returns them.
-    """
-
-    def __init__(self, entries: Iterable[ledger.Entry | None]) -> None:
-        """Fold the entries, in the order of their times; None stands for an intact line in an unknown format."""
-        self.opening: ledger.OpenEntry | None = None
-        self.recorded = RecordedRun(1)
-        self.entered: set[object] = set()
-        self._is_readable, last = True, ""
-        for entry in entries:
-            if entry is None:
-                self._is_readable = False
-                continue
-            last = max(last, entry.at)
-            if isinstance(entry, ledger.OpenEntry) and self.opening is None:
-                self.opening = entry
-                self.recorded.total = self.recorded.schedule.total = entry.total
-            if isinstance(entry, DecidedEntry):
-                # Each server of the run has entered it, the slowest one perhaps after later ones.
-                if entry_key(entry) in self.entered:
-                    continue
-                self.entered.add(entry_key(entry))
-            self.recorded.apply(entry)
-        self.last_us = utc_us(last) if last else 0
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the run has an end entry."""
-        return self.recorded.end is not None
-
-    @property
-    def obstacle(self) -> str | None:
-        """Why no server can continue the run, with any settings; None if one can."""
-        if not self._is_readable:
-            return _UNREADABLE
-        return None if self.recorded.can_be_continued else _UNPLAYABLE
+class RunOpenedMeanwhile(Exception):
+    """Another server has opened a run since this one looked."""
 
 
 class RunStore:
@@ -91,6 +48,9 @@ class RunStore:
         instance: identity of this process, the name of its ledgers.
         ensure_alone: see `other_servers.ensure_alone`.
         invocation: of ``python -m services`` that started this server; empty without one.
+
+    Attributes:
+        is_waiting: `survey` waits for the next run of living servers, whose run has ended.
     """
 
     def __init__(
@@ -110,7 +70,9 @@ class RunStore:
         self.boot, self.instance, self.invocation = boot, instance, invocation
         self.ensure_alone = ensure_alone
         self._process = process_identity.own()
+        self.is_waiting = False
         self._is_shared: bool | None = None
+        self._last_read: tuple[str, Mapping[str, FileStamp], PastRun] | None = None
 
     def open_or_continue(self, seen: FolderSnapshot | None = None) -> Run:
         """Continue the newest run if it was interrupted and can be continued; otherwise open a new one.
@@ -127,8 +89,10 @@ class RunStore:
             with other_servers.start_lock(self.root):
                 if (past := self.joinable()) is not None:
                     return self._join(*past)
-                if not other_servers.take_snapshot(self.root).has_changed_since(seen):
-                    return self._open_or_abandon()
+                newest = other_servers.take_snapshot(self.root)
+                if not newest.has_changed_since(seen):
+                    with contextlib.suppress(RunOpenedMeanwhile):
+                        return self._open_or_abandon(newest.run)
             # Another server was first. Watch it without the lock, since others wait for that.
             seen = self.survey()
 
@@ -150,7 +114,8 @@ class RunStore:
             try:
                 return self.ensure_alone(self.root, is_stopped)
             except AnotherServer as other:
-                if self.joinable() is None and not self._awaits_next_run(other.run):
+                self.is_waiting = self._awaits_next_run(other.run)
+                if self.joinable() is None and not self.is_waiting:
                     raise AnotherServer(other.run, str(self.root), self._obstacle(other.run)) from None
             if is_stopped():
                 raise StoppedWhileWatching
@@ -164,11 +129,10 @@ class RunStore:
         Returns:
             Its name, its past, and the bytes of its ledgers; None if it has to be opened, abandoned or left alone.
         """
-        newest = other_servers.newest_run(self.root)
+        newest = other_servers.take_snapshot(self.root).run
         if not newest:
             return None
-        known = {path.name: path.stat().st_size for path in (self.root / newest).glob("*.jsonl")}
-        past = PastRun(read_entries(self.root / newest))
+        _, past, known = self._read(newest)
         opening = past.opening
         if opening is None or past.has_ended or past.obstacle is not None or not self._has_same_settings(opening):
             return None
@@ -176,6 +140,13 @@ class RunStore:
         if outage_us > self.settings.resume_seconds * 1_000_000:
             return None
         return (newest, past, known) if self._is_of_this_invocation(newest) else None
+
+    def _read(self, run: str) -> tuple[str, PastRun, dict[str, int]]:
+        """Return a run's name, its past, and the bytes of its ledgers; read again only if a ledger has changed."""
+        ledgers = other_servers.stamps(self.root / run)
+        if self._last_read is None or self._last_read[:2] != (run, ledgers):
+            self._last_read = run, ledgers, PastRun(read_entries(self.root / run))
+        return run, self._last_read[2], {name: size for name, (_, size) in ledgers.items()}
 
     def _is_of_this_invocation(self, run: str) -> bool:
         """Return whether a run can be shared, and its servers were started in the same way as this one.
@@ -193,18 +164,16 @@ class RunStore:
         """Return whether the file system has links, so that several servers can play one run."""
         if self._is_shared is None:
             self._is_shared = supports_links(self.root)
-            if not self._is_shared:
-                log.warning("no hard links, so no other server can join", extra={"path": str(self.root)})
         return self._is_shared
 
     def _awaits_next_run(self, run: str) -> bool:
         """Return whether a run with this server's settings has ended and other servers may begin the next one."""
-        past = PastRun(read_entries(self.root / run))
+        past = self._read(run)[1]
         has_same_settings = past.opening is not None and self._has_same_settings(past.opening)
         return past.has_ended and has_same_settings and self._is_of_this_invocation(run)
 
     def _obstacle(self, run: str) -> str:
-        opening = PastRun(read_entries(self.root / run)).opening
+        opening = self._read(run)[1].opening
         if opening is not None and not self._has_same_settings(opening):
             return "its settings are not those of this server: " + "; ".join(self._differences(opening))
         if not self.is_shared() or not (self.root / run / FOLDER).is_dir():
@@ -225,6 +194,8 @@ class RunStore:
     def _join(self, name: str, past: PastRun, known: dict[str, int]) -> Run:
         """Continue a run: its servers may be gone, or play it beside this one."""
         self._set_clock_not_before(past.last_us)
+        # The run changes the state that was read.
+        self._last_read = None
         run = self._make_run(name, past.recorded, known)
         # Read after this server's ledger was created: a server that decides something later sees this one.
         for entries in decided_after(past.entered, run.agreement.decisions()):
@@ -233,12 +204,14 @@ class RunStore:
         log.info("run continued", extra={"run": run.name, "state": run.state})
         return run
 
-    def _open_or_abandon(self) -> Run:
-        if newest := other_servers.newest_run(self.root):
-            past = PastRun(read_entries(self.root / newest))
+    def _open_or_abandon(self, newest: str) -> Run:
+        """Open a run after the newest one with a ledger, which is continued or ended as abandoned if it is open."""
+        if newest:
+            past = self._read(newest)[1]
             self._set_clock_not_before(past.last_us)
             if past.opening is not None and not past.has_ended:
                 outage_us = self.clock.now_us() - last_alive_us(self.root / newest)
+                self._last_read = None
                 # Also if the run cannot be continued: to record that it is abandoned needs a ledger of this process.
                 run = self._make_run(newest, past.recorded)
                 run.agreement.decisions()
@@ -250,7 +223,7 @@ class RunStore:
                     return run
                 run.finish("abandoned")
                 run.ledger.close()
-        return self.open_new()
+        return self.open_new(newest=newest)
 
     def _set_clock_not_before(self, last_us: int) -> None:
         """Continue from the ledger's last time if the wall clock was set back while no server ran.
@@ -261,21 +234,27 @@ class RunStore:
         if moved_us > STEP_NS // 1000:
             log.warning("wall clock is behind the ledger", extra={"seconds": moved_us / 1_000_000})
 
-    def open_new(self, before: Run | None = None) -> Run:
+    def open_new(self, before: Run | None = None, newest: str | None = None) -> Run:
         """Open a new run, or join the one that another server has opened at the same time.
 
         Args:
             before: the run that this server has played before; None at its start.
+            newest: at its start, the newest run with a ledger, which is over; empty without one, None to look for it.
 
         Raises:
             OSError: the folder or the ledger cannot be created; nothing is left behind.
+            RunOpenedMeanwhile: at a start, another server was first.
+            AnotherServer: while this process was frozen, one with other settings has begun to use the folder.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        if before is None:
-            name, number = claim_run(self.root, self.clock.now_us()), 1
+        if before is not None:
+            before.follow()
+            if self.has_missed_runs(before):
+                return self._join_newest()
+            name = self._decide_after(before.agreement, before.follow)
         else:
-            name, number = self._next_run(before), before.agreement.number + 1
-            (self.root / name).mkdir(exist_ok=True)
+            name = self._decide_first(other_servers.take_snapshot(self.root).run if newest is None else newest)
+        number = 1 if before is None else before.agreement.number + 1
         try:
             run = self._make_run(name, RecordedRun(self.settings.records), number=number)
         except OSError:
@@ -286,22 +265,62 @@ class RunStore:
             with contextlib.suppress(OSError):
                 (self.root / name).rmdir()
             raise
-        for entries in run.agreement.decisions():
-            run.enter(entries)
+        finally:
+            # Once the first run has a ledger, its servers decide there.
+            shutil.rmtree(self.root / FOLDER, ignore_errors=True)
+        run.enter_past(run.agreement.decisions())
         log.info("run opened", extra={"run": name, "total": self.settings.records, "rate": run.recorded_rate})
         return run
 
-    def _next_run(self, before: Run) -> str:
-        """Return the name of the run after another one, which its servers decide together."""
-        agreement = before.agreement
+    def _join_newest(self) -> Run:
+        """Join the newest run, also if it has ended: the next one follows it."""
+        newest, past, known = self._read(other_servers.take_snapshot(self.root).run)
+        if past.opening is None or not self._has_same_settings(past.opening):
+            raise AnotherServer(newest, str(self.root), self._obstacle(newest))
+        log.warning("runs were played and removed meanwhile", extra={"run": newest})
+        return self._join(newest, past, known)
+
+    def _decide_first(self, newest: str) -> str:
+        """Return the name of the run that servers which start at the same time open; its folder exists.
+
+        They decide in the folder of the newest run with a ledger, or in that of all runs while there is none: so they
+        open one run also where locks do not work.
+
+        Raises:
+            RunOpenedMeanwhile: another server was first, and this one can join it.
+        """
+        agreement = Agreement(self.root / newest, self.instance, is_shared=self.is_shared())
+        name = self._decide_after(agreement, agreement.decisions)
+        # The decisions of an empty folder are removed as soon as there is a ledger, so they may be new ones.
+        if other_servers.take_snapshot(self.root).run in (newest, name) and not self._read(name)[1].has_ended:
+            return name
+        with contextlib.suppress(OSError):
+            (self.root / name).rmdir()
+        shutil.rmtree(self.root / FOLDER, ignore_errors=True)
+        raise RunOpenedMeanwhile
+
+    def _decide_after(self, agreement: Agreement, look: Callable[[], object]) -> str:
+        """Return the name of a run that follows by the decisions in ``agreement``; ``look`` reads new ones."""
         while True:
-            before.follow()
-            if agreement.next_run:
-                return agreement.next_run
-            stem = run_name(self.clock.now_us())
-            name = next(name for name in run_names(stem) if not (self.root / name).exists())
-            if agreement.decide_next(before.at(), name):
-                return name
+            look()
+            name, now_us = agreement.next_run, self.clock.now_us()
+            # A run that was decided long ago and is missing was removed: its name may be in the logs of clients.
+            if not name or not (_is_new(agreement.next_run_at, now_us) or (self.root / name).is_dir()):
+                name = next(name for name in run_names(run_name(now_us)) if not (self.root / name).exists())
+                if not agreement.decide_next(utc_text(now_us), name):
+                    continue
+            # Only now: the collector shows every folder as a run.
+            (self.root / name).mkdir(exist_ok=True)
+            return name
+
+    def has_missed_runs(self, run: Run) -> bool:
+        """Return whether others have played on and have removed the ledgers of a run, or of the one after it.
+
+        A process that was frozen for long would otherwise play on alone what is over for all others.
+        """
+        following = run.agreement.next_run
+        is_gone = not run.ledger.path.exists() or bool(following and not (self.root / following).is_dir())
+        return is_gone and run_order(other_servers.take_snapshot(self.root).run) > run_order(run.name)
 
     def _has_same_settings(self, opening: ledger.OpenEntry) -> bool:
         plan = self.settings.rate
@@ -318,6 +337,8 @@ class RunStore:
             number: of the run among those of its servers, if it is opened and not joined.
         """
         agreement = Agreement(self.root / name, self.instance, is_shared=self.is_shared(), known=known)
+        if not agreement.is_shared:
+            log.warning("no hard links, so no other server can join", extra={"run": name})
         if number:
             # Before the ledger, so that a server that finds the ledger knows whether it can join.
             agreement.decide_opened(utc_text(self.clock.now_us()), number, self.invocation)
@@ -350,3 +371,11 @@ class RunStore:
         with contextlib.suppress(OSError):
             run.ledger.sync()
         return run
+
+
+def _is_new(decided_at: str, now_us: int) -> bool:
+    """Return whether a decision was made so lately that the server that made it may be about to follow it."""
+    try:
+        return abs(now_us - utc_us(decided_at)) < other_servers.LOCK_SECONDS * 1_000_000
+    except (ValueError, OverflowError):
+        return False

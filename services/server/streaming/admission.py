@@ -238,8 +238,19 @@ class Admission:
         carried = min(request.fence or 0, recorded.fence + _MAX_FENCE_STEP)
         return max(recorded.fence, carried) + 1
 
+    def _learn_receipts(self, request: wire.Subscribe) -> None:
+        """Rely on what the client carries, if another server has granted it a fence that this one does not see yet.
+
+        Otherwise the ledgers decide: a server whose ledger has lost a receipt must get it again.
+        """
+        recorded, run = self._stream.run.recorded, self._stream.run
+        known = recorded.clients.get(request.client)
+        if request.recorded and not run.agreement.is_alone and (request.fence or 0) > (known.fence if known else 0):
+            recorded.add_progress(request.client, 0, min(request.recorded, request.after))
+
     def _subscribe(self, connection: FeedConnection, request: wire.Subscribe) -> Subscription:
         run, now = self._stream.run, asyncio.get_running_loop().time()
+        self._learn_receipts(request)
         fence = self._next_fence(request)
         run.append(
             ledger.SubscribeEntry(

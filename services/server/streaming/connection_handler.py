@@ -106,10 +106,14 @@ class ConnectionHandler:
         elif self._stream.subscriptions.get(subscription.name) is subscription:
             del self._stream.subscriptions[subscription.name]
 
-    async def drain(self) -> None:
-        """Disconnect the client because the server stops, within a bounded time."""
+    async def drain(self, *, others_play: bool = False) -> None:
+        """Disconnect the client because the server stops, within a bounded time.
+
+        Args:
+            others_play: other servers play the run on, so the client need not wait for a server to start.
+        """
         self.end_subscription("draining")
-        self._connection.send_frame(wire.Bye(reason="draining", retry_ms=500))
+        self._connection.send_frame(wire.Bye(reason="draining", retry_ms=0 if others_play else 500))
         await self._connection.close_within(wire.CLOSE_DRAINING, "draining")
 
     async def move(self) -> None:

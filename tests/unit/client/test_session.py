@@ -81,6 +81,19 @@ async def test_blocks_are_receipted_when_durable(tmp_path: Path) -> None:
         assert (35, 30) == (opened.session.after, opened.session.durable_through)
 
 
+async def test_a_client_carries_what_was_recorded(tmp_path: Path) -> None:
+    """A request carries the last seq up to which servers have recorded every receipt; the first carries none."""
+    async with written_session(tmp_path) as opened:
+        assert b"recorded" not in wire.encode(opened.session.request())
+        opened.session.subscribed(1, 0)
+        await opened.receive(1, 30)
+        await until(lambda: len(opened.receipts) == 3)
+        opened.session.recorded(wire.Recorded(session=1, block=2, match=True))
+        assert b"recorded" not in wire.encode(opened.session.request())
+        opened.session.recorded(wire.Recorded(session=1, block=1, match=True))
+        assert 20 == opened.session.request().recorded
+
+
 async def test_a_client_carries_its_highest_fence(tmp_path: Path) -> None:
     """Each request carries the highest fence of the run, also that of an earlier process; the first carries none."""
     async with written_session(tmp_path) as opened:

@@ -20,8 +20,8 @@ from services.runtime.clock import Clock
 from services.runtime.control import token
 from services.runtime.errors import PortInUse
 from services.server import app
-from services.server.app import ServerIntervals
 from services.server.connections.connection import FeedConnection
+from services.server.intervals import ServerIntervals
 from services.server.runs.other_servers import FolderSnapshot
 from services.server.runs.run import Run
 from tests.unit.server.fakes import feed, new_run, settings

@@ -13,6 +13,7 @@ from services.collector.evidence.timing import ClientTiming
 from services.collector.results.client_result import ClientResult, GapTimes, LogConflicts
 from services.collector.results.run_result import LedgerFacts, RunDurations, ServerEnd
 from services.collector.results.sparse_histogram import EMPTY, SparseHistogram
+from services.contract.ledger import EndEntry, MeasuredEntry
 from services.contract.rangeset import RangeSet
 from services.contract.summary import RunState
 
@@ -50,6 +51,7 @@ def ledger_facts(ledger: LedgerEvidence) -> LedgerFacts:
         is_opened=bool(ledger.opens),
         is_abandoned=any(end.reason == "abandoned" for end in ledger.ends.values()),
         ends=tuple(_server_ends(ledger)),
+        departed=tuple(_departed(ledger)),
         last=ledger.end.last if ledger.end else None,
         end_variants=len({(end.last, end.count, end.reason) for end in ledger.ends.values()}),
         feed_variants=server_processes.feed_variants(servers),
@@ -129,9 +131,23 @@ def _server_ends(ledger: LedgerEvidence) -> Iterator[ServerEnd]:
     instances = {crc: server.open.instance for server in ledger.servers.values() for crc in server.ends}
     # By digest, so that the order of reading does not matter.
     for crc, end in sorted(ledger.ends.items()):
-        yield ServerEnd(
-            instance=instances.get(crc, ""),
-            late_p99_ns=end.late_p99_ns,
-            late_max_ns=end.late_max_ns,
-            saturation=SaturationEvidence.of(end),
-        )
+        yield _server_end(instances.get(crc, ""), end, SaturationEvidence.of(end))
+
+
+def _departed(ledger: LedgerEvidence) -> Iterator[ServerEnd]:
+    for _, server in sorted(ledger.servers.items()):
+        if server.measured is not None and not server.ends:
+            saturation = SaturationEvidence.of(server.measured)
+            # Of a process that was there for a few seconds only, one late timer would leave the question open.
+            if saturation.p99_ns is None:
+                saturation = saturation._replace(max_ns=None)
+            yield _server_end(server.open.instance, server.measured, saturation)
+
+
+def _server_end(instance: str, entry: EndEntry | MeasuredEntry, saturation: SaturationEvidence) -> ServerEnd:
+    return ServerEnd(
+        instance=instance,
+        late_p99_ns=entry.late_p99_ns,
+        late_max_ns=entry.late_max_ns,
+        saturation=saturation,
+    )

@@ -232,6 +232,54 @@ def test_a_server_without_an_end_is_reported() -> None:
     assert on_time.detail.endswith(f"not known of server {B}")
 
 
+def measured(at_ms: int, p99_ns: int | None, **fields: Any) -> ledger.MeasuredEntry:
+    """Return a measurement of a server's lateness."""
+    return ledger.MeasuredEntry(at=at(at_ms), late_p99_ns=p99_ns, late_max_ns=p99_ns, **fields)
+
+
+def killed_and_not_replaced(*lines: ledger.Entry, last_sent_ms: int = 10) -> Summary:
+    """Return the summary of a run whose second server was killed while the first one served its client to the end."""
+    last = ledger.SentEntry(at=at(last_sent_ms), client=OTHER.client, fence=OTHER.fence, through=TOTAL)
+    killed, other = stopped(B, OTHER, 30, *lines, last), played(A, ONE, replace(OTHER, fence=12))
+    return same_in_any_order(files_of({A: other, B: killed}, ONE, OTHER))
+
+
+def test_a_server_that_measured_itself_need_not_be_replaced() -> None:
+    """A killed server passes if it recorded its lateness until then, and the others served its clients to the end."""
+    made = killed_and_not_replaced(measured(1, 2_000_000), measured(5, 7_000_000))
+    on_time = next(check for check in made.checks if check.name == "generator on time")
+
+    assert ("PASS", []) == (made.verdict, made.reasons)
+    assert "p99 7.0 ms late, at most 7.0 ms, the worst of several servers" == on_time.detail
+
+
+def test_a_killed_server_that_was_late_is_reported() -> None:
+    """The last measurements of a killed server count like those of the servers that played the run to its end."""
+    late = killed_and_not_replaced(measured(5, 300_000_000))
+    lagging = killed_and_not_replaced(measured(5, 1, loop_lag_p99_ns=400_000_000, loop_lag_max_ns=500_000_000))
+
+    assert "INVALID" == late.verdict == lagging.verdict
+    assert late.headline.startswith("the server did not keep its schedule: p99 300.0 ms late")
+    assert f"server {B}'s event loop was 400.0 ms late (p99)" == lagging.headline
+
+
+def test_a_measurement_must_be_of_the_time_until_the_server_was_gone() -> None:
+    """A server that was active for seconds after its last measurement is reported like one without any."""
+    recent = killed_and_not_replaced(measured(5, 1), last_sent_ms=6005)
+    old = killed_and_not_replaced(measured(5, 1), last_sent_ms=6006)
+
+    assert ("PASS", []) == (recent.verdict, recent.reasons)
+    assert "INVALID" == old.verdict
+    assert old.headline.startswith(f"server {B}: its ledger has no end, and no later server continued it")
+
+
+def test_a_late_timer_of_a_server_that_was_there_for_seconds_is_no_doubt() -> None:
+    """Without a percentile the longest lag of a killed server's event loop is no doubt."""
+    made = killed_and_not_replaced(measured(5, 1, loop_lag_max_ns=400_000_000))
+
+    assert "PASS" == made.verdict
+
+
 def test_a_server_that_took_no_part_does_not_count() -> None:
     """A server that sent nothing needs no end."""
     idle = Writer(ledger.codec)

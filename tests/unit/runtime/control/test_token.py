@@ -82,6 +82,14 @@ def test_a_file_without_a_token_is_an_error(tmp_path: Path, content: bytes) -> N
         token.read(path)
 
 
+def test_a_server_that_joins_others_uses_their_token(tmp_path: Path) -> None:
+    """A server that finds a run of others keeps the token in the file, before it is certain that they live."""
+    with token.published(tmp_path) as first, token.published(tmp_path, is_joining=True) as second:
+        assert first == second == token.read(tmp_path / token.NAME)
+
+    assert [] == list(tmp_path.iterdir())
+
+
 def test_servers_of_one_folder_have_one_token(tmp_path: Path) -> None:
     """A server beside others uses their token and leaves its file; a token whose file is gone is written again."""
     with token.published(tmp_path) as first:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,12 +15,14 @@ from hypothesis import strategies as st
 
 from services.contract import ledger, wire
 from services.runtime.errors import AnotherServer
+from services.runtime.volumes import remove_old_runs
 from services.server.runs.agreement import BLIND_US, LEAD_US
 from services.server.runs.ledger_writer import read_entries
 from services.server.runs.other_servers import FolderSnapshot
+from services.server.runs.past_run import PastRun
 from services.server.runs.run import Run
 from services.server.runs.run_lifecycle import RETURN_SECONDS, RunLifecycle
-from services.server.runs.run_store import PastRun, RunStore
+from services.server.runs.run_store import RunStore
 from services.server.streaming.control import RequestRefused, apply_request
 from services.server.streaming.stream import Stream
 from tests.unit.server.fakes import START_US, StoppedClock, admitted, lines_of, runs
@@ -254,7 +257,7 @@ def test_receipts_at_other_servers_complete_the_run(tmp_path: Path, clock: Stopp
 
     assert first.recorded.is_complete()
     assert second.recorded.is_complete()
-    assert [1, 1] == [client.receipt_count for client in first.recorded.clients.values()]
+    assert [10, 10] == [client.receipted for client in first.recorded.clients.values()]
     assert {"client-2": 2} == first.agreement.connected()
 
 
@@ -271,6 +274,118 @@ def test_the_next_run_is_decided_once(tmp_path: Path, clock: StoppedClock) -> No
     assert [2, 2] == [run.agreement.number for run in next_runs]
     third = store(tmp_path, clock, "c", runs=2).open_or_continue()
     assert ("20261122T073002Z", 2) == (third.name, third.agreement.number)
+
+
+def test_runs_are_counted_on_after_a_restart(tmp_path: Path, clock: StoppedClock) -> None:
+    """A server that continues the second of its runs knows that it is the second."""
+    made = store(tmp_path, clock, "a", runs=2)
+    second = played(made, clock, made.open_or_continue())
+    second.ledger._file.close()
+    again = store(tmp_path, clock, "b", runs=2).open_or_continue()
+
+    assert (second.name, 2) == (again.name, again.agreement.number)
+
+
+def test_decisions_are_removed_with_their_run(tmp_path: Path, clock: StoppedClock) -> None:
+    """Old runs are removed with their decisions; a run that a server still touches is not."""
+    made = store(tmp_path, clock, "a", runs=0)
+    first = made.open_or_continue()
+    second = played(made, clock, first)
+    third = played(made, clock, second)
+    now_s = clock.us / 1e6
+    for run, age_s in ((first, 11), (second, 9), (third, 0)):
+        os.utime(run.ledger.path, (now_s - age_s, now_s - age_s))
+    remove_old_runs(tmp_path / "ledger", 1, now_s)
+
+    assert {second.name, third.name} == {path.name for path in (tmp_path / "ledger").iterdir()}
+    assert (second.ledger.path.parent / "decided" / "00000001").exists()
+
+
+def played(made: RunStore, clock: StoppedClock, run: Run) -> Run:
+    """Play a run to its end, and return the next one."""
+    run.start()
+    clock.pass_seconds(2)
+    run.finish("complete")
+    return made.open_new(run)
+
+
+def test_a_server_that_was_frozen_takes_no_part_in_runs_that_ended_meanwhile(
+    tmp_path: Path, clock: StoppedClock
+) -> None:
+    """A server that thaws two runs later enters nothing in the run that has ended, and joins the newest one."""
+    stores = [store(tmp_path, clock, name, runs=0) for name in "ab"]
+    first, frozen = (made.open_or_continue() for made in stores)
+    third = played(stores[0], clock, played(stores[0], clock, first))
+    second = stores[1].open_new(frozen)
+    assert ["OpenEntry"] == [type(entry).__name__ for entry in lines_of(second)]
+    assert "ended" == second.state
+    joined = stores[1].open_new(second)
+
+    assert (third.name, 3, "waiting") == (joined.name, joined.agreement.number, joined.state)
+    third.start()
+    follow(joined)
+    assert segments(third) == segments(joined)
+
+
+@pytest.mark.parametrize("removed", [1, 2])
+def test_a_server_that_was_frozen_joins_the_newest_run_if_others_are_removed(
+    tmp_path: Path, clock: StoppedClock, removed: int
+) -> None:
+    """A server whose run, or the one after it, was removed while it was frozen does not play a run of its own."""
+    stores = [store(tmp_path, clock, name, runs=0) for name in "ab"]
+    first, frozen = (made.open_or_continue() for made in stores)
+    assert not stores[1].has_missed_runs(frozen)
+    second = played(stores[0], clock, first)
+    assert not stores[1].has_missed_runs(frozen)
+    third = played(stores[0], clock, second)
+    follow(frozen)
+    shutil.rmtree((first, second)[removed - 1].ledger.path.parent)
+    assert stores[1].has_missed_runs(frozen)
+    joined = stores[1].open_new(frozen)
+
+    assert (third.name, 3, "waiting") == (joined.name, joined.agreement.number, joined.state)
+    assert not stores[1].has_missed_runs(joined)
+
+
+def test_a_removed_ledger_of_the_newest_run_is_no_reason_to_leave_it(tmp_path: Path, clock: StoppedClock) -> None:
+    """A lone server whose ledger an operator removed plays on: there is no newer run."""
+    (only,) = servers(tmp_path, clock, count=1)
+    shutil.rmtree(only.ledger.path.parent)
+
+    assert not store(tmp_path, clock, "a").has_missed_runs(only)
+
+
+def test_a_server_that_missed_runs_with_other_settings_is_refused(tmp_path: Path, clock: StoppedClock) -> None:
+    """A frozen server whose run was removed does not join the run of a server with other settings."""
+    frozen_store, later = store(tmp_path, clock, "a"), store(tmp_path, clock, "b", rate=500)
+    frozen = frozen_store.open_or_continue()
+    clock.pass_seconds(2)
+    later.open_new()
+    shutil.rmtree(frozen.ledger.path.parent)
+
+    with pytest.raises(AnotherServer, match="RATE 500, here 200"):
+        frozen_store.open_new(frozen)
+
+
+def test_a_server_measures_itself_beside_others_while_the_run_goes(tmp_path: Path, clock: StoppedClock) -> None:
+    """A server enters its lateness during a run, and only if another server may outlive it."""
+    (first,) = servers(tmp_path, clock, count=1, rate=100)
+    first.start()
+    follow(first)
+    assert not first.append_measurements()
+    second = store(tmp_path, clock, "b", rate=100).open_or_continue()
+    follow(first)
+    first.lateness.record([5000, 7000])
+    assert not second.append_measurements()
+    assert first.append_measurements()
+    assert second.append_measurements()
+    found = [lines_of(run)[-1] for run in (first, second)]
+    assert [7000, None] == [entry.late_max_ns for entry in found if isinstance(entry, ledger.MeasuredEntry)]
+    first.finish("complete")
+    follow(second)
+
+    assert not first.append_measurements()
+    assert not second.append_measurements()
 
 
 def test_the_last_server_that_stops_pauses_the_run(tmp_path: Path, clock: StoppedClock) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+from collections.abc import Iterator
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -185,9 +186,23 @@ def _begin(ready: Barrier, results: Queue[str], folder: Path, number: int) -> No
     results.put(made.open_or_continue().name)
 
 
-def test_four_simultaneous_servers_play_one_run(tmp_path: Path) -> None:
-    """Of four processes that start at once on an empty folder, one opens a run and the others join it."""
+def _no_locks(*_: object) -> None:
+    raise OSError(37, "No locks available")
+
+
+@pytest.mark.parametrize("has_past", [False, True])
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_four_simultaneous_servers_play_one_run(
+    tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch, *, has_past: bool, has_locks: bool
+) -> None:
+    """Four processes that start at once open one run, in an empty folder or after a run, and without locks too."""
     feed()
+    if has_past:
+        past = new_run(tmp_path, clock)
+        past.finish("complete")
+        crash(past, clock)
+    if not has_locks:
+        monkeypatch.setattr("services.server.runs.other_servers.fcntl.flock", _no_locks)
     context = multiprocessing.get_context("fork")
     ready, results = context.Barrier(4), context.Queue()
     processes = [
@@ -198,12 +213,61 @@ def test_four_simultaneous_servers_play_one_run(tmp_path: Path) -> None:
     outcomes = {results.get(timeout=60) for _ in processes}
     for process in processes:
         process.join(30)
-    paths = list((tmp_path / "ledger").glob("*/*.jsonl"))
+    paths = list((tmp_path / "ledger").glob("*/i?.jsonl"))
 
     assert [0] * 4 == [process.exitcode for process in processes]
     assert outcomes == {path.parent.name for path in paths}
     assert {"i0.jsonl", "i1.jsonl", "i2.jsonl", "i3.jsonl"} == {path.name for path in paths}
     assert 1 == len(outcomes)
+    assert 1 + has_past == len(list((tmp_path / "ledger").iterdir()))
+
+
+@pytest.mark.parametrize(("seconds", "is_followed"), [(5, True), (11, False)])
+def test_a_run_that_was_decided_and_is_missing_was_removed(
+    tmp_path: Path, clock: StoppedClock, seconds: float, *, is_followed: bool
+) -> None:
+    """A server opens the run that another one has just decided, and no run whose folder was removed since."""
+    past = new_run(tmp_path, clock)
+    past.finish("complete")
+    assert past.agreement.decide_next(past.at(), "20261122T073001Z")
+    crash(past, clock)
+    clock.pass_seconds(seconds)
+    opened = runs(tmp_path, clock, "b").open_or_continue()
+
+    assert is_followed == (opened.name == "20261122T073001Z")
+    assert 2 == len(list((tmp_path / "ledger").iterdir()))
+
+
+@pytest.mark.parametrize("at", ["", "tomorrow", "9999-12-31T23:59:59.000000Z"])
+def test_a_decision_without_a_time_is_an_old_one(tmp_path: Path, clock: StoppedClock, at: str) -> None:
+    """A decision whose time cannot be read does not stop a server."""
+    past = new_run(tmp_path, clock)
+    past.finish("complete")
+    assert past.agreement.decide_next(at, "20261122T073001Z")
+    crash(past, clock)
+
+    assert "20261122T073000Z-2" == runs(tmp_path, clock, "b").open_or_continue().name
+
+
+def test_a_start_reads_a_ledger_once(tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that looks for others before it continues a run reads an unchanged ledger once, a changed one again."""
+    crash(new_run(tmp_path, clock), clock)
+    read = list[Path]()
+
+    def read_and_count(folder: Path) -> Iterator[ledger.Entry | None]:
+        read.append(folder)
+        return read_entries(folder)
+
+    monkeypatch.setattr("services.server.runs.run_store.read_entries", read_and_count)
+    second = runs(tmp_path, clock, "b")
+    second.open_or_continue(second.survey())
+    assert 1 == len(read)
+
+    third = runs(tmp_path, clock, "c")
+    third.survey()
+    (read[0] / "d.jsonl").touch()
+    third.open_or_continue()
+    assert 3 == len(read)
 
 
 def test_a_run_without_ledger_is_not_continued(tmp_path: Path, clock: StoppedClock) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from services.contract import ledger
-from services.contract.jsonl import FIRST
-from services.server.runs.siblings import ALIVE_SECONDS, Siblings
+from services.contract.jsonl import FIRST, seal
+from services.server.runs.siblings import ALIVE_SECONDS, ClientProgress, SiblingEntry, Siblings
 
 AT = "2026-11-22T07:30:00.000000Z"
 
@@ -46,7 +47,7 @@ class Folder:
             file.write(lines(*entries) + text)
         return path
 
-    def news(self) -> list[ledger.Entry]:
+    def news(self) -> list[SiblingEntry | ClientProgress]:
         """Return what is new."""
         return list(self.siblings.news())
 
@@ -66,6 +67,39 @@ def test_each_entry_is_read_once(tmp_path: Path) -> None:
 
     assert [subscription("client-2", 2), leave("client-1", 1)] == folder.news()
     assert [] == folder.news()
+
+
+def receipt(client: str, last: int) -> ledger.ReceiptEntry:
+    """Return the receipt of a block."""
+    return ledger.ReceiptEntry(
+        at=AT, client=client, session=1, fence=1, block=last, first=last, last=last, count=1, digest="x00000000",
+        match=True,
+    )  # fmt: skip
+
+
+def sent(client: str, through: int) -> ledger.SentEntry:
+    """Return a sent range."""
+    return ledger.SentEntry(at=AT, client=client, fence=1, through=through)
+
+
+def test_of_sent_ranges_and_receipts_only_the_seqs_are_read(tmp_path: Path) -> None:
+    """What was sent to a client and what it has receipted is the highest seq of the new lines; entries come first."""
+    folder = Folder(tmp_path)
+    folder.add("b", sent("client-1", 30), receipt("client-1", 20), subscription("client-2", 2), receipt("client-1", 10))
+    folder.add("c", sent("client-2", 7))
+
+    assert [subscription("client-2", 2), ("client-1", 30, 20), ("client-2", 7, 0)] == folder.news()
+    folder.add("c", receipt("client-2", 5))
+    assert [("client-2", 0, 5)] == folder.news()
+
+
+def test_lines_of_another_writer_are_decoded(tmp_path: Path) -> None:
+    """A sent range or receipt whose fields have another order is decoded."""
+    folder = Folder(tmp_path)
+    content = msgspec.json.encode({"kind": "sent", "v": 1, "through": 9, "fence": 1, "client": "client-1", "at": AT})
+    folder.add("b", text=seal(content, FIRST)[0])
+
+    assert [sent("client-1", 9)] == folder.news()
 
 
 def test_damaged_lines_and_other_files_are_skipped(tmp_path: Path) -> None:

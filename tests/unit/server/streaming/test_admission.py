@@ -439,6 +439,21 @@ async def test_a_client_that_moves_need_not_send_its_receipts_again(two: TwoServ
         )
     )  # fmt: skip
     await ask(two.admissions[1], after=10)
-    client = two.streams[1].run.recorded.clients["client-1"]
 
-    assert (10, True) == (client.receipted, client.has_receipt(1, 1))
+    assert 10 == two.streams[1].run.recorded.clients["client-1"].receipted
+
+
+@pytest.mark.parametrize(
+    ("fence", "beside", "receipted"), [(7, True, 10), (None, True, 0), (0, True, 0), (7, False, 0)]
+)
+async def test_receipts_at_a_server_whose_ledger_is_not_seen_yet_are_carried(
+    two: TwoServers, tmp_path: Path, fence: int | None, receipted: int, *, beside: bool
+) -> None:
+    """A server relies on ``recorded`` beside others, if the client was granted a fence that no ledger has."""
+    if not beside:
+        two.streams[1].run.ledger.path.rename(tmp_path / "elsewhere")
+        two.streams[0].run.follow()
+    fields: dict[str, Any] = {} if fence is None else {"fence": fence}
+    await ask(two.admissions[0], after=10, recorded=12, **fields)
+
+    assert receipted == two.streams[0].run.recorded.clients["client-1"].receipted

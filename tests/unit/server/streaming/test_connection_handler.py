@@ -225,14 +225,15 @@ async def test_garbage_ends_the_connection(stream: Stream, clock: StoppedClock, 
     assert [("malformed", wire.CLOSE_PROTOCOL)] == errors(await play(stream, clock, garbage))
 
 
-async def test_draining(stream: Stream, clock: StoppedClock) -> None:
+@pytest.mark.parametrize(("others_play", "retry_ms"), [(False, 500), (True, 0)])
+async def test_draining(stream: Stream, clock: StoppedClock, retry_ms: int, *, others_play: bool) -> None:
     """Draining ends the subscription, and the bye states when to reconnect."""
     peer = Peer(clock)
     talking = handler_of(stream, peer)
     await talking._handle(subscribe(), 0)
-    await talking.drain()
+    await talking.drain(others_play=others_play)
 
-    assert wire.Bye(reason="draining", retry_ms=500) == peer.received()[-1]
+    assert wire.Bye(reason="draining", retry_ms=retry_ms) == peer.received()[-1]
     assert (wire.CLOSE_DRAINING, "draining") == (peer.close_code, stream.run.recorded.clients["client-1"].leave_cause)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.contract import ledger
 from services.contract.scalars import MAX_INTEGER, utc_text
-from services.server.runs.run_store import PastRun
+from services.server.runs.past_run import PastRun
 from tests.unit.server.fakes import START_US
 
 

@@ -1,0 +1,72 @@
+"""``make scale``: plays runs with more than one server, breaks them, and prints the verdicts of their summaries.
+
+The exit code is 0 if every part came out as it should. ``make scale ARGS='a b'`` tries these parts only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from websockets.exceptions import WebSocketException
+
+from chaos.scale.part import Part
+from chaos.scale.parts import PARTS
+
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Try the parts that are named in the arguments, or all; return the exit code."""
+    chosen = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        wrong = [part.letter for part in chosen.parts or PARTS if not _is_right(part)]
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    print(f"wrong: {', '.join(wrong)}" if wrong else "all as expected", flush=True)
+    return 1 if wrong else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m chaos.scale", description=__doc__.partition("\n")[0] if __doc__ else ""
+    )
+    known = "; ".join(f"{part.letter}: {part.what}" for part in PARTS)
+    parser.add_argument("parts", nargs="*", type=_part, metavar="PART", help=f"of {known}; default: all")
+    return parser
+
+
+def _part(letter: str) -> Part:
+    for part in PARTS:
+        if part.letter == letter:
+            return part
+    raise argparse.ArgumentTypeError(f"no part {letter}; there are {', '.join(part.letter for part in PARTS)}")
+
+
+def _is_right(part: Part) -> bool:
+    """Try a part in a folder of its own, print what came of it, and return whether that was right."""
+    print(f"({part.letter}) {part.what}", flush=True)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="scale-") as folder:
+        try:
+            outcome = part.play(Path(folder))
+        except (AssertionError, OSError, WebSocketException) as error:
+            notes = "\n".join([str(error), *getattr(error, "__notes__", [])])
+            print(f"    WRONG: {notes}", flush=True)
+            return False
+    for line in outcome.lines:
+        print(f"    {line}", flush=True)
+    for problem in outcome.problems:
+        print(f"    WRONG: {problem}", flush=True)
+    print(f"    {time.monotonic() - began:.0f} s", flush=True)
+    return not outcome.problems
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
