@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from services.contract.bounds import MESSAGE_BYTES
 from services.contract.errors import FrameTooBig, MalformedFrame
 from services.contract.scalars import (
     LEAST_RATE,
@@ -34,7 +35,7 @@ SUBPROTOCOL = "streamgauge.v1"
 MAX_FRAME = 256 * 1024
 """Most bytes of a frame from the server, including the header."""
 MAX_RECORD = 64 * 1024
-MAX_CLIENT_FRAME = 64 * 1024
+MAX_CLIENT_FRAME = MESSAGE_BYTES.value
 
 CLOSE_FAULT = 1011
 CLOSE_DRAINING = 1012
@@ -46,6 +47,8 @@ CLOSE_SUPERSEDED = 4409
 
 TOO_MANY = "too_many"
 """The code of an `Error` for a peer that exceeds a limit."""
+UNSUBSCRIBED = "unsubscribed"
+"""The code of an `Error` for a peer that has not subscribed in time."""
 
 State = Literal["opened", "waiting", "running", "paused", "ended"]
 
