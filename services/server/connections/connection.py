@@ -118,6 +118,7 @@ class FeedConnection(ServerConnection, SharedReads):
     def forget_handshake(self) -> None:
         """Release the opening request and response, about a fifth of a connection's memory."""
         websocket_io.forget_handshake(self)
+        self.allowance.read_bytes = bounds.FIRST_READ_BYTES.value
 
     def heard(self) -> None:
         """Note that the peer has sent a frame; see `Gate`."""
@@ -196,6 +197,9 @@ class FeedConnection(ServerConnection, SharedReads):
         self.arrival_times.bytes_received()
         self.last_received = asyncio.get_running_loop().time()
         super().data_received(data)
+        if self.request is None:
+            # A long request is read in larger pieces: until it is complete, many of them together would fill memory.
+            self.allowance.read_bytes = bounds.READ_BYTES.value
         # The library answers pings by itself, so its pongs pass no other limit.
         if self._is_blocked and self.buffered > bounds.BUFFERED_BYTES.value:
             self.cut("stalled", "peer cut off: it does not read")

@@ -116,7 +116,7 @@ def sent(fence: int, through: int) -> ledger.SentEntry:
 
 def test_sent_is_known_by_subscription() -> None:
     """What may have been sent is from each subscription's first record to the highest seq of its entries."""
-    lines = [subscribe(1, first=1), sent(1, 64), sent(1, 32), subscribe(2, first=90), sent(2, 95)]
+    lines: list[ledger.Entry] = [subscribe(1, first=1), sent(1, 64), sent(1, 32), subscribe(2, first=90), sent(2, 95)]
     client = state_of(*lines).clients["client-1"]
 
     assert [[(1, 64), (90, 95)], [(90, 95)]] == [client.sent_by_others(fence).spans() for fence in (3, 1)]
@@ -125,7 +125,13 @@ def test_sent_is_known_by_subscription() -> None:
 
 def test_the_end_of_a_subscription_tells_what_was_sent() -> None:
     """When a subscription is over, what was sent counts, and not what might have been."""
-    lines = [subscribe(1, first=1), sent(1, 64), leave(1, "lost", sent=20), subscribe(2, first=21), leave(2, "lost")]
+    lines: list[ledger.Entry] = [
+        subscribe(1, first=1),
+        sent(1, 64),
+        leave(1, "lost", sent=20),
+        subscribe(2, first=21),
+        leave(2, "lost"),
+    ]
 
     assert [(1, 20)] == state_of(*lines).clients["client-1"].sent_by_others(3).spans()
 
@@ -137,7 +143,7 @@ def test_a_damaged_subscription_hides_nothing() -> None:
 
 def test_lines_that_are_read_twice_change_nothing() -> None:
     """The ranges that were sent are the same when the ledger of another server is read again."""
-    lines = [subscribe(1, first=1), sent(1, 64), leave(1, "lost", sent=20)]
+    lines: list[ledger.Entry] = [subscribe(1, first=1), sent(1, 64), leave(1, "lost", sent=20)]
 
     assert [(1, 20)] == state_of(*lines, *lines).clients["client-1"].sent_by_others(3).spans()
 

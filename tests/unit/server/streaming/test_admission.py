@@ -162,7 +162,7 @@ async def test_simultaneous_clients_are_judged_in_turn(stream: Stream, admission
     assert ["open", "subscribe"] == kinds_of(stream.run)
 
 
-async def test_silent_rivals_are_not_asked_one_after_another(stream: Stream) -> None:
+async def test_silent_rivals_are_not_asked_one_after_another(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of processes that wait for the name of a silent one the first gets it, and the others are answered at once."""
     admission, asked = Admission(stream), list[Any]()
     _, holder = await ask(admission)
@@ -172,7 +172,7 @@ async def test_silent_rivals_are_not_asked_one_after_another(stream: Stream) -> 
         await asyncio.sleep(0)
         raise TimeoutError
 
-    holder.ping = ping
+    monkeypatch.setattr(holder, "ping", ping)
     found = await asyncio.gather(*(ask(admission, instance=str(n)) for n in range(10)), return_exceptions=True)
 
     assert 9 == len([it for it in found if isinstance(it, SubscriptionRefused)])
