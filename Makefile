@@ -27,7 +27,7 @@ SERVICES := requirements/server.txt requirements/client.txt requirements/collect
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up wait local judge venv test unit coverage format check javascript house faults foreign bench screenshots requirements clean
+.PHONY: help up wait local judge venv test unit coverage format check javascript house faults security foreign bench screenshots requirements clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -91,6 +91,9 @@ house: $(VENV)/.dev ## measure sizes, structure and language of the code: make h
 
 faults: $(VENV)/.dev ## inject faults into everything, print what was lost (nothing): make faults ARGS='--json faults.json'
 	@$(CLEAN) $(if $(SOAK),SOAK=$(SOAK)) $(BIN)/python -m chaos $(ARGS)
+
+security: $(VENV)/.dev ## try what peers, files and servers may do, print threat × control × result: make security LONG=1
+	@$(CLEAN) $(if $(LONG),LONG=$(LONG)) $(BIN)/python -m chaos.security $(ARGS)
 
 foreign: $(VENV)/.dev ## judge the feeds of other servers, without and with faults, which it installs into .bench/: make foreign ARGS=socketio
 	@$(CLEAN) $(BIN)/python -m chaos.external $(ARGS)

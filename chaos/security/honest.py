@@ -12,8 +12,8 @@ from services.contract.ledger import PaceEntry
 from tests.integration.processes import System
 
 CLIENTS = ("client-1", "client-2", "client-3")
-RATE = 200
-RECORDS = 100_000
+RATE = 50
+RECORDS = 50_000
 
 
 class Window(NamedTuple):
@@ -33,7 +33,7 @@ class Window(NamedTuple):
 
 
 class HonestRun:
-    """A server with three clients that receive 200 records a second until `finish`.
+    """A server with three clients that receive 50 records a second until `finish`.
 
     Attributes:
         system: the processes.
@@ -42,8 +42,10 @@ class HonestRun:
 
     def __init__(self, system: System) -> None:
         self.system = system
-        self.server = system.server(RATE=RATE, RECORDS=RECORDS, CLIENTS=len(CLIENTS), KEEP_RUNS=0)
-        self.clients = [system.client(name, BLOCK_SIZES="50") for name in CLIENTS]
+        # Few and small records, since the server's cache of records grows with those that it has played.
+        self.server = system.server(RATE=RATE, RECORDS=RECORDS, SCHEMA="sensor", CLIENTS=len(CLIENTS))
+        system.start("collector")
+        self.clients = [system.client(name, BLOCK_SIZES="25") for name in CLIENTS]
         for client in self.clients:
             client.wait_for_line('"subscribed"')
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 UPGRADE = (
     "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
@@ -111,6 +111,9 @@ class RawPeer:
         A probe follows what was sent; its answer shows that all before it was handled and the connection is open.
         """
         self.send(message("ping", t1_us=_PROBE_US))
+        return self._outcome_of_frames()
+
+    def _outcome_of_frames(self) -> str:
         seen: list[str] = []
         try:
             for opcode, payload in self.frames():
@@ -125,11 +128,16 @@ class RawPeer:
             return "unanswered"
         return "cut"
 
+    def closing(self, seconds: float) -> str:
+        """Return how the server closes within a time, without a probe."""
+        self._socket.settimeout(seconds)
+        return self._outcome_of_frames()
+
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
 
-    def __enter__(self) -> RawPeer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -39,6 +39,12 @@ def _requests() -> Iterator[Case]:
 
 
 def _opening_requests() -> Iterator[tuple[str, str, tuple[str, ...], bytes]]:
+    yield from _origins_and_hosts()
+    yield from _malformed_requests()
+    yield from _large_requests()
+
+
+def _origins_and_hosts() -> Iterator[tuple[str, str, tuple[str, ...], bytes]]:
     for origin in ("http://evil.example", "null", "http://localhost", "http://127.0.0.1:8765", "", "https://localhost"):
         yield "T1", f"Origin {origin!r}", ("403",), request(*UPGRADE, f"Origin: {origin}")
     yield "T1", "two Origins", ("400", "403"), request(*UPGRADE, "Origin: http://a", "Origin: http://b")
@@ -50,6 +56,9 @@ def _opening_requests() -> Iterator[tuple[str, str, tuple[str, ...], bytes]]:
         yield "T1", f"{path} without Host", ("400",), request("X: y", path=path, host="")
     yield "T1", "an upgrade without Host", ("400",), request(host="")
     yield "T1", "an upgrade with two Hosts", ("400",), request(*UPGRADE, "Host: evil.example")
+
+
+def _malformed_requests() -> Iterator[tuple[str, str, tuple[str, ...], bytes]]:
     for path in ("http://[", "//[", "*", "/" + "a" * 500, "/../../etc/passwd", "/%00", "http://[::1]:x/"):
         yield "T8", f"an upgrade at {path[:20]!r}", ("101",), request(path=path)
         yield "T8", f"a page at {path[:20]!r}", ("426",), request("X: y", path=path)
@@ -61,6 +70,9 @@ def _opening_requests() -> Iterator[tuple[str, str, tuple[str, ...], bytes]]:
         yield "T8", f"two of {line.partition(':')[0]}", ("400", "426", "101"), request(*UPGRADE, line)
         wrong = [*UPGRADE[:index], line.partition(":")[0] + ": nonsense", *UPGRADE[index + 1 :]]
         yield "T8", f"nonsense as {line.partition(':')[0]}", ("400", "426"), request(*wrong)
+
+
+def _large_requests() -> Iterator[tuple[str, str, tuple[str, ...], bytes]]:
     for count, expected in ((20, "101"), (40, "431"), (200, "431"), (2000, "431")):
         yield "T3", f"{count} header lines", (expected,), request(*UPGRADE, *(f"X-{n}: y" for n in range(count)))
     for size, expected in ((900, "101"), (1100, "431"), (8000, "431"), (100_000, "431")):
@@ -75,11 +87,18 @@ def _opening_requests() -> Iterator[tuple[str, str, tuple[str, ...], bytes]]:
 
 
 def _frames() -> Iterator[Case]:
+    yield from _control_frames()
+    yield from _messages()
+
+
+def _control_frames() -> Iterator[Case]:
     for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15):
         yield _case("T8", f"opcode {opcode}", "1002", frame("", opcode))
     for bits in range(1, 8):
         for opcode in (TEXT, PING):
-            yield _case("T7", f"reserved bits {bits} with opcode {opcode}", "1002", frame("{}", opcode, first=0x80 | bits << 4))
+            yield _case(
+                "T7", f"reserved bits {bits} with opcode {opcode}", "1002", frame("{}", opcode, first=0x80 | bits << 4)
+            )
     for opcode in (TEXT, BINARY, PING, PONG, CLOSE):
         yield _case("T8", f"opcode {opcode} unmasked", "1002", frame("x", opcode, masked=False))
     for opcode in (CLOSE, PING, PONG):
@@ -91,10 +110,15 @@ def _frames() -> Iterator[Case]:
         yield _case("T8", f"close code {code}", str(code), frame(code.to_bytes(2), CLOSE))
     yield _case("T8", "a close of one byte", "1002", frame(b"\x03", CLOSE))
     yield _case("T8", "a close whose reason is not UTF-8", "1007", frame(b"\x03\xe8\xff", CLOSE))
+
+
+def _messages() -> Iterator[Case]:
     yield _case("T8", "a continuation of nothing", "1002", frame("x", 0))
     yield _case("T8", "a message within a message", "1002", frame("{", first=0) + frame("{}"))
     yield _case("T8", "a frame in two fragments", OPEN, frame('{"type":"bye"', first=0) + frame("}", 0))
-    yield _case("T8", "a ping between fragments", OPEN, frame('{"type":', first=0) + frame("", PING) + frame('"bye"}', 0))
+    yield _case(
+        "T8", "a ping between fragments", OPEN, frame('{"type":', first=0) + frame("", PING) + frame('"bye"}', 0)
+    )
     for count in (5000, 100_000):
         yield _case("T6", f"{count:,} empty fragments", "1009", frame("", first=0) + frame("", 0, first=0) * count)
     yield _case("T6", "60,000 fragments of a byte", "1009", frame("x", first=0) + frame("x", 0, first=0) * 60_000)
@@ -117,18 +141,21 @@ def _case(threat: str, name: str, expected: str, data: bytes) -> Case:
 def _texts() -> Iterator[Case]:
     deep = 5000
     for text in (
-        "", " ", "hello", "null", "true", "1", '"subscribe"', "[]", "[[]]", "{", "}", "{}", "{]", '{"type"}', '{"type":}',
+        "", " ", "hello", "null", "true", "1", '"subscribe"', "[]", "[[]]", "{", "}", "{}", "{]", '{"type"}',
+        '{"type":}',
         '{"type":null}', '{"type":1}', '{"type":[]}', '{"type":{}}', '{"type":"nonsense"}', '{"type":"Subscribe"}',
         '{"type":"welcome"}', '{"type":"records"}', '{"type":"end"}', '{"type":"error"}', '{"type":"idle"}',
         '{"type":"subscribe"}', '{"type":"ping"}', '{"type":"pong","t1_us":1}', '{"type":"receipt"}', "{'type':'bye'}",
         '{"type":"bye",}', '{"type":"bye"}x', '{"type":"bye"}{"type":"bye"}', '{"type":"ping","t1_us":01}',
         '{"type":"ping","t1_us":+1}', '{"type":"ping","t1_us":1e}', '{"type":"ping","t1_us":Infinity}',
         '{"type":"bye","reason":"\\ud800"}', '{"type":"bye","reason":"\\x41"}', '\ufeff{"type":"bye"}', "\0", "\x1b[2J",
-        "[" * deep + "]" * deep, '{"a":' * deep + "1" + "}" * deep, '{"type":"bye","x":' + "[" * deep + "]" * deep + "}",
+        "[" * deep + "]" * deep, '{"a":' * deep + "1" + "}" * deep,
+        '{"type":"bye","x":' + "[" * deep + "]" * deep + "}",
     ):  # fmt: skip
         yield _case("T8", f"text {text[:30]!r}", BAD, frame(text))
     for text in (
-        '{"type":"bye","unknown":1}', ' {"type":"bye"} ', '{"reason":"x","type":"bye"}', '{"type":"bye","reason":"\\u0000"}',
+        '{"type":"bye","unknown":1}', ' {"type":"bye"} ', '{"reason":"x","type":"bye"}',
+        '{"type":"bye","reason":"\\u0000"}',
         '{"type":"bye","x":' + json.dumps("\u202e\u2028</script>") + "}", '{"type":"bye","x":' + "9" * 5000 + "}",
     ):  # fmt: skip
         yield _case("T8", f"text {text[:30]!r} is accepted", OPEN, frame(text))

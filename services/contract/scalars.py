@@ -14,7 +14,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from services.contract.bounds import MARK_CHARACTERS
+from services.contract.bounds import MARK_CHARACTERS, TEXT_CHARACTERS
 
 # Names of clients and runs are names of folders: they must not leave their parent, be hidden in it, or break a line.
 # Not $ instead of \Z, since it accepts a final newline.
@@ -34,6 +34,8 @@ Count = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 Positive = Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
 ProcessMark = Annotated[str, Meta(pattern=MARK_PATTERN)]
 """Identifies a process or a kernel: random or given by the system. It is only compared."""
+Text = Annotated[str, Meta(max_length=TEXT_CHARACTERS.value)]
+"""A text in a frame, for people or to be compared."""
 Rate = Annotated[float, Meta(ge=0, le=10_000_000)] | Annotated[int, Meta(ge=0, le=10_000_000)]
 """Records per second: 0, or at least `LEAST_RATE`, which `check_rate` checks."""
 # The slice cuts off the anchors, since this pattern has its own around the optional part.

@@ -24,6 +24,7 @@ from services.contract.scalars import (
     Run,
     RunOrNone,
     Span,
+    Text,
     check_rate,
     digest,
     digest_text,
@@ -65,12 +66,12 @@ class Welcome(Frame, tag="welcome", frozen=True, kw_only=True):
 
     v: int = VERSION
     run: Run
-    feed: str
+    feed: Text
     state: State
     total: Positive
     rate: Rate
     start_us: Integer | None
-    boot: str
+    boot: Text
     now_us: Integer
 
 
@@ -185,7 +186,7 @@ class Controlled(Frame, tag="controlled", frozen=True, kw_only=True):
     state: State
     rate: Rate | None
     head: Count
-    clients: list[str]
+    clients: list[Name]
 
 
 class End(Frame, tag="end", frozen=True, kw_only=True):
@@ -199,15 +200,15 @@ class Bye(Frame, tag="bye", frozen=True, kw_only=True):
     """Client: it leaves on purpose, its log sealed through ``last``. Server: why it closes, and when to retry."""
 
     last: Count | None = None
-    reason: str | None = None
+    reason: Text | None = None
     retry_ms: Count | None = None
 
 
 class Error(Frame, tag="error", frozen=True, kw_only=True):
     """Server: the client broke a rule. For the code ``name_taken``, ``suggest`` is a free name."""
 
-    code: str
-    detail: str
+    code: Text
+    detail: Text
     suggest: Name | None = None
 
 

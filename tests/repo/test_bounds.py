@@ -6,9 +6,10 @@ import re
 
 import pytest
 
+from chaos.security import threats
 from services.contract import bounds
 from services.contract.bounds import Bound
-from tests.repo.repository import modules, text
+from tests.repo.repository import ROOT, modules, text
 
 DOCUMENT = text("docs/security.md")
 
@@ -29,6 +30,15 @@ def test_every_bound_is_in_a_table() -> None:
 
     assert {row.what for row in rows} == {row.what for row in bounds.SERVER_BOUNDS + bounds.CLIENT_BOUNDS}
     assert all(row.unit and row.reason and row.beyond for row in rows)
+
+
+def test_the_table_of_threats_is_generated() -> None:
+    """The threats, their controls and tests are those of `make security`, and every test exists."""
+    shown = DOCUMENT.partition("<!-- threats: begin -->\n")[2].partition("\n<!-- threats: end -->")[0]
+
+    assert threats.table() == shown
+    paths = [path for threat in threats.THREATS for path in re.findall("`([^`]+/[^`]+)`", threat.tests)]
+    assert all((ROOT / path).exists() for path in paths)
 
 
 @pytest.mark.parametrize("bound", [value for value in vars(bounds).values() if isinstance(value, Bound)], ids=str)

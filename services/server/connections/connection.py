@@ -197,9 +197,13 @@ class FeedConnection(ServerConnection, SharedReads):
         self.arrival_times.bytes_received()
         self.last_received = asyncio.get_running_loop().time()
         super().data_received(data)
-        if self.request is None:
+        state = self.state
+        if state is State.CONNECTING and self.request is None:
             # A long request is read in larger pieces: until it is complete, many of them together would fill memory.
             self.allowance.read_bytes = bounds.READ_BYTES.value
+        elif state is State.CLOSING and not self.accept_message():
+            # The library parses until the peer confirms the close, which one that floods does not do.
+            self.cut("too_many", "peer cut off: it sends on after a close")
         # The library answers pings by itself, so its pongs pass no other limit.
         if self._is_blocked and self.buffered > bounds.BUFFERED_BYTES.value:
             self.cut("stalled", "peer cut off: it does not read")

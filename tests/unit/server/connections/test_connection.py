@@ -354,6 +354,18 @@ async def test_a_peer_that_breaks_the_protocol_is_counted() -> None:
     assert 1 == refusals.counts["protocol"]
 
 
+async def test_a_peer_that_sends_on_after_a_close_is_cut() -> None:
+    """A peer that sends without end instead of confirming a close is cut off before the time for the close is over."""
+    refusals = RefusalCounter()
+    async with asyncio.timeout(20), deaf_peer(connection_class(Clock(), refusals)) as peer:
+        closing = asyncio.create_task(peer.server.close_within(4400, "over", seconds=60))
+        while not peer.server.transport.is_closing():
+            await peer.send(b"\x81\xfe\xff\xff\0\0\0\0" + bytes(0xFFFF))
+        await closing
+
+    assert 1 == refusals.counts["too_many"]
+
+
 async def test_a_hang_up_shows_while_nothing_is_read() -> None:
     """A peer that has closed is known to have hung up although unread bytes of it wait."""
     async with asyncio.timeout(20), deaf_peer(connection_class(Clock())) as peer:
