@@ -21,7 +21,13 @@ from services.runtime.clock import Clock, boot_id
 from services.runtime.control import token
 from services.runtime.saturation import SaturationMonitor
 from services.runtime.volumes import check_writable, remove_old_runs_regularly
-from services.server.connections.connection import QUIET_SECONDS, WRITE_LIMIT, FeedConnection, connection_class
+from services.server.connections.connection import (
+    CLOSE_SECONDS,
+    QUIET_SECONDS,
+    WRITE_LIMIT,
+    FeedConnection,
+    connection_class,
+)
 from services.server.connections.gate import max_connections
 from services.server.connections.listen_sockets import BACKLOG, bind_sockets, listen
 from services.server.feed.generator import FeedGenerator
@@ -144,6 +150,8 @@ class ServerApp:
             # A peer that does not complete its handshake holds a file descriptor.
             open_timeout=bounds.HANDSHAKE_SECONDS.value,
             write_limit=WRITE_LIMIT,
+            # A peer that broke the protocol may have filled the queue of messages: then its end is not read.
+            close_timeout=CLOSE_SECONDS,
             # The library's keepalive is a task and a timer for each connection; `ping_quiet_peers` is one for all.
             ping_interval=None,
             server_header=None,

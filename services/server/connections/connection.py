@@ -26,7 +26,7 @@ from services.server.connections.refusals import RefusalCounter
 WRITE_LIMIT = (256 * 1024, 64 * 1024)
 """Bytes waiting in this process above which a peer counts as blocked, and below which it does not any more."""
 
-CLOSE_SECONDS = 1.0
+CLOSE_SECONDS = float(bounds.CLOSE_SECONDS.value)
 """Time that a peer has to complete a close before it is cut off."""
 
 QUIET_SECONDS = 20.0
