@@ -78,6 +78,7 @@ class OpeningRequests:
             return ""
         if may_control(connection.authorization_values(), self._token(), local=False):
             return ""
+        connection.gate.refuse(connection)
         # Close after the answer was written, without waiting for the peer: it holds one of the last places.
         asyncio.get_running_loop().call_soon(connection.transport.close)
         if is_full:

@@ -52,7 +52,7 @@ class Gate(Generic[Peer]):
 
     def release(self, peer: Peer) -> None:
         """Stop counting a connection that was acquired."""
-        self.engage(peer)
+        self._remove(peer)
         self.in_use -= 1
 
     @property
@@ -71,6 +71,16 @@ class Gate(Generic[Peer]):
 
     def engage(self, peer: Peer) -> None:
         """Note that a peer is engaged: it may stay."""
+        self._remove(peer)
+
+    def refuse(self, peer: Peer) -> None:
+        """Note that a peer is refused: until it has disconnected it takes no place of others of its address.
+
+        Otherwise clients that are refused and try again would keep each other out.
+        """
+        self._remove(peer)
+
+    def _remove(self, peer: Peer) -> None:
         waiting = self._silent.pop(peer, None) or self._speaking.pop(peer, None)
         if waiting is not None:
             network = waiting[0]
@@ -88,7 +98,7 @@ class Gate(Generic[Peer]):
                 peer, (_, since) = next(iter(peers.items()))
                 if now - since <= seconds:
                     break
-                self.engage(peer)
+                self._remove(peer)
                 yield peer
 
     def restart(self, now: float) -> None:

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import InvalidStatus
+from websockets.protocol import State
 from websockets.typing import Origin
 
 from services.runtime.clock import Clock
-from services.server.connections.connection import connection_class
+from services.server.connections.connection import FeedConnection, connection_class
 from services.server.metrics import ServerMetrics
 from services.server.opening_requests import OpeningRequests
 from services.server.streaming.stream import Stream
@@ -23,7 +24,7 @@ TOKEN = "the-control-token"
 
 
 class Feed:
-    """A server that holds every connection without a subscription, with two places for each address."""
+    """A server that engages a peer with its first message, and has two places for each address before that."""
 
     def __init__(self, stream: Stream, port: int) -> None:
         self.stream, self.url, self.port = stream, f"ws://127.0.0.1:{port}", port
@@ -46,7 +47,9 @@ async def feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr(made.gate, "_per_address", 2)
 
     async def hold(connection: ServerConnection) -> None:
-        await connection.wait_closed()
+        assert isinstance(connection, FeedConnection)
+        async for _ in connection:
+            connection.engage()
 
     async with serve(
         *(hold, "127.0.0.1", 0),
@@ -101,6 +104,28 @@ async def test_an_address_without_subscriptions_is_limited(feed: Feed) -> None:
     assert 1 == feed.stream.refusals.counts["crowded"]
     await asyncio.gather(*(connection.close() for connection in (*held, operator)))
     await (await connect(feed.url, proxy=None)).close()
+
+
+async def test_all_clients_of_one_address_get_in(feed: Feed) -> None:
+    """Many more clients of one address than there are places for new peers get in, since each is new for a moment."""
+    statuses = set[int]()
+
+    async def join() -> ClientConnection:
+        while True:
+            try:
+                client = await connect(feed.url, proxy=None)
+                await client.send("subscribe")
+            except InvalidStatus as refused:
+                statuses.add(refused.response.status_code)
+            else:
+                return client
+
+    async with asyncio.timeout(60):
+        clients = await asyncio.gather(*(join() for _ in range(40)))
+
+    assert ({503}, {State.OPEN}) == (statuses, {client.state for client in clients})
+    assert feed.stream.refusals.counts["crowded"] > 0
+    await asyncio.gather(*(client.close() for client in clients))
 
 
 async def test_a_fault_is_no_secret(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:

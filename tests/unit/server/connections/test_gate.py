@@ -71,6 +71,18 @@ def test_an_address_is_crowded_by_peers_that_are_not_engaged() -> None:
     assert not gate.is_crowded("10.0.0.1")
 
 
+def test_a_refused_peer_takes_no_place() -> None:
+    """A peer that was refused keeps no other one of its address out while it disconnects."""
+    gate = Gate[int](lambda: 100, per_address=1)
+    for number in range(2):
+        gate.acquire(number, "10.0.0.1", 0)
+    gate.refuse(1)
+
+    assert (False, 2) == (gate.is_crowded("10.0.0.1"), gate.in_use)
+    gate.release(1)
+    assert 1 == gate.in_use
+
+
 def test_one_network_counts_as_one_address() -> None:
     """IPv6 addresses that share their first 64 bits count together."""
     gate = Gate[str](lambda: 100, per_address=1)
