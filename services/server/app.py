@@ -48,6 +48,9 @@ from services.server.streaming.stream import Stream
 
 log = logging.getLogger(__name__)
 
+_HELD_UP_SECONDS = 1.0
+"""A timer that fires this late shows that the process did not run."""
+
 
 @dataclass(frozen=True)
 class ServerIntervals:
@@ -217,14 +220,15 @@ class ServerApp:
         while True:
             step_at = loop.time() + self.intervals.step
             await asyncio.sleep(self.intervals.step)
-            self.metrics.add_loop_lag(loop.time() - step_at)
+            lag = loop.time() - step_at
+            self.metrics.add_loop_lag(lag)
             self.stream.run.follow()
             connected = {name for name, subscription in self.stream.subscriptions.items() if subscription.is_open}
             connected.update(self.stream.run.agreement.connected())
             self.lifecycle.step(loop.time(), connected, self.stream.sent_records)
             if (now := loop.time()) >= check_at:
                 self.stream.cut_stalled(now, self.settings.send_seconds)
-                self._refuse_unsubscribed(now)
+                self._refuse_unsubscribed(now, lag)
                 check_at = now + self.intervals.stall_check
                 self._move_clients(now)
             run = self.stream.run
@@ -252,9 +256,12 @@ class ServerApp:
                 self._closing.add(moving := asyncio.create_task(handler.move()))
                 moving.add_done_callback(self._closing.discard)
 
-    def _refuse_unsubscribed(self, now: float) -> None:
-        """Disconnect peers that have not subscribed in time. After the end of a run all wait for the next one."""
-        if self.stream.run.recorded.end is not None:
+    def _refuse_unsubscribed(self, now: float, lag: float) -> None:
+        """Disconnect peers that have not subscribed in time.
+
+        After the end of a run all wait for the next one. A process that was held up has not read what they have sent.
+        """
+        if self.stream.run.recorded.end is not None or lag > _HELD_UP_SECONDS:
             self._gate.restart(now)
             return
         for connection in self._gate.overdue(now):
