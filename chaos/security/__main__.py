@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -81,8 +82,8 @@ def try_the_wire(report: Report, folder: Path, flood_seconds: float) -> None:
         for module in (wire_cases, field_cases):
             report.add(_try_all(module.cases(), system.port))
         print(f"wire: {len(report.results)} cases in {time.time() - began:.0f} s; {honest.window(began, time.time())}")
-        for kind in flood.FLOODS if flood_seconds else ():
-            _flood(honest, kind, flood_seconds)
+        if flood_seconds:
+            _flood_all(honest, flood_seconds)
         growth = honest.resident_bytes - before
         report.check("growth of the server", "below 5 MB", _below(growth, MOST_GROWTH_BYTES, "5 MB"))
         _crowd(report, honest)
@@ -95,18 +96,26 @@ def _below(value: float, limit: float, text: str) -> str:
     return f"below {text}" if value < limit else f"{value:,.0f}"
 
 
-def _flood(honest: HonestRun, kind: str, seconds: float) -> None:
-    command = [sys.executable, "-m", "chaos.security.flood", str(honest.system.port), kind, str(seconds)]
-    quiet = time.time() - 1, time.time()
+def _flood_all(honest: HonestRun, seconds: float) -> None:
+    """Print the honest clients' p99 under each flood, beside that of a quiet period of the same length."""
     began = time.time()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    ended = time.time()
+    time.sleep(seconds)
+    quiet_ms = _p99_ms(honest, began)
+    for kind in flood.FLOODS:
+        command = [sys.executable, "-m", "chaos.security.flood", str(honest.system.port), kind, str(seconds)]
+        began = time.time()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        p99_ms = _p99_ms(honest, began)
+        print(f"flood of {kind}, {seconds:g} s: honest p99 {p99_ms:.1f} ms, {p99_ms - quiet_ms:+.1f}", flush=True)
+
+
+def _p99_ms(honest: HonestRun, began: float) -> float:
+    """Return the median of the p99 of the three thirds of a period until now."""
+    third = (time.time() - began) / 3
     # A block is closed by its count, half a second at most after its last record was due.
     time.sleep(1)
-    before, during = honest.window(*quiet), honest.window(began, ended)
-    print(
-        f"flood of {kind}: p99 {before.p99_ms:.1f} ms before, {during.p99_ms:.1f} ms in {seconds:g} s of it", flush=True
-    )
+    windows = [honest.window(began + part * third, began + (part + 1) * third) for part in range(3)]
+    return statistics.median(window.p99_ms for window in windows)
 
 
 def _crowd(report: Report, honest: HonestRun) -> None:

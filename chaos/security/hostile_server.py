@@ -147,6 +147,9 @@ class _HostileServer:
         for connection in server.connections:
             connection.transport.abort()
         server.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                await server.wait_closed()
 
     def __enter__(self) -> Self:
         self._thread.start()
