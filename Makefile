@@ -27,7 +27,7 @@ SERVICES := requirements/server.txt requirements/client.txt requirements/collect
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up wait local judge venv test unit coverage format check javascript house faults foreign scale bench screenshots requirements clean
+.PHONY: help up wait local judge venv test unit locales coverage format check javascript house faults foreign scale bench screenshots requirements clean security sbom audit
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,9 @@ test: $(VENV)/.dev ## run all tests, in containers too where Docker is: make tes
 unit: $(VENV)/.dev ## run the unit tests, in under a minute: make unit ARGS='-k resume'
 	@$(CLEAN) $(BIN)/python -m pytest $(TEST_OPTIONS) tests/unit $(ARGS)
 
+locales: $(VENV)/.dev ## draw every named schema in all locales of Faker with four seeds, in some minutes
+	@$(CLEAN) LOCALES=all $(BIN)/python -m pytest $(TEST_OPTIONS) tests/integration/test_locales.py $(ARGS)
+
 coverage: $(VENV)/.dev ## measure how much of the services the unit tests run; fails below the number in pyproject.toml
 	@$(CLEAN) $(BIN)/python -m pytest $(TEST_OPTIONS) --cov --cov-report=term:skip-covered tests/unit $(ARGS)
 
@@ -92,6 +95,9 @@ house: $(VENV)/.dev ## measure sizes, structure and language of the code: make h
 faults: $(VENV)/.dev ## inject faults into everything, print what was lost (nothing): make faults ARGS='--json faults.json'
 	@$(CLEAN) $(if $(SOAK),SOAK=$(SOAK)) $(BIN)/python -m chaos $(ARGS)
 
+security: $(VENV)/.dev ## try what peers, files and servers may do, print threat × control × result: make security LONG=1
+	@$(CLEAN) $(if $(LONG),LONG=$(LONG)) $(BIN)/python -m chaos.security $(ARGS)
+
 foreign: $(VENV)/.dev ## judge the feeds of other servers, without and with faults, which it installs into .bench/: make foreign ARGS=socketio
 	@$(CLEAN) $(BIN)/python -m chaos.external $(ARGS)
 
@@ -113,8 +119,14 @@ requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requireme
 			--custom-compile-command 'make requirements' --group $$group --output-file requirements/$$group.txt || exit; \
 	done
 
+sbom: $(VENV)/.dev ## write the bills of materials of the images, CycloneDX JSON, into sbom/
+	@$(BIN)/python -m tools.supply_chain sbom $(ARGS)
+
+audit: $(VENV)/.dev ## check all pins, and ask for known vulnerabilities with pip-audit, installed into .bench/
+	@$(BIN)/python -m tools.supply_chain audit $(ARGS)
+
 clean: ## remove all files that make and the tools created; volumes/ stays
-	@rm -rf $(VENV) tools/javascript/node_modules .bench .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) tools/javascript/node_modules .bench sbom .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find services tests chaos benchmarks tools -name __pycache__ -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------------------------------ the virtual environment

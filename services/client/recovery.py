@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from services.client.receipts import receipt_of
-from services.contract import blocklog, wire
+from services.contract import blocklog, bounds, wire
 from services.contract.errors import LineError
 from services.contract.jsonl import fields
 from services.contract.rangeset import RangeSet
@@ -24,7 +24,7 @@ from services.runtime.regular_files import NotARegularFile, is_not_regular, line
 
 log = logging.getLogger(__name__)
 
-MAX_FILE = 4 * blocklog.SEGMENT_BYTES
+MAX_FILE = bounds.LOG_FILE_BYTES.value
 """Bytes of a file that are read back, at most. A client's segment ends with the line that reaches a quarter of that."""
 
 _CHUNK = 256 * 1024

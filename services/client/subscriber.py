@@ -19,7 +19,7 @@ from services.client.connection import StampedConnection, connect_to
 from services.client.dial import AddressLookup
 from services.client.session import ClientSession
 from services.client.settings import ClientConfig
-from services.contract import wire
+from services.contract import bounds, wire
 from services.contract.errors import PeerError
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import RateLimitedLog
@@ -51,9 +51,9 @@ class SubscriberLimits:
     ping_seconds: float = 1.0
     silence_seconds: float = 3.0
     backoff_seconds: float = MAX_SECONDS
-    renames_at_once: int = 8
+    renames_at_once: int = bounds.RENAMES.value
     renames_per_second: float = 1 / 30
-    runs_at_once: int = 16
+    runs_at_once: int = bounds.RUNS.value
     runs_per_second: float = 1.0
 
 

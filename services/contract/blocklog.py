@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from services.contract import bounds
 from services.contract.errors import MalformedLine
 from services.contract.feed_description import FeedDescription
 from services.contract.jsonl import Kinds, LineStruct, Sealed
@@ -27,7 +28,7 @@ EXTERNAL_VERSION = 2
 """Of lines of an external feed. Version 1 of these was never released: `refuse_unreleased_form`."""
 MAX_BLOCK = 100_000
 """Most messages in a block."""
-MAX_LINE = 32 * 1024 * 1024
+MAX_LINE = bounds.LOG_LINE_BYTES.value
 """Most bytes in a line. No client writes a longer one, so it is damage, and a reader need not keep it in memory."""
 SEGMENT_BYTES = 64 * 1024 * 1024
 """Size from which a segment is closed and the next one begins."""

@@ -16,6 +16,9 @@
 
 from __future__ import annotations
 
+MAX_DETAIL = 300
+"""Most characters of an error's text: a decoder quotes values, and a value may have megabytes."""
+
 
 class ContractError(Exception):
     """Base of all errors for data from another process."""
@@ -25,8 +28,8 @@ class PeerError(ContractError):
     """The peer of a connection is at fault. ``data`` has the first 200 bytes that it sent."""
 
     def __init__(self, detail: str, data: bytes = b"") -> None:
-        super().__init__(detail)
-        self.detail = detail
+        self.detail = _shown(detail)
+        super().__init__(self.detail)
         self.data = data[:200]
 
 
@@ -42,8 +45,8 @@ class LineError(ContractError):
     """A line in a file cannot be trusted. ``data`` has its first 200 bytes."""
 
     def __init__(self, detail: str, data: bytes = b"") -> None:
-        super().__init__(detail)
-        self.detail = detail
+        self.detail = _shown(detail)
+        super().__init__(self.detail)
         # Errors are kept after their line was read, and a line may have 32 MiB.
         self.data = data[:200]
 
@@ -66,3 +69,11 @@ class UnsupportedVersion(LineError):
 
 class UnreleasedForm(UnsupportedVersion):
     """A line of an external feed's block log from before the first release, when these lines had another form."""
+
+
+def _shown(detail: str) -> str:
+    """Return a text in a form and a length that a terminal can show: it may quote anything that a writer chose."""
+    short = detail if len(detail) <= MAX_DETAIL else detail[: MAX_DETAIL - 1] + "…"
+    if short.isprintable():
+        return short
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in short)

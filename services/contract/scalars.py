@@ -14,11 +14,13 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from services.contract.bounds import MARK_CHARACTERS, TEXT_CHARACTERS
+
 # Names of clients and runs are names of folders: they must not leave their parent, be hidden in it, or break a line.
 # Not $ instead of \Z, since it accepts a final newline.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._~-]{0,62}\Z"
 RUN_PATTERN = r"^[0-9]{8}T[0-9]{6}Z(-[0-9]{1,9})?\Z"
-MARK_PATTERN = r"^[A-Za-z0-9._:~-]{0,64}\Z"
+MARK_PATTERN = rf"^[A-Za-z0-9._:~-]{{0,{MARK_CHARACTERS.value}}}\Z"
 DIGEST_PATTERN = r"^x[0-9a-f]{8}\Z"
 MAX_INTEGER = 2**53 - 1
 LEAST_RATE = 1e-6
@@ -32,6 +34,8 @@ Count = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 Positive = Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
 ProcessMark = Annotated[str, Meta(pattern=MARK_PATTERN)]
 """Identifies a process or a kernel: random or given by the system. It is only compared."""
+Text = Annotated[str, Meta(max_length=TEXT_CHARACTERS.value)]
+"""A text in a frame, for people or to be compared."""
 Rate = Annotated[float, Meta(ge=0, le=10_000_000)] | Annotated[int, Meta(ge=0, le=10_000_000)]
 """Records per second: 0, or at least `LEAST_RATE`, which `check_rate` checks."""
 # The slice cuts off the anchors, since this pattern has its own around the optional part.

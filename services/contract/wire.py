@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from services.contract.bounds import MESSAGE_BYTES
 from services.contract.errors import FrameTooBig, MalformedFrame
 from services.contract.scalars import (
     LEAST_RATE,
@@ -23,6 +24,7 @@ from services.contract.scalars import (
     Run,
     RunOrNone,
     Span,
+    Text,
     check_rate,
     digest,
     digest_text,
@@ -34,7 +36,7 @@ SUBPROTOCOL = "streamgauge.v1"
 MAX_FRAME = 256 * 1024
 """Most bytes of a frame from the server, including the header."""
 MAX_RECORD = 64 * 1024
-MAX_CLIENT_FRAME = 64 * 1024
+MAX_CLIENT_FRAME = MESSAGE_BYTES.value
 
 CLOSE_FAULT = 1011
 CLOSE_DRAINING = 1012
@@ -46,6 +48,8 @@ CLOSE_SUPERSEDED = 4409
 
 TOO_MANY = "too_many"
 """The code of an `Error` for a peer that exceeds a limit."""
+UNSUBSCRIBED = "unsubscribed"
+"""The code of an `Error` for a peer that has not subscribed in time."""
 
 State = Literal["opened", "waiting", "running", "paused", "ended"]
 
@@ -62,12 +66,12 @@ class Welcome(Frame, tag="welcome", frozen=True, kw_only=True):
 
     v: int = VERSION
     run: Run
-    feed: str
+    feed: Text
     state: State
     total: Positive
     rate: Rate
     start_us: Integer | None
-    boot: str
+    boot: Text
     now_us: Integer
 
 
@@ -184,7 +188,7 @@ class Controlled(Frame, tag="controlled", frozen=True, kw_only=True):
     state: State
     rate: Rate | None
     head: Count
-    clients: list[str]
+    clients: list[Name]
 
 
 class End(Frame, tag="end", frozen=True, kw_only=True):
@@ -198,15 +202,15 @@ class Bye(Frame, tag="bye", frozen=True, kw_only=True):
     """Client: it leaves on purpose, its log sealed through ``last``. Server: why it closes, and when to retry."""
 
     last: Count | None = None
-    reason: str | None = None
+    reason: Text | None = None
     retry_ms: Count | None = None
 
 
 class Error(Frame, tag="error", frozen=True, kw_only=True):
     """Server: the client broke a rule. For the code ``name_taken``, ``suggest`` is a free name."""
 
-    code: str
-    detail: str
+    code: Text
+    detail: Text
     suggest: Name | None = None
 
 

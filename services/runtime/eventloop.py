@@ -19,11 +19,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from services.contract import bounds
 from services.runtime.jsonlogs import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
-ACCEPTED_AT_ONCE = 32
+ACCEPTED_AT_ONCE = bounds.ACCEPTED_AT_ONCE.value
 """Connections accepted in one turn of the loop for each listening socket; the others wait in the kernel's backlog."""
 
 _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})

@@ -2,7 +2,10 @@
 
 import os
 
-# websockets reads these variables when it is imported. They bound the memory that a peer can claim before its opening
-# handshake is complete: 32 header lines of 1 KiB instead of 128 lines of 8 KiB.
-os.environ.setdefault("WEBSOCKETS_MAX_LINE_LENGTH", "1024")
-os.environ.setdefault("WEBSOCKETS_MAX_NUM_HEADERS", "32")
+from services.contract import bounds
+
+# websockets reads these variables when it is imported. They bound the memory that a peer can claim with an opening
+# request or a message that is not complete; by default they allow 128 header lines of 8 KiB, and 4,096 fragments.
+os.environ.setdefault("WEBSOCKETS_MAX_LINE_LENGTH", str(bounds.HEADER_BYTES.value))
+os.environ.setdefault("WEBSOCKETS_MAX_NUM_HEADERS", str(bounds.HEADER_LINES.value))
+os.environ.setdefault("WEBSOCKETS_MAX_FRAGMENTS", str(bounds.FRAGMENTS.value))

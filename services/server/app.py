@@ -7,25 +7,28 @@ import contextlib
 import logging
 import socket
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from services.contract import wire
+from services.contract import bounds, wire
 from services.runtime import eventloop, heartbeat
+from services.runtime.access.access_control import AccessControl
 from services.runtime.clock import Clock, boot_id
 from services.runtime.control import token
 from services.runtime.saturation import SaturationMonitor
 from services.runtime.volumes import check_writable, remove_old_runs_regularly
-from services.server.connections.connection import WRITE_LIMIT, FeedConnection, connection_class
+from services.server.connections.connection import CLOSE_SECONDS, WRITE_LIMIT, FeedConnection, connection_class
+from services.server.connections.gate import max_connections
+from services.server.connections.gatekeeper import Gatekeeper
 from services.server.connections.listen_sockets import BACKLOG, bind_sockets, listen
 from services.server.feed.generator import FeedGenerator
 from services.server.intervals import ServerIntervals
-from services.server.metrics import CONTENT_TYPE, ServerMetrics
+from services.server.metrics import ServerMetrics
+from services.server.opening_requests import OpeningRequests
 from services.server.runs import other_servers
 from services.server.runs.client_containers import ContainerCounter
 from services.server.runs.other_servers import FolderSnapshot
@@ -34,12 +37,15 @@ from services.server.runs.run_store import RunStore
 from services.server.runs.stopping import leave_together
 from services.server.settings import ServerSettings
 from services.server.streaming.admission import Admission
-from services.server.streaming.connection_handler import ConnectionHandler
+from services.server.streaming.connection_handler import ConnectionHandler, refuse_unsubscribed
 from services.server.streaming.control import may_control
 from services.server.streaming.rebalancing import Rebalancer
 from services.server.streaming.stream import Stream
 
 log = logging.getLogger(__name__)
+
+_HELD_UP_SECONDS = 1.0
+"""A timer that fires this late shows that the process did not run."""
 
 
 class ServerApp:
@@ -75,21 +81,26 @@ class ServerApp:
         check_writable(self.root)
         self.stream = Stream(self.runs.open_or_continue(seen), self.clock)
         self.expected = ExpectedClients(settings.client_service, settings.connections)
-        self._count_containers = count_containers or ContainerCounter(settings.client_service).count
+        counter = ContainerCounter(settings.client_service, settings.compose_project_name)
+        self._count_containers = count_containers or counter.count
         self.lifecycle = RunLifecycle(self.stream.run, asyncio.get_running_loop().time(), self.expected)
         self.admission = Admission(self.stream)
         self.metrics = ServerMetrics(self.stream)
         self.handlers: set[ConnectionHandler] = set()
         self.token = settings.control_token
-        self.is_draining = self._has_missed_runs = False
-        self._rebalancer, self._moves = Rebalancer(), set[asyncio.Task[None]]()
+        self.gatekeeper = Gatekeeper(AccessControl(settings.access), self.stream.refusals, self._is_operator)
+        self._requests = OpeningRequests(self.stream, self.metrics, self.gatekeeper, lambda: self.token)
+        self._has_missed_runs = False
+        self._rebalancer, self._closing = Rebalancer(), set[asyncio.Task[None]]()
         # One class for all listening sockets, since it holds the count of all connections.
         self._connection_class = connection_class(
             self.clock,
             self.stream.refusals,
             patience_seconds=settings.send_seconds,
             ping_after_seconds=self.intervals.quiet,
+            maximum=lambda: max_connections(settings.clients),
         )
+        self._gate = self._connection_class.gate
 
     async def accept(self, listener: socket.socket) -> Server:
         """Accept connections on a listening socket."""
@@ -97,7 +108,8 @@ class ServerApp:
             self._handle_connection,
             sock=listener,
             create_connection=self._connection_class,
-            process_request=self._answer_request,
+            process_request=self._requests.answer,
+            process_response=self._requests.count,
             select_subprotocol=_subprotocol,
             subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
             # Browsers send the origin of the page that connects, clients of a feed send none: no page may connect.
@@ -109,8 +121,11 @@ class ServerApp:
             # More messages than one read can hold, so that short messages do not pause the reading.
             max_queue=64,
             # A peer that does not complete its handshake holds a file descriptor.
-            open_timeout=5,
+            open_timeout=bounds.HANDSHAKE_SECONDS.value,
             write_limit=WRITE_LIMIT,
+            **self.gatekeeper.tls_options,
+            # A peer that broke the protocol may have filled the queue of messages: then its end is not read.
+            close_timeout=CLOSE_SECONDS,
             # The library's keepalive is a task and a timer for each connection; `ping_quiet_peers` is one for all.
             ping_interval=None,
             server_header=None,
@@ -120,9 +135,14 @@ class ServerApp:
     async def _handle_connection(self, connection: ServerConnection) -> None:
         if not isinstance(connection, FeedConnection):
             raise TypeError(f"expected a FeedConnection, not {type(connection)}")
-        # Decided once, before the request is released. The values get no name here: this coroutine lasts as long as the
-        # connection, and a variable would keep up to 25 kB of headers.
-        connection.is_operator = may_control(connection.authorization_values(), self.token, local=connection.is_local)
+        try:
+            await self._handle(connection)
+        except Exception as problem:
+            # The library closes the connection, and logs nothing: see `jsonlogs.configure`.
+            self.stream.refusals.count("fault", "connection failed", problem, peer=connection.peer)
+            raise
+
+    async def _handle(self, connection: FeedConnection) -> None:
         connection.forget_handshake()
         handler = ConnectionHandler(connection, self.stream, self.admission)
         self.handlers.add(handler)
@@ -131,38 +151,8 @@ class ServerApp:
         finally:
             self.handlers.discard(handler)
 
-    def _answer_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer a plain HTTP request; None lets the library continue with the WebSocket handshake."""
-        try:
-            return self._response(connection, request)
-        except Exception as problem:  # noqa: BLE001
-            self.stream.refusals.count("fault", "request failed", problem)
-            return connection.respond(500, "internal error\n")
-
-    def _response(self, connection: ServerConnection, request: Request) -> Response | None:
-        # Not parsed as a URL: a malformed path is neither of the two, and must not raise.
-        path = request.path.partition("?")[0]
-        if path == "/healthz":
-            return connection.respond(200, f"{self.stream.run.state}\n")
-        if path == "/metrics":
-            response = connection.respond(200, self.metrics.text())
-            del response.headers["Content-Type"]
-            response.headers["Content-Type"] = CONTENT_TYPE
-            return response
-        if self.is_draining:
-            return connection.respond(503, "draining\n")
-        return connection.respond(503, "too many connections\n") if self._refuse_if_full(connection) else None
-
-    def _refuse_if_full(self, connection: ServerConnection) -> bool:
-        """Return whether only spare places are left, which are for plain requests and holders of the token."""
-        if not isinstance(connection, FeedConnection) or not connection.limit.is_nearly_reached:
-            return False
-        if may_control(connection.authorization_values(), self.token, local=False):
-            return False
-        self.stream.refusals.count("full", "connection refused: no place", peer=connection.peer)
-        # Close after the answer was written, without waiting for the peer: it holds one of the last places.
-        asyncio.get_running_loop().call_soon(connection.transport.close)
-        return True
+    def _is_operator(self, authorization: Collection[str], is_trusted: bool) -> bool:
+        return may_control(authorization, self.token, local=is_trusted)
 
     async def sync_ledger(self) -> None:
         """Sync the ledger regularly, and touch it to show other servers that this one lives."""
@@ -204,13 +194,15 @@ class ServerApp:
         while True:
             step_at = loop.time() + self.intervals.step
             await asyncio.sleep(self.intervals.step)
-            self.metrics.add_loop_lag(loop.time() - step_at)
+            lag = loop.time() - step_at
+            self.metrics.add_loop_lag(lag)
             self.stream.run.follow()
             connected = {name for name, subscription in self.stream.subscriptions.items() if subscription.is_open}
             connected.update(self.stream.run.agreement.connected())
             self.lifecycle.step(loop.time(), connected, self.stream.sent_records)
             if (now := loop.time()) >= check_at:
                 self.stream.cut_stalled(now, self.settings.send_seconds)
+                self._refuse_unsubscribed(now, lag)
                 check_at = now + self.intervals.stall_check
                 self._move_clients(now)
                 self._has_missed_runs = self.runs.has_missed_runs(self.stream.run)
@@ -234,7 +226,7 @@ class ServerApp:
     def _move_clients(self, now: float) -> None:
         """Ask some clients to connect to another server of the run, if this one has more than its share."""
         agreement, run = self.stream.run.agreement, self.stream.run
-        if self.is_draining or run.recorded.end is not None or not agreement.has_siblings(proven=True):
+        if self._requests.is_draining or run.recorded.end is not None or not agreement.has_siblings(proven=True):
             return
         own = {name: subscription.fence for name, subscription in self.stream.subscriptions.items()}
         elsewhere = len(agreement.connected().keys() - own.keys())
@@ -242,17 +234,29 @@ class ServerApp:
         names = set(self._rebalancer.choose(now, own, elsewhere, agreement.server_count(), is_waiting=is_waiting))
         for handler in [handler for handler in self.handlers if names]:
             if handler.subscription is not None and handler.subscription.name in names:
-                self._moves.add(moving := asyncio.create_task(handler.move()))
-                moving.add_done_callback(self._moves.discard)
+                self._closing.add(moving := asyncio.create_task(handler.move()))
+                moving.add_done_callback(self._closing.discard)
+
+    def _refuse_unsubscribed(self, now: float, lag: float) -> None:
+        """Disconnect peers that have not subscribed in time.
+
+        After the end of a run all wait for the next one. A process that was held up has not read what they have sent.
+        """
+        if self.stream.run.recorded.end is not None or lag > _HELD_UP_SECONDS:
+            self._gate.restart(now)
+            return
+        for connection in self._gate.overdue(now):
+            self._closing.add(closing := asyncio.create_task(refuse_unsubscribed(connection, self.stream.refusals)))
+            closing.add_done_callback(self._closing.discard)
 
     async def count_containers(self) -> None:
-        """While a run waits for clients, ask the name server how many containers of clients there are."""
+        """Until a run ends, ask the name server how many containers of clients there are."""
         loop, settings = asyncio.get_running_loop(), self.settings
         while settings.client_service and not settings.clients:
-            if self.stream.run.state == "waiting":
+            if (state := self.stream.run.state) != "ended":
                 addresses = await asyncio.to_thread(self._count_containers)
                 self.expected.add_answer(loop.time(), addresses)
-            await asyncio.sleep(self.intervals.count)
+            await asyncio.sleep(self.intervals.count if state == "waiting" else self.intervals.recount)
 
     async def ping_quiet_peers(self, servers: Sequence[Server]) -> None:
         """Send pings to quiet peers, and disconnect those that vanished without closing their connection."""
@@ -277,14 +281,14 @@ class ServerApp:
         # Nothing is due between two runs, so the pause of a full collection delays no record.
         eventloop.collect_all()
         self.lifecycle = RunLifecycle(run, asyncio.get_running_loop().time(), self.expected)
-        self.lifecycle.is_stopping, self._rebalancer = self.is_draining, Rebalancer()
+        self.lifecycle.is_stopping, self._rebalancer = self._requests.is_draining, Rebalancer()
         self._has_missed_runs = False
         for handler in self.handlers:
             handler.welcome()
 
     async def drain(self, servers: Sequence[Server]) -> None:
         """Stop in order: accept no more connections, pause the run, disconnect the clients, record all of it."""
-        self.is_draining = True
+        self._requests.is_draining = True
         for server in servers:
             server.close(close_connections=False)
         run = self.stream.run
@@ -367,6 +371,7 @@ async def _serve(app: ServerApp, servers: Sequence[Server], stop: asyncio.Event)
                 app.keep_time(),
                 app.ping_quiet_peers(servers),
                 app.count_containers(),
+                app.gatekeeper.access.follow_files(),
                 remove_old_runs_regularly(app.root, app.settings.keep_runs, app.intervals.remove_old),
                 app.saturation.watch(),
                 heartbeat.beat(),

@@ -51,6 +51,8 @@ def test_make_lists_every_verb(verb: str) -> None:
         (["house"], "/python -m tools.house *$"),
         (["faults"], "/python -m chaos *$"),
         (["faults", "ARGS=chaos/wire"], "/python -m chaos chaos/wire$"),
+        (["security"], "/python -m chaos.security *$"),
+        (["security", "LONG=1"], "LONG=1 .*/python -m chaos.security *$"),
         (["foreign"], "/python -m chaos.external *$"),
         (["scale"], "/python -m chaos.scale *$"),
         (["scale", "ARGS=a"], "/python -m chaos.scale a$"),

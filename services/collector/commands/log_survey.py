@@ -118,7 +118,8 @@ class LogSurvey:
         Raises:
             OSError: its file can no longer be read.
         """
-        descriptor = os.open(self.volumes / place.source.place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(self.volumes / place.source.place, flags)
         try:
             return os.pread(descriptor, place.size, place.offset)
         finally:

@@ -14,6 +14,8 @@ import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from services.runtime.regular_files import open_regular
+
 log = logging.getLogger(__name__)
 
 NAME = "control.token"
@@ -55,8 +57,8 @@ def read(path: Path) -> str:
         OSError: the file cannot be read.
         ValueError: the file does not contain one line of printable ASCII.
     """
-    with path.open(encoding="ascii") as file:
-        token = file.read(1024).strip()
+    with open_regular(path) as file:
+        token = file.read(1024).decode("ascii").strip()
     if not token or not token.isprintable():
         raise ValueError(f"{path} holds no token")
     return token

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import logging
 import os
+import select
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
@@ -15,38 +16,31 @@ from websockets.frames import CTRL_OPCODES
 from websockets.frames import Frame as WebSocketFrame
 from websockets.protocol import State
 
-from services.contract import wire
+from services.contract import bounds, wire
 from services.runtime import websocket_io
 from services.runtime.clock import Clock
-from services.runtime.rate_limit import TokenBucket
 from services.runtime.websocket_io import ArrivalTimes, SharedReads
-from services.server.connections.connection_limit import ConnectionLimit, max_connections
+from services.server.connections.gate import Gate, MessageAllowance, max_connections
 from services.server.connections.refusals import RefusalCounter
 
 WRITE_LIMIT = (256 * 1024, 64 * 1024)
 """Bytes waiting in this process above which a peer counts as blocked, and below which it does not any more."""
 
-_MAX_BUFFERED = 2 * 1024 * 1024
-"""Bytes waiting in this process above which a peer is cut off."""
-
-CLOSE_SECONDS = 1.0
+CLOSE_SECONDS = float(bounds.CLOSE_SECONDS.value)
 """Time that a peer has to complete a close before it is cut off."""
 
 QUIET_SECONDS = 20.0
 """A peer that has sent nothing for this long is sent a ping; after twice this time it is cut off."""
 
-MESSAGE_BURST, MESSAGES_PER_SECOND = 200, 50
-"""Limit of the messages of a peer besides receipts; WebSocket pings and pongs count. A client sends five or six at the
-start and one a second."""
-
-READ_SIZE = 4096
-"""Bytes read from a peer at a time. They are parsed before any other peer is read, so a large read would delay all."""
-
 # Written as bytes, since a connection beyond the limit gets no handshake that the library could answer.
 _FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: %d\r\n"
     b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: 21\r\n\r\ntoo many connections\n"
-)
+) % bounds.RETRY_AFTER_SECONDS.value
+# A peer that broke RFC 6455: protocol error, text that is not UTF-8, message too big.
+_LIBRARY_REFUSALS = (1002, 1007, 1009)
+# Only Linux reports that the peer has closed while bytes of it wait to be read.
+_HUNG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 # An empty ping frame, unmasked as every frame of a server.
 _PING = b"\x89\x00"
 _log = logging.getLogger("websockets.server")
@@ -60,7 +54,7 @@ class FeedConnection(ServerConnection, SharedReads):
 
     Attributes:
         arrival_times: of the messages that the library has not delivered yet.
-        allowance: of messages besides receipts.
+        allowance: of messages besides receipts, and of bytes in one read.
         last_received: when bytes were last received, monotonic seconds of the event loop.
         on_unblocked: called when a blocked peer has caught up; `do_nothing` for a peer without a subscription.
         is_operator: whether the peer may control the run.
@@ -75,7 +69,7 @@ class FeedConnection(ServerConnection, SharedReads):
 
     # Set by `connection_class`, since the library constructs connections itself.
     clock: Clock
-    limit: ConnectionLimit
+    gate: Gate[FeedConnection]
     refusals: RefusalCounter
     send_seconds: float
     quiet_seconds: float
@@ -88,7 +82,7 @@ class FeedConnection(ServerConnection, SharedReads):
         self.arrival_times = ArrivalTimes(self.clock)
         self.last_received = asyncio.get_running_loop().time()
         self.on_unblocked: Callable[[], None] = do_nothing
-        self.allowance = TokenBucket(MESSAGE_BURST, MESSAGES_PER_SECOND, self.last_received)
+        self.allowance = MessageAllowance(self.last_received, is_engaged=False)
         self.is_operator = False
         self._is_blocked = False
         self._is_counted = False
@@ -97,9 +91,9 @@ class FeedConnection(ServerConnection, SharedReads):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection; if the limit is reached, answer 503 and close it."""
         super().connection_made(transport)
-        self._is_counted = self.limit.acquire()
+        self._is_counted = self.gate.acquire(self, self.peer, self.last_received)
         if not self._is_counted:
-            self.refusals.count("full", "connection refused: no place", peer=self.peer, most=self.limit.maximum())
+            self.refusals.count("full", "connection refused: no place", peer=self.peer, most=self.gate.maximum())
             self.transport.write(_FULL)
             self.transport.close()
 
@@ -124,6 +118,17 @@ class FeedConnection(ServerConnection, SharedReads):
     def forget_handshake(self) -> None:
         """Release the opening request and response, about a fifth of a connection's memory."""
         websocket_io.forget_handshake(self)
+        self.allowance.read_bytes = bounds.FIRST_READ_BYTES.value
+
+    def heard(self) -> None:
+        """Note that the peer has sent a frame; see `Gate`."""
+        self.gate.heard(self)
+
+    def engage(self) -> None:
+        """Note that the peer has a subscription, or may control the run: the limits of a new peer end."""
+        self.gate.engage(self)
+        if self.allowance.read_bytes != bounds.READ_BYTES.value:
+            self.allowance = MessageAllowance(self.last_received, is_engaged=True)
 
     @property
     def is_blocked(self) -> bool:
@@ -181,23 +186,34 @@ class FeedConnection(ServerConnection, SharedReads):
         if quiet_seconds <= 2 * self.quiet_seconds:
             self.transport.write(_PING)
         else:
-            self.abort()
+            self.cut("stalled", "peer cut off: it does not answer")
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return the buffer for the next read, of `READ_SIZE` bytes."""
-        return super().get_buffer(sizehint)[:READ_SIZE]
+        """Return the buffer for the next read: all that it takes is parsed before any other peer has its turn."""
+        return super().get_buffer(sizehint)[: self.allowance.read_bytes]
 
     def data_received(self, data: bytes) -> None:
         """Record the time of the read before the bytes are parsed."""
         self.arrival_times.bytes_received()
         self.last_received = asyncio.get_running_loop().time()
         super().data_received(data)
+        state = self.state
+        if state is State.CONNECTING and self.request is None:
+            # A long request is read in larger pieces: until it is complete, many of them together would fill memory.
+            self.allowance.read_bytes = bounds.READ_BYTES.value
+        elif state is State.CLOSING and not self.accept_message():
+            # The library parses until the peer confirms the close, which one that floods does not do.
+            self.cut("too_many", "peer cut off: it sends on after a close")
         # The library answers pings by itself, so its pongs pass no other limit.
-        if self._is_blocked and self.buffered > _MAX_BUFFERED:
+        if self._is_blocked and self.buffered > bounds.BUFFERED_BYTES.value:
             self.cut("stalled", "peer cut off: it does not read")
 
     def send_data(self) -> None:
         """Write everything that the library has to send with one call, such as the pongs for hundreds of pings."""
+        if self.transport.is_closing():
+            # A transport that has found its peer disconnected logs a warning for every further write.
+            self.protocol.data_to_send()
+            return
         websocket_io.join_writes(self)
         super().send_data()
 
@@ -222,6 +238,15 @@ class FeedConnection(ServerConnection, SharedReads):
         """Read again, unless the library's queue is full: then reading resumes as the queue is emptied."""
         websocket_io.resume_reading(self)
 
+    @property
+    def has_hung_up(self) -> bool:
+        """Whether the peer has closed the connection, also while it is not read from."""
+        if self.transport.is_closing():
+            return True
+        polled = select.poll()
+        polled.register(self.transport.get_extra_info("socket").fileno(), _HUNG_UP)
+        return bool(polled.poll(0))
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Cut the reference cycles of this connection, so that its memory is free at once.
 
@@ -233,7 +258,10 @@ class FeedConnection(ServerConnection, SharedReads):
         self._stop_cut_timer()
         if self._is_counted:
             self._is_counted = False
-            self.limit.release()
+            self.gate.release(self)
+        refusal = websocket_io.close_frames(self.protocol).sent
+        if refusal is not None and refusal.code in _LIBRARY_REFUSALS:
+            self.refusals.count("protocol", "peer broke the WebSocket protocol", code=refusal.code, why=refusal.reason)
         websocket_io.break_cycles(self)
 
     @property
@@ -257,8 +285,8 @@ class FeedConnection(ServerConnection, SharedReads):
             if written < len(piece):
                 self.transport.write(memoryview(piece)[written:])
             written = max(written - len(piece), 0)
-        if self.is_blocked and self.buffered > _MAX_BUFFERED:
-            self.abort()
+        if self.is_blocked and self.buffered > bounds.BUFFERED_BYTES.value:
+            self.cut("stalled", "peer cut off: it does not read")
 
     def _write_now(self, pieces: Sequence[bytes]) -> int:
         """Write without copying, as asyncio's `writelines` does from Python 3.12 on; return the number of bytes."""
@@ -314,7 +342,7 @@ def connection_class(
         __slots__ = ()
 
         clock = process_clock
-        limit = ConnectionLimit(maximum)
+        gate = Gate[FeedConnection](maximum)
         refusals = RefusalCounter() if process_refusals is None else process_refusals
         send_seconds = patience_seconds
         quiet_seconds = ping_after_seconds

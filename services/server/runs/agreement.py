@@ -137,6 +137,10 @@ class Agreement:
         """Return the number of servers that play this run, this one included."""
         return 1 + (len(self._siblings.living()) if self.is_shared else 0)
 
+    def boots(self) -> set[str]:
+        """Return the identities of the kernels under which the other servers write their ledgers."""
+        return self._siblings.boots() if self.is_shared else set()
+
     def connected(self) -> dict[str, int]:
         """Return the clients that are connected to other servers, by name, with the fence of their subscription."""
         return self._siblings.connected() if self.is_shared else {}

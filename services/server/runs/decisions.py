@@ -18,6 +18,7 @@ import msgspec
 from services.contract import ledger
 from services.contract.errors import LineError
 from services.contract.jsonl import FIRST, seal, unseal
+from services.runtime.regular_files import NotARegularFile, open_regular
 
 log = logging.getLogger(__name__)
 
@@ -82,9 +83,9 @@ class DecisionLog:
 
     def _read(self, number: int) -> bytes | None:
         try:
-            with self._path(number).open("rb") as file:
+            with open_regular(self._path(number)) as file:
                 return file.read(_MAX_BYTES)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotARegularFile):
             return None
 
     def decide(self, decision: Decision) -> bool:

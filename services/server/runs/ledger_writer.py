@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from operator import itemgetter
 from pathlib import Path
 
-from services.contract import ledger
+from services.contract import bounds, ledger
 from services.contract.errors import LineError, MalformedLine, TornLine, UnsupportedVersion
 from services.contract.histogram import Histogram
 from services.contract.jsonl import FIRST
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 Then = Callable[[], None]
 """Called once an entry has been written."""
 
-MAX_LINE = 1024 * 1024
-"""Longest line, in bytes, that is read back. The longest entries are receipts, made of frames of 64 KiB."""
+MAX_LINE = bounds.LEDGER_LINE_BYTES.value
+"""Longest line, in bytes, that is read back."""
 
 _READ_BYTES = 256 * 1024
 _MAX_REASON_LENGTH = 300

@@ -22,6 +22,7 @@ from services.contract import ledger
 from services.contract.errors import LineError
 from services.contract.scalars import run_order, utc_us
 from services.runtime.errors import AnotherServer
+from services.runtime.regular_files import open_regular
 from services.runtime.volumes import run_folders
 from services.server.runs import process_identity
 from services.server.runs.process_identity import ProcessIdentity
@@ -191,7 +192,7 @@ def _without_successor(folder: Path, snapshot: FolderSnapshot, names: Sequence[s
 def _opened_us(path: Path) -> int:
     """Return when a ledger was opened, epoch microseconds by its server's clock; 0 if that is unreadable."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             first = _decode(file.readline(_HEAD_BYTES))
         return utc_us(first.at) if isinstance(first, ledger.OpenEntry) else 0
     except (OSError, ValueError, OverflowError):
@@ -201,7 +202,7 @@ def _opened_us(path: Path) -> int:
 def _has_ended(path: Path, reader: ProcessIdentity | None) -> bool:
     """Return whether a ledger's writer is this process, has ended, or was stopping when it wrote its last lines."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             first = _decode(file.readline(_HEAD_BYTES))
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - _TAIL_BYTES, 0))

@@ -245,6 +245,14 @@ class Run:
         if due_us is not None and self.recorded_rate:
             self.lateness.record([(now_us - due_us) * 1000])
 
+    @property
+    def may_lack_entries(self) -> bool:
+        """Whether a ledger of the run may have lost its last lines: only the loss of a machine's power takes any.
+
+        Unknown for a ledger that was written under another kernel, before a restart of this machine or on another one.
+        """
+        return bool((self.recorded.boots | self.agreement.boots()) - {self.boot})
+
     def append(self, entry: ledger.Entry, then: Then | None = None) -> None:
         """Apply an entry to the state and write it to the ledger; call ``then`` once it is written."""
         # The state first, since the callback may read it. While the disk refuses the entry, nothing is sent.

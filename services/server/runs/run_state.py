@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from services.contract import ledger
+from services.contract import bounds, ledger
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import MAX_INTEGER
 from services.contract.wire import State
 from services.server.feed.schedule import PlanProgress, RateSegment, Schedule
 
-MAX_FORMER_INSTANCES = 16
+MAX_FORMER_INSTANCES = bounds.FORMER_INSTANCES.value
 """Number of earlier processes that are remembered for each name."""
 
-_MAX_INSTANCE_LENGTH = 64
+MAX_OPEN_RANGES = 16
+
+_MAX_INSTANCE_LENGTH = bounds.MARK_CHARACTERS.value
 
 
 @dataclass(slots=True)
@@ -28,8 +30,12 @@ class RecordedClient:
     instance: str = ""
     former_instances: tuple[str, ...] = ()
     """The last processes that lost the name to another one: none of them may have it again."""
-    sent: int = 0
-    """Last seq that may have been sent."""
+    sent: RangeSet = field(default_factory=RangeSet)
+    """Seqs that were or may have been sent, by subscriptions that are over."""
+    open_ranges: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """The first and the last seq that may have been sent, by the fence of a subscription whose end is not recorded."""
+    sent_count: int = 0
+    """Number of records that were or may have been sent, each as often as it was sent."""
     receipted: int = 0
     """Last seq that a receipt covers."""
     # Ranges, because blocks are receipted nearly in order: a run of any length then needs a few numbers.
@@ -37,6 +43,8 @@ class RecordedClient:
     """Numbers of the receipted blocks, by session."""
     receipt_count: int = 0
     """Number of receipt entries, repeated ones included."""
+    receipted_records: int = 0
+    """Number of records in these entries."""
     mismatched: set[tuple[int, int]] = field(default_factory=set)
     """Session and block of the receipts whose digest did not match."""
     leave_cause: ledger.Cause | None = None
@@ -48,6 +56,34 @@ class RecordedClient:
             others = (instance for instance in self.former_instances if instance != former)
             self.former_instances = (*others, former)[-MAX_FORMER_INSTANCES:]
 
+    def begin_sending(self, fence: int, first: int) -> None:
+        """Note that a subscription is to be sent the records from ``first`` on."""
+        self.open_ranges.setdefault(fence, (first, first - 1))
+        # Several are open only while a client moves from one server to another, or after crashes of servers.
+        if len(self.open_ranges) > MAX_OPEN_RANGES:
+            self._end_range(next(iter(self.open_ranges)))
+
+    def may_be_sent(self, fence: int, through: int) -> None:
+        """Note that a subscription may be sent the records through ``through``."""
+        # Without the line of the subscription, which is damaged then, nothing shows that it did not begin with 1.
+        first, last = self.open_ranges.get(fence, (1, 0))
+        self.sent_count += max(through - last, 0)
+        self.open_ranges[fence] = first, max(last, through)
+
+    def end_sending(self, fence: int, last: int) -> None:
+        """Note that a subscription is over, and the last record that it was sent."""
+        if fence in self.open_ranges:
+            first, may_be = self.open_ranges[fence]
+            self.open_ranges[fence] = first, min(may_be, last)
+            self._end_range(fence)
+
+    def _end_range(self, fence: int) -> None:
+        self.sent.add(*self.open_ranges.pop(fence))
+
+    def sent_by_others(self, fence: int) -> RangeSet:
+        """Return the seqs that may have been sent by all subscriptions but one."""
+        return self.sent | RangeSet(span for other, span in self.open_ranges.items() if other != fence)
+
     def has_receipt(self, session: int, block: int) -> bool:
         """Return whether the ledger holds the receipt of a block."""
         return session in self.receipts and block in self.receipts[session]
@@ -57,6 +93,7 @@ class RecordedClient:
         self.receipted = max(self.receipted, entry.last)
         self.receipts.setdefault(entry.session, RangeSet()).add(entry.block, entry.block)
         self.receipt_count += 1
+        self.receipted_records += entry.count
         if not entry.match:
             self.mismatched.add((entry.session, entry.block))
 
@@ -74,6 +111,7 @@ class RecordedRun:
         rate: records per second as last set, kept through a pause; None until the first rate is set.
         is_paused_by_operator: an operator paused the run, so a server that starts must not resume it by itself.
         late: names of clients that asked to take part after the end.
+        boots: identities of the kernels under which the ledgers were written.
     """
 
     def __init__(self, total: int) -> None:
@@ -86,6 +124,7 @@ class RecordedRun:
         self.rate: float | None = None
         self.is_paused_by_operator = False
         self.late: set[str] = set()
+        self.boots: set[str] = set()
 
     @property
     def state(self) -> State:
@@ -114,12 +153,12 @@ class RecordedRun:
             case ledger.SubscribeEntry():
                 self._apply_subscription(entry)
             case ledger.SentEntry():
-                client = self.clients.setdefault(entry.client, RecordedClient())
-                client.sent = max(client.sent, entry.through)
+                self.clients.setdefault(entry.client, RecordedClient()).may_be_sent(entry.fence, entry.through)
             case ledger.ReceiptEntry():
                 self.clients.setdefault(entry.client, RecordedClient()).add_receipt(entry)
             case ledger.LeaveEntry() if entry.client in self.clients:
                 client = self.clients[entry.client]
+                client.end_sending(entry.fence, entry.sent)
                 # The end of an older subscription does not concern the one that superseded it.
                 if entry.fence == client.fence:
                     client.leave_cause = entry.cause
@@ -154,6 +193,7 @@ class RecordedRun:
         if entry.observe:
             return
         client = self.clients.setdefault(entry.client, RecordedClient())
+        client.begin_sending(entry.fence, entry.first)
         # A server never grants a longer instance, so none will be compared with it; do not keep it in memory.
         instance = entry.instance if len(entry.instance) <= _MAX_INSTANCE_LENGTH else ""
         if entry.fence < client.fence:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from services.contract import ledger
 from services.contract.errors import LineError
+from services.runtime.regular_files import open_regular
 from services.server.runs import process_identity
 from services.server.runs.process_identity import ProcessIdentity
 
@@ -65,6 +66,7 @@ class Sibling:
         changed_at: when a change was last seen, monotonic seconds; None if the file has not changed since it was found.
         found_at: when the file was found, monotonic seconds.
         process: that writes it, if its first line names one.
+        boot: identity of the kernel under which it is written; empty if it is unknown.
         connected: fences of the clients that are connected to it, by name.
         has_left: whether it has announced that it stops.
     """
@@ -75,6 +77,7 @@ class Sibling:
     found_at: float
     changed_at: float | None = None
     process: ProcessIdentity | None = None
+    boot: str = ""
     connected: dict[str, int] = field(default_factory=dict)
     has_left: bool = False
 
@@ -140,18 +143,19 @@ class Siblings:
             # Of a server that may live, the clients that are connected to it are of interest: it is read from the
             # beginning. To add an entry twice changes nothing.
             offset = _line_start(path, self._known[name]) if is_old and name in self._known else 0
-            sibling = Sibling(path, offset, state, float("-inf") if is_old else now, process=_process_of(path))
+            sibling = Sibling(path, offset, state, float("-inf") if is_old else now)
+            _identify(sibling)
             # A file that was not there when this process read the folder belongs to a server that started later.
             sibling.changed_at = None if is_old or name in self._known else now
             self._siblings[name] = sibling
         elif state != sibling.state:
             sibling.state, sibling.changed_at = state, now
             if sibling.process is None:
-                sibling.process = _process_of(sibling.path)
+                _identify(sibling)
 
     def _read(self, sibling: Sibling) -> Iterator[SiblingEntry | ClientProgress]:
         try:
-            with sibling.path.open("rb") as file:
+            with open_regular(sibling.path) as file:
                 file.seek(sibling.offset)
                 while piece := file.read(_PIECE):
                     end = piece.rfind(b"\n") + 1
@@ -217,6 +221,10 @@ class Siblings:
         is_own = sibling.process is not None and sibling.process == self._reader
         return not is_own and not process_identity.is_gone(sibling.process, self._reader)
 
+    def boots(self) -> set[str]:
+        """Return the identities of the kernels under which the ledgers are written, as far as they are known."""
+        return {sibling.boot for sibling in self._siblings.values() if sibling.boot}
+
     def connected(self) -> dict[str, int]:
         """Return the clients that are connected to living servers, by name, with their highest fence there."""
         clients: dict[str, int] = {}
@@ -229,7 +237,7 @@ class Siblings:
 def _line_start(path: Path, offset: int) -> int:
     """Return where the line begins in which ``offset`` is; ``offset`` itself if a line ends there."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             begin = max(offset - _MAX_LINE, 0)
             file.seek(begin)
             return begin + file.read(offset - begin).rfind(b"\n") + 1
@@ -237,11 +245,13 @@ def _line_start(path: Path, offset: int) -> int:
         return offset
 
 
-def _process_of(path: Path) -> ProcessIdentity | None:
-    """Return the process that the first line of a ledger names."""
+def _identify(sibling: Sibling) -> None:
+    """Note the process and the kernel that the first line of a ledger names."""
     try:
-        with path.open("rb") as file:
+        with open_regular(sibling.path) as file:
             entry = ledger.codec.decode(file.readline(16 * 1024))[1]
     except (OSError, LineError):
-        return None
-    return process_identity.parse(entry.process) if isinstance(entry, ledger.OpenEntry) else None
+        return
+    if isinstance(entry, ledger.OpenEntry):
+        sibling.boot = entry.boot
+        sibling.process = process_identity.parse(entry.process) if entry.process is not None else None

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from websockets.exceptions import ConnectionClosed
 
-from services.contract import ledger, wire
+from services.contract import bounds, ledger, wire
 from services.contract.scalars import utc_us
 from services.server.connections.connection import FeedConnection
+from services.server.connections.gate import max_names
 from services.server.streaming.stream import Stream
 from services.server.streaming.subscription import Subscription
 
@@ -40,16 +41,16 @@ class AdmissionLimits(NamedTuple):
         late_seconds: a client that asks to take part within this time after the end of the run is recorded as late. The
             collector closes a run after a longer time, so a printed verdict never changes; a client that asks later
             belongs to the next run.
-        max_names: names that a run may have; or four times ``CLIENTS``, if that is more.
-        max_waiting: clients that may wait for one name at a time: each takes a second or two.
+        max_names: returns how many names a run may have, given ``CLIENTS``.
+        max_waiting: clients that may wait for one name at a time.
         goodbye_seconds: time for the closing handshake with a holder that did not answer.
     """
 
     holder_seconds: float = 2.0
     min_answer_seconds: float = 1.0
     late_seconds: float = 1.0
-    max_names: int = 20_000
-    max_waiting: int = 16
+    max_names: Callable[[int], int] = max_names
+    max_waiting: int = bounds.WAITING_FOR_NAME.value
     goodbye_seconds: float = 0.2
 
 
@@ -89,6 +90,7 @@ class Admission:
         if request.observe:
             self._refuse_beyond_the_end(request)
             return self._observe(connection, request)
+        asked_at = asyncio.get_running_loop().time()
         async with self._turn(connection, request.client):
             await self._settle_elsewhere(request)
             self._refuse_impossible(request)
@@ -96,7 +98,7 @@ class Admission:
             self._refuse_too_many_names(request.client)
             run, holder = self._stream.run, self._stream.subscriptions.get(request.client)
             if holder is not None and holder.is_open:
-                await self._supersede(holder, request)
+                await self._supersede(holder, request, asked_at)
             if self._stream.run is not run:
                 # The request names a position in the run that has just ended; the client asks again for the next one.
                 raise SubscriptionRefused(wire.Bye(reason="next run", retry_ms=0), wire.CLOSE_LATER)
@@ -116,6 +118,8 @@ class Admission:
             connection.pause_reading()
         try:
             async with queue.lock:
+                if must_wait and connection.has_hung_up:
+                    raise SubscriptionRefused(wire.Bye(reason="closed", retry_ms=0), wire.CLOSE_LATER)
                 yield
         finally:
             if must_wait:
@@ -126,7 +130,7 @@ class Admission:
 
     def _refuse_too_many_names(self, name: str) -> None:
         run = self._stream.run
-        max_names = max(self._limits.max_names, 4 * run.settings.clients)
+        max_names = self._limits.max_names(run.settings.clients)
         if name not in run.recorded.clients and len(run.recorded.clients) >= max_names:
             detail = f"run {run.name} has had {max_names} names and accepts no further one"
             raise SubscriptionRefused(wire.Error(code=wire.TOO_MANY, detail=detail), wire.CLOSE_LATER)
@@ -184,11 +188,15 @@ class Admission:
                 raise self._name_taken(request.client, f"another process has the name {request.client} at a server")
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _supersede(self, holder: Subscription, request: wire.Subscribe) -> None:
-        """End the holder's subscription, unless it belongs to another process that still answers."""
+    async def _supersede(self, holder: Subscription, request: wire.Subscribe, asked_at: float) -> None:
+        """End the holder's subscription, unless it belongs to another process that lives.
+
+        A process that was granted the name while this request waited lives. Otherwise each of several processes would
+        ask the one before it, which takes seconds if they are silent.
+        """
         # The same process may connect again before this server has noticed that its old connection is lost.
         if not request.instance or request.instance != holder.instance:
-            if await self._is_answering(holder):
+            if holder.began_at > asked_at or await self._is_answering(holder):
                 raise self._name_taken(request.client, f"another process answers as {request.client}")
             self._stream.refusals.count_conflict("stalled", "silent client superseded", client=request.client)
         holder.leave("superseded")

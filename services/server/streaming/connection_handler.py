@@ -5,26 +5,19 @@ from __future__ import annotations
 import functools
 
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
-from services.contract import ledger, wire
-from services.contract.blocklog import MAX_BLOCK
-from services.contract.errors import PeerError
-from services.contract.rangeset import RangeSet
+from services.contract import bounds, ledger, wire
+from services.contract.errors import MalformedFrame, PeerError
 from services.runtime.rate_limit import TokenBucket
 from services.server.connections.connection import FeedConnection, do_nothing
-from services.server.connections.refusals import RefusalCause
+from services.server.connections.refusals import RefusalCause, RefusalCounter
+from services.server.runs.run_state import RecordedClient
 from services.server.streaming import control as operator_control
+from services.server.streaming import receipts
 from services.server.streaming.admission import Admission, SubscriptionRefused
 from services.server.streaming.stream import Stream
 from services.server.streaming.subscription import Subscription
-
-SUBSCRIPTION_BURST, SUBSCRIPTIONS_PER_SECOND = 10, 1 / 6
-"""Limit of subscriptions on one connection in one run: each is an entry of the ledger. A client needs one, and another
-for each suggested name."""
-
-SPARE_RECEIPTS = 1000
-"""Receipts that a client may send beyond two for each record sent to it. A block holds at least one record, and a
-record is receipted again only if a crash of the client took it."""
 
 _FAULT_CLOSE_SECONDS = 1.0
 _MAX_DETAIL_LENGTH = 300
@@ -37,22 +30,13 @@ class ConnectionHandler:
         connection: of the client.
         stream: of the current run.
         admission: grants subscriptions.
-        spare_receipts: see `SPARE_RECEIPTS`.
 
     Attributes:
         subscription: the client's subscription; None while it has none.
     """
 
-    def __init__(
-        self,
-        connection: FeedConnection,
-        stream: Stream,
-        admission: Admission,
-        *,
-        spare_receipts: int = SPARE_RECEIPTS,
-    ) -> None:
+    def __init__(self, connection: FeedConnection, stream: Stream, admission: Admission) -> None:
         self._connection, self._stream, self._admission = connection, stream, admission
-        self._spare_receipts = spare_receipts
         self.subscription: Subscription | None = None
         self._reset_subscription_limit()
 
@@ -61,9 +45,10 @@ class ConnectionHandler:
         self.welcome()
         try:
             while True:
-                data = await self._connection.recv(decode=False)
+                # Decoded by the library, which refuses a text that is not UTF-8, also in fields that are ignored.
+                data = await self._connection.recv()
                 arrived_us = self._connection.arrival_times.pop_ns() // 1000
-                await self._handle(wire.decode_from_client(bytes(data)), arrived_us)
+                await self._handle(_frame_of(data), arrived_us)
         except ConnectionClosed:
             pass
         except PeerError as problem:
@@ -86,7 +71,7 @@ class ConnectionHandler:
 
     def _reset_subscription_limit(self) -> None:
         now = self._connection.last_received
-        self._subscriptions = TokenBucket(SUBSCRIPTION_BURST, SUBSCRIPTIONS_PER_SECOND, now)
+        self._subscriptions = TokenBucket(bounds.SUBSCRIPTIONS.value, bounds.SUBSCRIPTIONS_PER_SECOND, now)
 
     def end_subscription(self, cause: ledger.Cause | None = None) -> None:
         """End the subscription, if there is one, and record it.
@@ -140,6 +125,8 @@ class ConnectionHandler:
         # Receipts have a limit of their own, by the records sent: a client that catches up sends hundreds a second.
         if not isinstance(frame, wire.Receipt) and not self._connection.accept_message():
             raise _refusal(wire.TOO_MANY, "too many messages per second")
+        if self.subscription is None:
+            self._connection.heard()
         match frame:
             case wire.Ping():
                 now_us = self._stream.run.clock.now_us()
@@ -172,6 +159,7 @@ class ConnectionHandler:
             self._connection.send_frame(refusal.frame)
             return
         self.subscription = subscription
+        self._connection.engage()
         client = subscription.run.recorded.clients.get(subscription.name)
         self._connection.send_frame(
             wire.Subscribed(
@@ -191,37 +179,37 @@ class ConnectionHandler:
             raise _refusal("not_subscribed", "a receipt needs a subscription")
         if subscription.is_observer:
             raise _refusal("not_subscribed", "an observer sends no receipts")
-        run = subscription.run
-        client = run.recorded.clients[subscription.name]
-        sent = max(client.sent, subscription.sent)
-        _refuse_impossible(receipt, sent, subscription.session_number)
+        if why := receipts.impossible(receipt, subscription):
+            raise _refusal("bad_receipt", why)
+        client = subscription.run.recorded.clients[subscription.name]
         if client.has_receipt(receipt.session, receipt.block):
-            match = (receipt.session, receipt.block) not in client.mismatched
-            repeated = wire.Recorded(session=receipt.session, block=receipt.block, match=match)
-            # The entry of the first receipt may still wait for the disk.
-            run.ledger.when_written(lambda: self._connection.send_frame(repeated))
+            self._repeat_confirmation(receipt, subscription, client)
             return
-        if client.receipt_count >= 2 * sent + self._spare_receipts:
-            raise _refusal(wire.TOO_MANY, f"{client.receipt_count} receipts for {sent} records")
-        match = self._is_matching(receipt)
+        if why := receipts.excess(receipt, client):
+            raise _refusal(wire.TOO_MANY, why)
+        match = receipts.is_matching(receipt, self._stream.run.feed)
         if not match:
             extra = {"client": subscription.name, "block": receipt.block, "first": receipt.first, "last": receipt.last}
             self._stream.refusals.count("receipt", "receipt does not match", **extra)
         confirmation = wire.Recorded(session=receipt.session, block=receipt.block, match=match)
-        entry = _receipt_entry(receipt, subscription, match=match)
-        run.append(entry, then=lambda: self._connection.send_frame(confirmation))
+        entry = receipts.entry_of(receipt, subscription, match=match)
+        subscription.run.append(entry, then=lambda: self._connection.send_frame(confirmation))
 
-    def _is_matching(self, receipt: wire.Receipt) -> bool:
-        """Return whether count and digest of a receipt are those of the records that the server generates again."""
-        # Generated again and not remembered: so the receipt proves the content, and sent records need no memory.
-        present = (RangeSet([(receipt.first, receipt.last)]) - RangeSet(receipt.missing)).count
-        feed = self._stream.run.feed
-        return present == receipt.count and feed.digest(receipt.first, receipt.last, receipt.missing) == receipt.digest
+    def _repeat_confirmation(self, receipt: wire.Receipt, subscription: Subscription, client: RecordedClient) -> None:
+        """Confirm a receipt that the ledger has already."""
+        subscription.repeated_receipts += 1
+        if subscription.repeated_receipts > 2 * client.sent_count + bounds.RECEIPTS.value:
+            raise _refusal(wire.TOO_MANY, f"{subscription.repeated_receipts} repeated receipts on one connection")
+        match = (receipt.session, receipt.block) not in client.mismatched
+        repeated = wire.Recorded(session=receipt.session, block=receipt.block, match=match)
+        # The entry of the first receipt may still wait for the disk.
+        subscription.run.ledger.when_written(lambda: self._connection.send_frame(repeated))
 
     def _control(self, control: wire.Control) -> None:
         if not self._connection.is_operator:
             error = wire.Error(code="unauthorized", detail="control is for loopback or the holder of the token")
             raise SubscriptionRefused(error, wire.CLOSE_UNAUTHORIZED)
+        self._connection.engage()
         try:
             reply: wire.Frame = operator_control.apply_request(control, self._stream, self._connection.peer)
         except operator_control.RequestRefused as refusal:
@@ -230,33 +218,22 @@ class ConnectionHandler:
         self._connection.send_frame(reply)
 
 
+def _frame_of(message: str | bytes) -> wire.FromClient:
+    if isinstance(message, bytes):
+        raise MalformedFrame("a binary message; frames are text", message)
+    return wire.decode_from_client(message.encode())
+
+
 def _refusal(code: str, detail: str) -> SubscriptionRefused:
     """Return the exception that answers a frame with an error and closes the connection."""
     return SubscriptionRefused(wire.Error(code=code, detail=detail), wire.CLOSE_PROTOCOL)
 
 
-def _refuse_impossible(receipt: wire.Receipt, sent: int, session: int) -> None:
-    if (
-        receipt.last < receipt.first
-        or receipt.count > MAX_BLOCK
-        or receipt.last > sent
-        or (session and receipt.session > session)
-    ):
-        detail = f"receipt for {receipt.first} to {receipt.last} of session {receipt.session}; {sent} were sent"
-        raise _refusal("bad_receipt", detail)
-
-
-def _receipt_entry(receipt: wire.Receipt, subscription: Subscription, *, match: bool) -> ledger.ReceiptEntry:
-    return ledger.ReceiptEntry(
-        at=subscription.run.at(),
-        client=subscription.name,
-        session=receipt.session,
-        fence=subscription.fence,
-        block=receipt.block,
-        first=receipt.first,
-        last=receipt.last,
-        count=receipt.count,
-        missing=receipt.missing,
-        digest=receipt.digest,
-        match=match,
-    )
+async def refuse_unsubscribed(connection: FeedConnection, refusals: RefusalCounter) -> None:
+    """Disconnect a peer that has not subscribed in time."""
+    refusals.count("unsubscribed", "peer refused: no subscription in time", peer=connection.peer)
+    if connection.state is State.OPEN:
+        connection.send_frame(wire.Error(code=wire.UNSUBSCRIBED, detail="no subscription in time"))
+        await connection.close_within(wire.CLOSE_SLOW, "no subscription")
+    else:
+        connection.abort()

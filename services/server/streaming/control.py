@@ -5,13 +5,9 @@ from __future__ import annotations
 import hmac
 from collections.abc import Collection
 
-from services.contract import ledger, wire
+from services.contract import bounds, ledger, wire
 from services.server.runs.run import Run
 from services.server.streaming.stream import Stream
-
-_MAX_NAMES_BYTES = 192 * 1024
-"""Bytes of client names in one reply, so that it fits a frame however many clients there are."""
-
 
 _ATTEMPTS = 5
 """Attempts to decide a request while other servers decide something else."""
@@ -120,7 +116,7 @@ def _status(stream: Stream) -> wire.Controlled:
 
 def _names_that_fit(names: list[str]) -> list[str]:
     """Return the first of the names, as many as fit into a frame."""
-    left = _MAX_NAMES_BYTES
+    left = bounds.CONTROL_NAMES_BYTES.value
     for index, name in enumerate(names):
         # Two quotes and a comma surround each name.
         left -= len(name) + 3

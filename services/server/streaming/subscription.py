@@ -27,12 +27,15 @@ class Subscription:
         session_number: of its block log.
         is_observer: an observer receives the feed but is not in the ledger.
         fence: number of the subscription, which rises within a run; 0 for an observer.
+        first: seq of the first record to send.
         cursor: seq of the next record to send.
         sent: last seq that was sent.
         recorded_through: last seq that the ledger allows to send.
+        repeated_receipts: number of receipts that the ledger had already.
         is_open: False once it has ended.
         end_was_sent: whether the client was sent the end of the run.
         cause: why the subscription ends, for the ledger.
+        began_at: when it was granted, monotonic seconds.
         last_frame_at: when the last frame was sent, monotonic seconds.
     """
 
@@ -40,14 +43,14 @@ class Subscription:
         self.connection, self.run, self.fence = connection, run, fence
         self.name, self.instance, self.is_observer = request.client, request.instance, request.observe
         self.session_number = request.session
-        self.cursor = request.after + 1
+        self.first = self.cursor = request.after + 1
         self.sent = request.after
-        self.recorded_through = 0
+        self.recorded_through = self.repeated_receipts = 0
         self.end_was_sent = False
         self.is_open = True
         # Holds unless another cause is set before the connection ends.
         self.cause: ledger.Cause = "lost"
-        self.last_frame_at = now
+        self.began_at = self.last_frame_at = now
         self._last_progress, self._progressed_at = (0, 0), now
 
     @property

@@ -301,3 +301,12 @@ def test_due_times_of_broken_rates(offset: int, rate: float) -> None:
 def test_flat_out_all_is_due_at_once(start_us: int, offset: int) -> None:
     """Without a rate every record of a batch is due with the first."""
     assert start_us == wire.due_us(start_us, offset, 0)
+
+
+def test_texts_have_a_length() -> None:
+    """A text of a frame is bounded, also one that only people read."""
+    longest = wire.Bye(reason="x" * 1024)
+
+    assert longest == wire.decode_from_client(wire.encode(longest))
+    with pytest.raises(MalformedFrame):
+        wire.decode_from_client(wire.encode(wire.Bye(reason="x" * 1025)))

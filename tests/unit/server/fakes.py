@@ -62,6 +62,7 @@ class FakeConnection:
         self.remote_address = (address, 50_000)
         self.peer, self.is_operator = address, ipaddress.ip_address(address).is_loopback
         self.is_reading = self.is_within_limits = True
+        self.is_engaged = self.has_hung_up = False
 
     def abort(self) -> None:
         """Record that it was cut off."""
@@ -70,6 +71,13 @@ class FakeConnection:
     def accept_message(self) -> bool:
         """Return whether its messages are within the limits."""
         return self.is_within_limits
+
+    def heard(self) -> None:
+        """Do nothing."""
+
+    def engage(self) -> None:
+        """Record that it has a subscription, or may control."""
+        self.is_engaged = True
 
     def pause_reading(self) -> None:
         """Stop reading."""

@@ -17,11 +17,12 @@ from services.client.external.talk.greeting import CommandStep, Planned, Say, Wa
 from services.client.external.talk.greeting_sources import GreetingFailed, printed_by
 from services.client.external.talk.resumption import position
 from services.client.external.templates import MessageTemplate, Value
+from services.contract import bounds
 
 log = logging.getLogger(__name__)
 
 # A server names the interval of heartbeats in one of its first messages. Parsing all of them would cost too much.
-_INTERVAL_MESSAGES = 100
+_INTERVAL_MESSAGES = bounds.HEARTBEAT_MESSAGES.value
 
 
 class Voice(NamedTuple):

@@ -14,9 +14,10 @@ from pathlib import Path
 from services.client.external.setting_files import text_in
 from services.client.external.talk.greeting import CommandStep, FileStep, Greeting, Step
 from services.client.external.templates import Template
+from services.contract import bounds
 from services.runtime.errors import BadSettings
 
-_MAX_OUTPUT_BYTES = 1024 * 1024
+_MAX_OUTPUT_BYTES = bounds.COMMAND_BYTES.value
 _KEPT_SECONDS = 2.0
 
 

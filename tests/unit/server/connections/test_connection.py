@@ -16,11 +16,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidStatus
 from websockets.protocol import State
 
-from services.contract import wire
+from services.contract import bounds, wire
 from services.runtime.clock import Clock
-from services.runtime.rate_limit import TokenBucket
 from services.server.connections.connection import QUIET_SECONDS, WRITE_LIMIT, FeedConnection, connection_class
 from services.server.connections.refusals import RefusalCounter
+from tests.poll import poll_until
 
 FRAME = wire.Idle(next=1, now_us=2)
 PING = b"\x89\xfd\0\0\0\0" + b"p" * 125
@@ -267,6 +267,10 @@ class DeafPeer:
         with contextlib.suppress(OSError):
             await asyncio.get_running_loop().sock_sendall(self._peer, data)
 
+    def hang_up(self) -> None:
+        """Close the connection."""
+        self._peer.close()
+
 
 @asynccontextmanager
 async def deaf_peer(connections: type[FeedConnection]) -> AsyncIterator[DeafPeer]:
@@ -294,11 +298,12 @@ async def deaf_peer(connections: type[FeedConnection]) -> AsyncIterator[DeafPeer
             yield DeafPeer(await connected, peer)
 
 
-async def test_pongs_for_a_peer_that_does_not_read_are_bounded() -> None:
+async def test_pongs_for_a_peer_that_does_not_read_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pongs that wait for a peer that does not read are bounded, however many pings it sends."""
     refusals = RefusalCounter()
-    async with asyncio.timeout(20), deaf_peer(connection_class(Clock(), refusals, patience_seconds=60)) as peer:
-        peer.server.allowance = TokenBucket(10**9, 1.0, 0.0)
+    made = connection_class(Clock(), refusals, patience_seconds=60)
+    monkeypatch.setattr(made, "accept_message", lambda _: True)
+    async with asyncio.timeout(20), deaf_peer(made) as peer:
         most = 0
         while not peer.server.transport.is_closing():
             most = max(most, peer.server.buffered)
@@ -312,6 +317,7 @@ async def test_a_flood_of_pings_is_cut() -> None:
     """A peer that sends more control frames than any client needs is cut off; one that sends a few is not."""
     refusals = RefusalCounter()
     async with asyncio.timeout(20), pair(Clock(), refusals) as (server, client):
+        server.engage()
         pongs = [await client.ping() for _ in range(100)]
         await pongs[-1]
         assert State.OPEN is server.state
@@ -321,6 +327,53 @@ async def test_a_flood_of_pings_is_cut() -> None:
         await server.wait_closed()
 
     assert 1 == refusals.counts["too_many"]
+
+
+async def test_a_new_peer_is_cut_sooner() -> None:
+    """Before its subscription a peer may send a fraction of the control frames at once."""
+    refusals = RefusalCounter()
+    async with asyncio.timeout(20), pair(Clock(), refusals) as (server, client):
+        with contextlib.suppress(ConnectionClosed):
+            for _ in range(2 * bounds.FIRST_MESSAGES.value):
+                await client.ping()
+        await server.wait_closed()
+
+    assert 1 == refusals.counts["too_many"]
+
+
+async def test_a_peer_that_breaks_the_protocol_is_counted() -> None:
+    """A refusal by the library is counted, and an ordinary close is not."""
+    refusals = RefusalCounter()
+    async with asyncio.timeout(20), pair(Clock(), refusals) as (server, client):
+        client.transport.write(b"\x83\x80\0\0\0\0")
+        await server.wait_closed()
+    async with pair(Clock(), refusals) as (server, client):
+        await client.close()
+        await server.wait_closed()
+
+    assert 1 == refusals.counts["protocol"]
+
+
+async def test_a_peer_that_sends_on_after_a_close_is_cut() -> None:
+    """A peer that sends without end instead of confirming a close is cut off before the time for the close is over."""
+    refusals = RefusalCounter()
+    async with asyncio.timeout(20), deaf_peer(connection_class(Clock(), refusals)) as peer:
+        closing = asyncio.create_task(peer.server.close_within(4400, "over", seconds=60))
+        while not peer.server.transport.is_closing():
+            await peer.send(b"\x81\xfe\xff\xff\0\0\0\0" + bytes(0xFFFF))
+        await closing
+
+    assert 1 == refusals.counts["too_many"]
+
+
+async def test_a_hang_up_shows_while_nothing_is_read() -> None:
+    """A peer that has closed is known to have hung up although unread bytes of it wait."""
+    async with asyncio.timeout(20), deaf_peer(connection_class(Clock())) as peer:
+        peer.server.pause_reading()
+        await peer.send(PING * 3)
+        assert not peer.server.has_hung_up
+        peer.hang_up()
+        poll_until(lambda: peer.server.has_hung_up, "the hang-up shows", 10, 0.01)
 
 
 @pytest.mark.parametrize("subscribed", [False, True])
@@ -359,12 +412,13 @@ async def test_connections_are_limited() -> None:
         await asyncio.sleep(0)
         await connect(url, proxy=None)
 
-    assert (5, 0) == (refusals.counts["full"], made.limit.in_use)
+    assert (5, 0) == (refusals.counts["full"], made.gate.in_use)
 
 
 async def test_pongs_are_written_together() -> None:
     """The pongs for many pings are sent by one write in order, and a close follows them."""
     async with asyncio.timeout(20), pair(Clock()) as (server, client):
+        server.engage()
         waiting = [await client.ping(bytes([number])) for number in range(50)]
         await asyncio.gather(*waiting)
         await server.close(4400, "over")

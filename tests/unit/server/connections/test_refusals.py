@@ -19,10 +19,19 @@ def test_all_are_counted_and_few_logged(caplog: pytest.LogCaptureFixture) -> Non
 
     assert (1000, 1, 0) == tuple(refusals.counts[cause] for cause in ("protocol", "full", "fault"))
     assert ["peer refused", "connection refused"] == caplog.messages
-    refusals._limits["peer refused"] = RateLimitedLog()
+    refusals._limits["protocol", "peer refused"] = RateLimitedLog()
     refusals.count("protocol", "peer refused", peer="10.0.0.7")
 
     assert 999 == vars(caplog.records[-1])["not_logged"]
+
+
+def test_a_flood_hides_no_other_cause(caplog: pytest.LogCaptureFixture) -> None:
+    """The same event with another cause is logged, even within the second after the first one."""
+    refusals = RefusalCounter()
+    refusals.count("protocol", "peer refused", why="malformed")
+    refusals.count("too_many", "peer refused", why="too many subscriptions")
+
+    assert ["malformed", "too many subscriptions"] == [vars(record)["why"] for record in caplog.records]
 
 
 def test_a_fault_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:

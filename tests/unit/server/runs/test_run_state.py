@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract import ledger
-from services.server.runs.run_state import MAX_FORMER_INSTANCES, RecordedRun
+from services.server.runs.run_state import MAX_FORMER_INSTANCES, MAX_OPEN_RANGES, RecordedRun
 
 AT = "2026-11-22T07:30:00.000000Z"
 
@@ -34,9 +34,9 @@ def receipt(block: int, last: int, client: str = "client-1", **fields: Any) -> l
     return ledger.ReceiptEntry(at=AT, client=client, block=block, last=last, **values)
 
 
-def leave(fence: int, cause: ledger.Cause, client: str = "client-1") -> ledger.LeaveEntry:
+def leave(fence: int, cause: ledger.Cause, client: str = "client-1", sent: int = 0) -> ledger.LeaveEntry:
     """Return the entry of the end of a subscription."""
-    return ledger.LeaveEntry(at=AT, client=client, fence=fence, sent=0, receipted=0, cause=cause)
+    return ledger.LeaveEntry(at=AT, client=client, fence=fence, sent=sent, receipted=0, cause=cause)
 
 
 def pace(first: int, rate: float | None) -> ledger.PaceEntry:
@@ -109,11 +109,52 @@ def test_a_leave_without_subscription_is_ignored() -> None:
     assert {} == state_of(leave(1, "bye")).clients
 
 
-def test_sent_is_the_highest() -> None:
-    """What may have been sent is the highest seq of any entry."""
-    lines = [ledger.SentEntry(at=AT, client="client-1", fence=1, through=through) for through in (64, 32)]
+def sent(fence: int, through: int) -> ledger.SentEntry:
+    """Return the entry that records through a seq may have been sent."""
+    return ledger.SentEntry(at=AT, client="client-1", fence=fence, through=through)
 
-    assert 64 == state_of(*lines).clients["client-1"].sent
+
+def test_sent_is_known_by_subscription() -> None:
+    """What may have been sent is from each subscription's first record to the highest seq of its entries."""
+    lines: list[ledger.Entry] = [subscribe(1, first=1), sent(1, 64), sent(1, 32), subscribe(2, first=90), sent(2, 95)]
+    client = state_of(*lines).clients["client-1"]
+
+    assert [[(1, 64), (90, 95)], [(90, 95)]] == [client.sent_by_others(fence).spans() for fence in (3, 1)]
+    assert 64 + 6 == client.sent_count
+
+
+def test_the_end_of_a_subscription_tells_what_was_sent() -> None:
+    """When a subscription is over, what was sent counts, and not what might have been."""
+    lines: list[ledger.Entry] = [
+        subscribe(1, first=1),
+        sent(1, 64),
+        leave(1, "lost", sent=20),
+        subscribe(2, first=21),
+        leave(2, "lost"),
+    ]
+
+    assert [(1, 20)] == state_of(*lines).clients["client-1"].sent_by_others(3).spans()
+
+
+def test_a_damaged_subscription_hides_nothing() -> None:
+    """Without the line of a subscription, its records count as sent from the first one on."""
+    assert [(1, 64)] == state_of(sent(7, 64)).clients["client-1"].sent_by_others(8).spans()
+
+
+def test_lines_that_are_read_twice_change_nothing() -> None:
+    """The ranges that were sent are the same when the ledger of another server is read again."""
+    lines: list[ledger.Entry] = [subscribe(1, first=1), sent(1, 64), leave(1, "lost", sent=20)]
+
+    assert [(1, 20)] == state_of(*lines, *lines).clients["client-1"].sent_by_others(3).spans()
+
+
+def test_few_open_ranges_are_kept() -> None:
+    """Subscriptions without an end, such as those of servers that crashed, take bounded memory."""
+    lines = [line for fence in range(1, 100) for line in (subscribe(fence, first=fence), sent(fence, fence))]
+    client = state_of(*lines).clients["client-1"]
+
+    assert [(1, 99)] == client.sent_by_others(100).spans()
+    assert MAX_OPEN_RANGES == len(client.open_ranges)
 
 
 @given(st.permutations([receipt(1, 10), receipt(2, 20), receipt(2, 20), receipt(1, 15, session=2)]))

@@ -162,6 +162,39 @@ async def test_simultaneous_clients_are_judged_in_turn(stream: Stream, admission
     assert ["open", "subscribe"] == kinds_of(stream.run)
 
 
+async def test_silent_rivals_are_not_asked_one_after_another(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of processes that wait for the name of a silent one the first gets it, and the others are answered at once."""
+    admission, asked = Admission(stream), list[Any]()
+    _, holder = await ask(admission)
+
+    async def ping() -> Any:
+        asked.append(holder)
+        await asyncio.sleep(0)
+        raise TimeoutError
+
+    monkeypatch.setattr(holder, "ping", ping)
+    found = await asyncio.gather(*(ask(admission, instance=str(n)) for n in range(10)), return_exceptions=True)
+
+    assert 9 == len([it for it in found if isinstance(it, SubscriptionRefused)])
+    assert [holder] == asked
+    assert not isinstance(found[0], BaseException)
+
+
+async def test_a_rival_that_has_hung_up_is_passed_over(stream: Stream) -> None:
+    """A process that has closed its connection while it waited for a name does not get it."""
+    admission, (_, holder) = Admission(stream), await ask(Admission(stream))
+    holder.answers_pings = False
+    gone: Any = FakeConnection()
+    gone.has_hung_up = True
+    first, second = await asyncio.gather(
+        admission.admit(gone, subscribe(instance="gone")), ask(admission, instance="two"), return_exceptions=True
+    )
+
+    assert isinstance(first, SubscriptionRefused)
+    assert not isinstance(second, BaseException)
+    assert second[0].is_open
+
+
 async def test_a_name_is_free_after_a_leave(admission: Admission) -> None:
     """Any process may have a name whose subscription has ended."""
     old, _ = await ask(admission)
@@ -288,7 +321,7 @@ async def test_observers_are_not_recorded(stream: Stream, admission: Admission) 
 
 async def test_a_run_has_a_limit_of_names(stream: Stream) -> None:
     """Beyond the limit of names a new one is refused, to try again later; known names are admitted."""
-    admission = Admission(stream, AdmissionLimits(max_names=4))
+    admission = Admission(stream, AdmissionLimits(max_names=lambda _: 4))
     for number in range(4):
         await ask(admission, f"client-{number}")
     with pytest.raises(SubscriptionRefused) as refusal:
@@ -305,7 +338,8 @@ async def test_a_run_has_a_limit_of_names(stream: Stream) -> None:
 async def test_the_limit_of_names_rises_with_the_expected_clients(tmp_path: Path) -> None:
     """A run that expects several clients may have four times as many names, if that is more than the usual limit."""
     clock = StoppedClock()
-    admission = Admission(Stream(new_run(tmp_path, clock, clients=2), clock), AdmissionLimits(max_names=4))
+    limits = AdmissionLimits(max_names=lambda clients: max(4, 4 * clients))
+    admission = Admission(Stream(new_run(tmp_path, clock, clients=2), clock), limits)
     for number in range(8):
         await ask(admission, f"client-{number}")
 

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosedOK
 
-from services.contract import ledger, wire
+from services.contract import bounds, ledger, wire
 from services.runtime.websocket_io import ArrivalTimes
 from services.server.streaming import control as operator_control
-from services.server.streaming.admission import Admission
-from services.server.streaming.connection_handler import SUBSCRIPTION_BURST, ConnectionHandler
+from services.server.streaming.connection_handler import ConnectionHandler
 from services.server.streaming.stream import Stream
 from tests.unit.server.fakes import (
     START_US,
     FakeConnection,
     StoppedClock,
+    admitted,
     feed,
     handler_of,
     kinds_of,
@@ -46,14 +46,14 @@ class Peer(FakeConnection):
         self.arrival_times = ArrivalTimes(clock)
         self.script: list[Any] = []
 
-    async def recv(self, *, decode: bool) -> bytes:
+    async def recv(self) -> str | bytes:
         """Return the next frame of the script; functions between the frames are called."""
         while self.script and callable(self.script[0]):
             self.script.pop(0)()
         if not self.script:
             raise ConnectionClosedOK(None, None)
         scripted = self.script.pop(0)
-        return scripted if isinstance(scripted, bytes) else wire.encode(scripted)
+        return scripted if isinstance(scripted, (str, bytes)) else wire.encode(scripted).decode()
 
 
 async def play(stream: Stream, clock: StoppedClock, *script: Any, address: str = "127.0.0.1") -> Peer:
@@ -62,6 +62,16 @@ async def play(stream: Stream, clock: StoppedClock, *script: Any, address: str =
     peer.script = list(script)
     await handler_of(stream, peer).run()
     return peer
+
+
+def sent_before(stream: Stream, through: int = 10) -> None:
+    """Record that an earlier connection of client-1 was sent the first records, and was lost."""
+    session, _ = admitted(stream)
+    entry = ledger.SentEntry(at=stream.run.at(), client=session.name, fence=session.fence, through=through)
+    stream.run.append(entry)
+    session.sent = through
+    session.leave("lost")
+    del stream.subscriptions[session.name]
 
 
 def receipt(first: int = 1, last: int = 10, **changed: Any) -> wire.Receipt:
@@ -100,13 +110,16 @@ async def test_a_ping_is_answered(stream: Stream, clock: StoppedClock) -> None:
 
 async def test_a_subscription_is_answered(stream: Stream, clock: StoppedClock) -> None:
     """A subscriber is sent its next record, its fence and its last receipt; a closed connection is `lost`."""
+    sent_before(stream)
     peer = await play(stream, clock, subscribe(after=10), receipt(1, 10))
     again = await play(stream, clock, subscribe(after=30))
 
-    assert wire.Subscribed(client="client-1", first=11, receipted=0, fence=1) == peer.received()[1]
-    assert wire.Subscribed(client="client-1", first=31, receipted=10, fence=2) == again.received()[1]
+    assert wire.Subscribed(client="client-1", first=11, receipted=0, fence=2) == peer.received()[1]
+    assert wire.Subscribed(client="client-1", first=31, receipted=10, fence=3) == again.received()[1]
     leaves = [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.LeaveEntry)]
-    assert [("lost", 1, 10), ("lost", 2, 10)] == [(entry.cause, entry.fence, entry.receipted) for entry in leaves]
+    assert [("lost", 1, 0), ("lost", 2, 10), ("lost", 3, 10)] == [
+        (entry.cause, entry.fence, entry.receipted) for entry in leaves
+    ]
     assert {} == stream.subscriptions
 
 
@@ -139,6 +152,7 @@ async def test_a_taken_name_keeps_the_connection(stream: Stream, clock: StoppedC
 
 async def test_a_correct_receipt_is_recorded(stream: Stream, clock: StoppedClock) -> None:
     """A receipt whose digest is that of the feed is recorded as a match and confirmed."""
+    sent_before(stream, 20)
     peer = await play(stream, clock, subscribe(after=20), receipt(1, 10), receipt(11, 20, block=2))
 
     assert [True, True] == [entry.match for entry in receipts(stream)]
@@ -151,6 +165,7 @@ async def test_a_correct_receipt_is_recorded(stream: Stream, clock: StoppedClock
 async def test_missing_records_are_not_in_the_digest(stream: Stream, clock: StoppedClock) -> None:
     """A receipt matches if its digest leaves out the records that it names as missing."""
     digest = feed().digest(1, 10, [(3, 4)])
+    sent_before(stream)
     await play(stream, clock, subscribe(after=10), receipt(count=8, missing=[(3, 4)], digest=digest))
 
     assert [True] == [entry.match for entry in receipts(stream)]
@@ -159,6 +174,7 @@ async def test_missing_records_are_not_in_the_digest(stream: Stream, clock: Stop
 @pytest.mark.parametrize("changed", [{"digest": "x00000000"}, {"count": 9}, {"missing": [(1, 1)]}])
 async def test_a_wrong_receipt_is_a_mismatch(stream: Stream, clock: StoppedClock, changed: dict[str, Any]) -> None:
     """A receipt that differs from the feed is recorded and confirmed as a mismatch."""
+    sent_before(stream)
     peer = await play(stream, clock, subscribe(after=10), receipt(**changed))
 
     assert [False] == [entry.match for entry in receipts(stream)]
@@ -167,6 +183,7 @@ async def test_a_wrong_receipt_is_a_mismatch(stream: Stream, clock: StoppedClock
 
 async def test_a_repeated_receipt_is_ignored(stream: Stream, clock: StoppedClock) -> None:
     """A repeated receipt is confirmed as the first one was, and recorded once."""
+    sent_before(stream)
     wrong = receipt(digest="x00000000")
     peer = await play(stream, clock, subscribe(after=10), wrong, receipt(), wrong)
 
@@ -176,6 +193,7 @@ async def test_a_repeated_receipt_is_ignored(stream: Stream, clock: StoppedClock
 
 async def test_receipts_are_confirmed_once_written(stream: Stream, clock: StoppedClock) -> None:
     """Neither a receipt nor its repetition is confirmed until the ledger is written."""
+    sent_before(stream)
     peer = Peer(clock)
     talking = handler_of(stream, peer)
     await talking._handle(subscribe(after=10), 0)
@@ -194,10 +212,17 @@ async def test_receipts_are_confirmed_once_written(stream: Stream, clock: Stoppe
 
 @pytest.mark.parametrize(
     "impossible",
-    [receipt(11, 20), receipt(5, 4, count=0, digest="x00000000"), receipt(session=2), receipt(count=100_001)],
+    [
+        receipt(11, 20),
+        receipt(5, 11),
+        receipt(5, 4, count=0, digest="x00000000"),
+        receipt(session=2),
+        receipt(count=100_001),
+    ],
 )
 async def test_an_impossible_receipt_is_refused(stream: Stream, clock: StoppedClock, impossible: wire.Receipt) -> None:
     """A receipt for unsent records, an empty range, a later session or too many records ends the connection."""
+    sent_before(stream)
     peer = await play(stream, clock, subscribe(after=10), impossible)
 
     assert [("bad_receipt", wire.CLOSE_PROTOCOL)] == errors(peer)
@@ -219,9 +244,11 @@ async def test_a_bye_ends_the_subscription(stream: Stream, clock: StoppedClock) 
     assert "bye" == stream.run.recorded.clients["client-1"].leave_cause
 
 
-@pytest.mark.parametrize("garbage", [b"hello", b"\xff", b"{}", b'{"type":"welcome"}', b"x" * 70_000])
-async def test_garbage_ends_the_connection(stream: Stream, clock: StoppedClock, garbage: bytes) -> None:
-    """Bytes that are no frame of a client are answered with an error and end the connection."""
+@pytest.mark.parametrize(
+    "garbage", ["hello", "{}", '{"type":"welcome"}', "x" * 70_000, b"\xff", wire.encode(subscribe())]
+)
+async def test_garbage_ends_the_connection(stream: Stream, clock: StoppedClock, garbage: str | bytes) -> None:
+    """A text that is no frame of a client, or any binary message, is answered with an error and ends the connection."""
     assert [("malformed", wire.CLOSE_PROTOCOL)] == errors(await play(stream, clock, garbage))
 
 
@@ -295,7 +322,7 @@ async def test_subscriptions_on_one_connection_are_bounded(stream: Stream, clock
     peer = await play(stream, clock, *script)
 
     assert [("too_many", wire.CLOSE_PROTOCOL)] == errors(peer)
-    assert SUBSCRIPTION_BURST == kinds_of(stream.run).count("subscribe")
+    assert bounds.SUBSCRIPTIONS.value == kinds_of(stream.run).count("subscribe")
     assert peer.is_reading
 
 
@@ -311,11 +338,21 @@ async def test_messages_are_bounded(stream: Stream, clock: StoppedClock) -> None
 
 async def test_receipts_are_bounded(stream: Stream, clock: StoppedClock) -> None:
     """A client cannot record more receipts than its records can need."""
-    script = [receipt(1, 10, block=number) for number in range(1, 50)]
-    peer = Peer(clock)
-    peer.script = [subscribe(after=10), *script]
-    fake: Any = peer
-    await ConnectionHandler(fake, stream, Admission(stream), spare_receipts=-10).run()
+    sent_before(stream)
+    script = [receipt(1, 1, block=number) for number in range(1, 2 * bounds.RECEIPTS.value)]
+    peer = await play(stream, clock, subscribe(after=10), *script)
+
+    assert [("too_many", wire.CLOSE_PROTOCOL)] == errors(peer)
+    assert 20 + bounds.RECEIPTS.value == len(receipts(stream))
+
+
+async def test_repeated_receipts_are_bounded(stream: Stream, clock: StoppedClock) -> None:
+    """A client may send the receipts of all its records again on each connection, but not without end."""
+    sent_before(stream)
+    every = [receipt(number, number, block=number) for number in range(1, 11)]
+    for _ in range(3):
+        assert [] == errors(await play(stream, clock, subscribe(after=10), *every))
+    peer = await play(stream, clock, subscribe(after=10), *([receipt(1, 1)] * 2 * bounds.RECEIPTS.value))
 
     assert [("too_many", wire.CLOSE_PROTOCOL)] == errors(peer)
     assert 10 == len(receipts(stream))

@@ -1,0 +1,178 @@
+"""``make security``: tries everything that a peer, a file or a server may do, and prints threat, control and result.
+
+``LONG=1`` floods for 60 s instead of 10 s. With ``--part`` it takes less than a minute: no floods, and a sample of the
+files. The exit code is 0 if every answer was right, no service had a traceback or ended, the server's memory grew by
+less than 5 MB, and the honest clients' run passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from chaos.security import field_cases, flood, hostile_server, ledger_cases, slow_cases, volume_cases, wire_cases
+from chaos.security.case import Case, CaseResult, run
+from chaos.security.honest import HonestRun
+from chaos.security.threats import THREATS
+from tests.integration.processes import Process, System
+
+MOST_GROWTH_BYTES = 5 * 2**20
+MOST_BYTES_OF_A_CONNECTION = 20 * 1024
+_PEERS_AT_ONCE, _CLIENTS_AT_ONCE = 16, 6
+_EVERY_FILE, _EVERY_FILE_IN_PART = 3, 30
+
+
+class Report:
+    """Collects the results, and prints those that are wrong at once."""
+
+    def __init__(self) -> None:
+        self.results: list[CaseResult] = []
+
+    def add(self, results: Iterable[CaseResult]) -> None:
+        """Add results."""
+        for result in results:
+            self.results.append(result)
+            if not result.is_right:
+                name = result.name.encode("unicode_escape").decode("ascii")
+                print(f"WRONG {result.threat} {name}: expected {result.expected}, got {result.answer}", flush=True)
+
+    def check(self, name: str, expected: str, answer: str) -> None:
+        """Add the result of a check of everything."""
+        self.add([CaseResult("all", name, expected, answer)])
+
+    def table(self) -> str:
+        """Return a row for each threat, with its control and the number of cases and of right answers."""
+        cases, right = (
+            Counter(result.threat for result in self.results if result.is_right or not only)
+            for only in (False, True)
+        )  # fmt: skip
+        rows = [
+            f"| {threat.number} | {threat.what} | {threat.control} | {cases[threat.number]} | {right[threat.number]} |"
+            for threat in THREATS
+        ]
+        total = f"| all | | | {cases.total()} | {right.total()} |"
+        return "\n".join(["| | threat | control | cases | right |", "|---|---|---|---|---|", *rows, total])
+
+
+def _try_all(cases: Iterable[Case], port: int, at_once: int = 1) -> Iterator[CaseResult]:
+    with ThreadPoolExecutor(at_once) as pool:
+        yield from pool.map(lambda case: run(case, port), cases)
+
+
+def _check_alive(report: Report, service: Process, name: str) -> None:
+    report.check(f"{name}: traceback", "none", "one" if "Traceback" in service.text else "none")
+    report.check(f"{name}: lives", "yes", "yes" if service.code is None else f"ended with {service.code}")
+
+
+def try_the_wire(report: Report, folder: Path, flood_seconds: float) -> None:
+    """Try what needs no name, beside three honest clients, whose run has to pass."""
+    with System(folder) as system:
+        honest = HonestRun(system)
+        began, before = time.time(), honest.resident_bytes
+        for module in (wire_cases, field_cases):
+            report.add(_try_all(module.cases(), system.port))
+        print(f"wire: {len(report.results)} cases in {time.time() - began:.0f} s; {honest.window(began, time.time())}")
+        if flood_seconds:
+            _flood_all(honest, flood_seconds)
+        growth = honest.resident_bytes - before
+        report.check("growth of the server", "below 5 MB", _below(growth, MOST_GROWTH_BYTES, "5 MB"))
+        _crowd(report, honest)
+        _check_alive(report, honest.server, "server")
+        code, text = honest.finish()
+        report.check("verdict of the honest clients", "0", str(code) if code == 0 else text)
+
+
+def _below(value: float, limit: float, text: str) -> str:
+    return f"below {text}" if value < limit else f"{value:,.0f}"
+
+
+def _flood_all(honest: HonestRun, seconds: float) -> None:
+    """Print the honest clients' p99 under each flood, beside that of a quiet period of the same length."""
+    began = time.time()
+    time.sleep(seconds)
+    quiet_ms = _p99_ms(honest, began)
+    for kind in flood.FLOODS:
+        command = [sys.executable, "-m", "chaos.security.flood", str(honest.system.port), kind, str(seconds)]
+        began = time.time()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        p99_ms = _p99_ms(honest, began)
+        print(f"flood of {kind}, {seconds:g} s: honest p99 {p99_ms:.1f} ms, {p99_ms - quiet_ms:+.1f}", flush=True)
+
+
+def _p99_ms(honest: HonestRun, began: float) -> float:
+    """Return the median of the p99 of the three thirds of a period until now."""
+    third = (time.time() - began) / 3
+    # A block is closed by its count, half a second at most after its last record was due.
+    time.sleep(1)
+    windows = [honest.window(began + part * third, began + (part + 1) * third) for part in range(3)]
+    return statistics.median(window.p99_ms for window in windows)
+
+
+def _crowd(report: Report, honest: HonestRun) -> None:
+    before = honest.resident_bytes
+    (case,) = slow_cases.crowd_cases()
+    report.add(_try_all([case], honest.system.port))
+    each = (honest.resident_bytes - before) / slow_cases.PEERS
+    report.check("memory of a connection", "below 20 KiB", _below(each, MOST_BYTES_OF_A_CONNECTION, "20 KiB"))
+
+
+def try_the_ledger(report: Report, folder: Path) -> None:
+    """Try what leaves names in the ledger, and peers that wait; a client is admitted and served afterwards."""
+    settings = {"RECORDS": ledger_cases.TOTAL, "RATE": 0, "CLIENTS": 1, "GRACE_SECONDS": 3600, "SEND_SECONDS": 2}
+    with System(folder, **settings) as system:
+        server = system.server()
+        report.add(_try_all(ledger_cases.cases(), system.port))
+        report.add(_try_all(slow_cases.cases(), system.port, _PEERS_AT_ONCE))
+        client = system.client("client-1")
+        client.wait_for_line('"subscribed"')
+        _check_alive(report, server, "server with a ledger")
+
+
+def try_the_client(report: Report, folder: Path) -> None:
+    """Let real clients connect to servers that break the protocol."""
+
+    def attempt(number: int) -> CaseResult:
+        (own := folder / str(number)).mkdir(parents=True)
+        return hostile_server.attempt(*hostile_server.TALKS[number], own)
+
+    with ThreadPoolExecutor(_CLIENTS_AT_ONCE) as pool:
+        report.add(pool.map(attempt, range(len(hostile_server.TALKS))))
+
+
+def main() -> int:
+    """Try everything; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m chaos.security", description=__doc__)
+    parser.add_argument("--part", action="store_true", help="a selection, in less than a minute")
+    part = parser.parse_args().part
+    # The crowd needs a descriptor for each of its peers.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else 20_000, hard))
+    report, began = Report(), time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="security-") as name:
+        folder = Path(name)
+        for side in ("wire", "ledger", "files", "client"):
+            (folder / side).mkdir()
+        flood_seconds = 0.0 if part else 60.0 if os.environ.get("LONG") else 10.0
+        try_the_wire(report, folder / "wire", flood_seconds)
+        if not part:
+            try_the_ledger(report, folder / "ledger")
+            try_the_client(report, folder / "client")
+        report.add(volume_cases.attempt_all(folder / "files", _EVERY_FILE_IN_PART if part else _EVERY_FILE))
+    wrong = sum(not result.is_right for result in report.results)
+    print(report.table())
+    print(f"{len(report.results)} answers, {wrong} wrong, in {time.monotonic() - began:.0f} s")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""Tests of judging receipts: only for records that were sent to the name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.contract import ledger, wire
+from services.server.streaming import receipts
+from services.server.streaming.stream import Stream
+from services.server.streaming.subscription import Subscription
+from tests.unit.server.fakes import StoppedClock, admitted, feed, new_run
+
+
+@pytest.fixture
+def stream(tmp_path: Path, clock: StoppedClock) -> Stream:
+    """Return a running stream of 100 records a second."""
+    run = new_run(tmp_path, clock, rate=100)
+    run.set_rate(100)
+    return Stream(run, clock)
+
+
+def receipt(first: int, last: int) -> wire.Receipt:
+    """Return the receipt of a whole block."""
+    digest = feed().digest(first, last)
+    return wire.Receipt(session=1, block=1, first=first, last=last, count=last - first + 1, digest=digest, took_ns=0)
+
+
+def sent(subscription: Subscription, through: int) -> Subscription:
+    """Record that a subscription was sent the records through a seq; its ledger allows 100 more."""
+    entry = ledger.SentEntry(
+        at=subscription.run.at(), client=subscription.name, fence=subscription.fence, through=through + 100
+    )
+    subscription.run.append(entry)
+    subscription.sent = through
+    return subscription
+
+
+def is_possible(subscription: Subscription, first: int, last: int) -> bool:
+    """Return whether a receipt can be true."""
+    return not receipts.impossible(receipt(first, last), subscription)
+
+
+def test_what_was_sent_is_receipted(stream: Stream) -> None:
+    """Records that this subscription was sent may be receipted, and those that the ledger only allows to send not."""
+    subscription = sent(admitted(stream)[0], 50)
+
+    assert [True, True, False] == [is_possible(subscription, *span) for span in ((1, 50), (50, 50), (50, 51))]
+
+
+def test_a_position_proves_nothing(stream: Stream) -> None:
+    """The position from which a client asks, and the records after it, prove nothing about those before."""
+    subscription = admitted(stream, after=5000)[0]
+    assert not is_possible(subscription, 1, 5000)
+    sent(subscription, 5010)
+
+    assert is_possible(subscription, 5001, 5010)
+    assert not is_possible(subscription, 5000, 5010)
+    assert not is_possible(subscription, 1, 1)
+
+
+def test_earlier_subscriptions_count(stream: Stream) -> None:
+    """Records that earlier subscriptions of the name were sent may be receipted, also together with later ones."""
+    sent(admitted(stream)[0], 50).leave("lost")
+    subscription = sent(admitted(stream, after=50)[0], 80)
+
+    assert is_possible(subscription, 41, 60)
+    assert not is_possible(sent(admitted(stream, "client-2", after=50)[0], 80), 41, 60)
+
+
+def test_a_subscription_whose_server_crashed_counts_as_allowed(stream: Stream) -> None:
+    """Without the end of a subscription, all records count that the ledger allowed to send."""
+    sent(admitted(stream)[0], 50)
+    subscription = admitted(stream, after=150)[0]
+
+    assert [True, False] == [is_possible(subscription, *span) for span in ((41, 150), (41, 151))]
+
+
+def test_a_ledger_of_another_kernel_may_lack_lines(stream: Stream) -> None:
+    """If a ledger may have lost its last lines with the power, the client's position counts, and nothing beyond it."""
+    subscription = admitted(stream, after=500)[0]
+    assert not is_possible(subscription, 1, 500)
+    stream.run.recorded.boots.add("before the power cut")
+
+    assert [True, False] == [is_possible(subscription, *span) for span in ((1, 500), (1, 501))]
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 1), (1, 20), (7, 13), (20, 20)])
+def test_a_full_resend_passes(stream: Stream, first: int, last: int) -> None:
+    """Every block of every size is accepted again after any number of reconnections."""
+    for after in (0, 5, 10, 15):
+        sent(admitted(stream, after=after)[0], after + 5).leave("lost")
+
+    assert is_possible(admitted(stream, after=20)[0], first, last)
