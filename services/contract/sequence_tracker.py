@@ -46,6 +46,7 @@ class SequenceTracker:
         restarts_elsewhere: how often it began again in mid-connection, neither at 0 or 1 nor at its own first number.
         wraps: how often the counter wrapped around, or was set back by a message that names its predecessor.
         doubtful_wraps: how often a recognised wrap does not show whether the counter has a 0.
+        tops: the highest number of the counter at each recognised wrap, with the place of the wrap in ``gaps``.
         unlinked: how often a message in mid-connection named no predecessor, in a feed whose messages do.
         unheld_signs: how often a message that names its own number as its predecessor's rose above all others.
         starts: with which number the sequence began, each time before the last; ``lasts`` its highest number then.
@@ -61,6 +62,7 @@ class SequenceTracker:
         self.starts: list[int] = []
         self.lasts: list[int] = []
         self.gaps: list[RangeSet] = []
+        self.tops: list[tuple[int, int]] = []
         self._rules, self._counter, self._is_plain = rules, wrap_span(rules.wrap), rules.is_plain
         # Digests only of the records under first numbers: in mid-connection no other held number begins a sequence.
         self._beginnings: dict[int, int] = {}
@@ -308,6 +310,7 @@ class SequenceTracker:
         # Some counters have no 0. If 1 follows the highest number, either a 0 is missing or the counter has none.
         is_doubtful = begin == 1 and last == high
         self.doubtful_wraps += is_doubtful
+        self.tops.append((high, len(self.gaps)))
         return int(is_doubtful), high
 
     def _is_late_by_a_turn(self, begin: int, seq: int) -> bool:

@@ -76,6 +76,7 @@ class ExternalEvidence:
         self._rows: dict[tuple[int, int, str], ExternalIndexRow] = {}
         self._new: list[tuple[int, int, str]] = []
         self._lasts_at, self._lasts = (0, 0), dict[SequenceName, int]()
+        self._last_times_at, self._last_times = (0, 0), dict[SequenceName, int]()
         self._begin_evaluation()
 
     def _begin_evaluation(self) -> None:
@@ -126,10 +127,10 @@ class ExternalEvidence:
             first = next(message for message in block.messages if is_unreadable(message))
             self.unread[unread_kind(bytes(first.record), first.form or "text")] += 1
         connection = (block.session, block.connection)
-        # Of too many sequences nothing is claimed, so no more of their numbers are kept.
-        kept = [] if self.has_too_many_keys else block.messages
-        runs = tuple(number_ranges(kept, self.rules if rules is None else rules, contents if kept else None))
         unsequenced = sum(message.seq is None for message in block.messages)
+        # Of too many sequences nothing is claimed, so no more of their numbers are kept.
+        kept = [] if self.has_too_many_keys or unsequenced == len(block.messages) else block.messages
+        runs = tuple(number_ranges(kept, self.rules if rules is None else rules, contents if kept else None))
         # In a feed without numbers all messages are records, and have arrivals.
         is_counted = unsequenced and (arrivals is None or unsequenced < len(block.messages))
         unnumbered = _unnumbered_at_the_end(block.messages) if is_counted else 0
@@ -220,12 +221,16 @@ class ExternalEvidence:
     def _turns_before(self) -> dict[SequenceName, list[tuple[RangeSet, RangeSet]]]:
         """Return for each time that a sequence began again the numbers not received, and those of unreadable records.
 
-        What was passed over in a jump is not known to exist.
+        What was passed over in a jump or beside a wrap is not known to exist.
         """
         turns = {}
         for key, course in self.courses().items():
             each = zip(course.numbers.gaps, self._unreadable_before.get(key, ()), course.earlier_jumps, strict=False)
-            turns[key] = [(gaps - jumps, unreadable) for gaps, unreadable, jumps in each]
+            beside = course.beside_wraps()
+            turns[key] = [
+                (gaps - jumps - beside.get(turn, RangeSet()), unreadable)
+                for turn, (gaps, unreadable, jumps) in enumerate(each)
+            ]
         return turns
 
     def usual_unread(self) -> UnreadKind | None:
@@ -256,8 +261,17 @@ class ExternalEvidence:
 
     def last_time(self, key: SequenceName, at_us: int) -> int | None:
         """Return when the last block with records of a sequence had ended, at a time at most; None without any."""
-        ends = [row.ended_us for row in self._rows.values() if any(run.key == key for run in row.runs)]
-        return max((ended_us for ended_us in ends if 0 < ended_us <= at_us), default=None)
+        # All sequences at once, since each of them is asked for at one time after the other.
+        if self._last_times_at != (at_us, len(self._rows)):
+            self._last_times_at, self._last_times = (at_us, len(self._rows)), self._last_times_until(at_us)
+        return self._last_times.get(key)
+
+    def _last_times_until(self, at_us: int) -> dict[SequenceName, int]:
+        times: dict[SequenceName, int] = {}
+        for row in self._rows.values():
+            if 0 < row.ended_us <= at_us:
+                times.update((run.key, row.ended_us) for run in row.runs if times.get(run.key, 0) < row.ended_us)
+        return times
 
     def last_before(self, key: SequenceName, at_us: int) -> int | None:
         """Return the highest number of a sequence in the last block that had ended at a time, None if there is none."""

@@ -111,10 +111,18 @@ _OPEN_NUMBERS = {
     " of them: whether they were sent is not known; FEED_SCOPE=stream counts them as missing",
     "uncertain_beginnings": "its connection seems to be numbered for itself, and {numbers}{of} did not come: whether"
     " they were sent is not known; FEED_SCOPE=connection counts them as missing",
+    "beside_wraps": "its numbers{of} fell back without {numbers}, as those of a counter that begins again with 0, or of"
+    " a feed that was restarted: whether these were sent is not known; FEED_WRAP says which number is the highest",
     "uncertain_ends": "its numbers{of} began again without {numbers}, which others received: whether these were lost is"
     f" not known; {_NOT_COMPARED}",
 }
 """Sentences about numbers of which it is not known whether they are missing, by the field of the client's facts."""
+
+
+_BEGUN_LATER = (
+    "its numbers{of} began after {numbers} once, and elsewhere with the first of these: whether they were sent is not"
+    " known"
+)
 
 
 def _unproved(client: ClientResult) -> Iterator[str]:
@@ -122,7 +130,9 @@ def _unproved(client: ClientResult) -> Iterator[str]:
     for name, sentence in _OPEN_NUMBERS.items():
         for key, numbers in getattr(facts, name).items():
             if numbers:
-                yield sentence.format(numbers=formatting.ranges(numbers), of=_of(key))
+                is_apart = name == "uncertain_beginnings" and (client.restarts or facts.rules.scope == "connection")
+                chosen = _BEGUN_LATER if is_apart else sentence
+                yield chosen.format(numbers=formatting.ranges(numbers), of=_of(key))
     for key, others in facts.unheard.items():
         yield _unheard(key, others)
     if facts.silent_keys:

@@ -1,0 +1,231 @@
+"""Compares the records that the clients of an external feed without numbers received over the same time.
+
+Two connections are compared between the first and the last record that both have, where both were open throughout, and
+after that as far as the last records of neither can have been in flight. What one of them lacks there may have been
+lost. It may also be a message that is sent to one client only, so it is a doubt and no proof.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, pairwise
+from typing import NamedTuple
+
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.evidence.unnumbered_records import ConnectionContents
+from services.collector.results.client_result import IN_FLIGHT_US
+from services.collector.results.run_result import DifferingContents, UnnumberedComparison
+
+CANDIDATES = 8
+"""Most clients that each client is compared with."""
+CONNECTIONS = 64
+"""Most connections of a client that are compared: those with most records."""
+LOOKS = 64
+"""Records next to each end of a connection by which the common part of two connections is searched."""
+PATTERN_SIZES = (1, 4, 16)
+"""How many consecutive records are searched for together: few records are enough unless their contents recur."""
+_DIGEST_BYTES = array("I").itemsize
+Ends = Mapping[tuple[int, int], int]
+"""When each connection of a client ended, epoch microseconds, by session and number."""
+
+
+def compared_contents(evidence: RunEvidence, ends: Mapping[str, Ends]) -> UnnumberedComparison | None:
+    """Return how the contents of the clients differ; None if there are no two clients of a feed without numbers.
+
+    Args:
+        evidence: of the run.
+        ends: when each connection of each client ended.
+    """
+    records = evidence.times.comparison.unnumbered
+    names = [name for name in records.clients if name in ends and evidence.logs[name].external.rules.scope == "auto"]
+    if len(names) < 2:
+        return None
+    leaders: list[str] = []
+    apart, alike = set[str](), set[str]()
+    found: dict[tuple[str, str], DifferingContents] = {}
+    bridged = dict[str, set[tuple[int, int]]]()
+    for name in names:
+        evidence.yield_cpu()
+        mine = _Client(name, records.connections(name), ends[name])
+        for leader in leaders[:CANDIDATES]:
+            theirs = _Client(leader, records.connections(leader), ends[leader])
+            pairs = list(_pairs(mine, theirs))
+            if not any(pair.is_alike for pair in pairs):
+                continue
+            alike |= {name, leader}
+            for one, other, differences in ((mine, theirs, pairs), (theirs, mine, [pair.turned() for pair in pairs])):
+                if (differing := _differing(one, other, differences)) is not None:
+                    found[one.name, other.name] = differing
+                bridged.setdefault(one.name, set()).update(_bridged(one, differences))
+            break
+        else:
+            apart |= {name, *leaders[:1]} if leaders else set()
+            leaders.append(name)
+    return UnnumberedComparison(
+        alike=tuple(sorted(alike)),
+        apart=tuple(sorted(apart)),
+        differing=tuple(found[pair] for pair in sorted(found)),
+        is_sampled=records.is_sampled,
+        bridged={} if records.is_sampled else {name: frozenset(places) for name, places in bridged.items()},
+    )
+
+
+class _Client(NamedTuple):
+    name: str
+    connections: list[ConnectionContents]
+    ends: Ends
+
+
+class _Pair(NamedTuple):
+    """Two connections, and the indexes of the first and of the last record that both have."""
+
+    one: ConnectionContents
+    other: ConnectionContents
+    first: tuple[int, int]
+    last: tuple[int, int]
+    until_us: int
+    is_alike: bool
+
+    def turned(self) -> _Pair:
+        return self._replace(one=self.other, other=self.one, first=self.first[::-1], last=self.last[::-1])
+
+
+def _pairs(mine: _Client, theirs: _Client) -> Iterator[_Pair]:
+    """Yield the connections of two clients that have a record in common."""
+    for one in _longest(mine.connections):
+        for other in _longest(theirs.connections):
+            if one.first_us > other.last_us or other.first_us > one.last_us:
+                continue
+            ends = _common_part(one.digests, other.digests)
+            if ends is not None:
+                closed = [client.ends.get(of.place, 0) for client, of in ((mine, one), (theirs, other))]
+                yield _Pair(one, other, *ends, min(closed) - IN_FLIGHT_US, _are_alike(one.digests, other.digests))
+
+
+def _longest(connections: Sequence[ConnectionContents]) -> list[ConnectionContents]:
+    most = sorted(connections, key=lambda one: -len(one.digests))[:CONNECTIONS]
+    return sorted(most, key=lambda one: one.place)
+
+
+def _are_alike(one: array[int], other: array[int]) -> bool:
+    """Return whether most records of the shorter connection are on the other one: if not, each received its own."""
+    common = (Counter(one) & Counter(other)).total()
+    return 2 * common >= min(len(one), len(other))
+
+
+def _common_part(one: array[int], other: array[int]) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Return the indexes in both of the first and of the last record that is certainly the same; None without any."""
+    first = _first_common(one, other)
+    last = _first_common(one[::-1], other[::-1]) if first is not None else None
+    if first is None or last is None:
+        return None
+    last = (len(one) - 1 - last[0], len(other) - 1 - last[1])
+    return (first, last) if first[0] <= last[0] and first[1] <= last[1] else None
+
+
+def _first_common(one: array[int], other: array[int]) -> tuple[int, int] | None:
+    """Return the indexes of the first record with which consecutive records begin that each has only once."""
+    mine, theirs = one.tobytes(), other.tobytes()
+    for size in PATTERN_SIZES:
+        for index in range(LOOKS):
+            for is_mine, digests in ((True, one), (False, other)):
+                pattern = digests[index : index + size].tobytes()
+                if len(pattern) < size * _DIGEST_BYTES:
+                    continue
+                in_mine = index if is_mine else _only_index(mine, pattern)
+                in_theirs = _only_index(theirs, pattern) if is_mine else index
+                own = _only_index(mine if is_mine else theirs, pattern)
+                if in_mine is not None and in_theirs is not None and own is not None:
+                    return in_mine, in_theirs
+    return None
+
+
+def _only_index(data: bytes, pattern: bytes) -> int | None:
+    """Return the index of a record at which digests stand; None if they stand nowhere, or more than once."""
+    found: int | None = None
+    at = data.find(pattern)
+    while at >= 0:
+        if not at % _DIGEST_BYTES:
+            if found is not None:
+                return None
+            found = at // _DIGEST_BYTES
+        at = data.find(pattern, at + 1)
+    return found
+
+
+def _differing(one: _Client, other: _Client, pairs: Sequence[_Pair]) -> DifferingContents | None:
+    """Return what one client lacks of the records of another one; None if it lacks nothing."""
+    lacking = fewer = 0
+    block: tuple[int, int] | None = None
+    for pair in pairs:
+        if not pair.is_alike:
+            continue
+        absent, less_often = _lacking(pair)
+        lacking, fewer = lacking + absent.total(), fewer + less_often.total()
+        if block is None and (absent or less_often):
+            digests = pair.other.digests
+            index = next(at for at in range(pair.first[1], len(digests)) if digests[at] in (absent or less_often))
+            block = pair.other.place[0], pair.other.block_of(index)
+    return None if block is None else DifferingContents(one.name, other.name, lacking, fewer, block)
+
+
+def _lacking(pair: _Pair) -> tuple[Counter[int], Counter[int]]:
+    """Return the digests of records of the other connection that one lacks, and that it has less often."""
+    mine, theirs = pair.one.digests, pair.other.digests
+    until = max(pair.last[1] + 1, pair.other.count_until(pair.until_us))
+    between, every = Counter(mine[pair.first[0] : pair.last[0] + 1]), Counter(mine)
+    expected = Counter(theirs[pair.first[1] : pair.last[1] + 1])
+    excess = expected - between
+    excess += Counter(theirs[pair.last[1] + 1 : until]) - Counter(mine[pair.last[0] + 1 :])
+    # A single record may be out of order: it was received elsewhere on this connection.
+    excess = Counter({one: count for one, count in excess.items() if not (expected[one] <= 1 <= every[one])})
+    absent = Counter({one: count for one, count in excess.items() if not every[one]})
+    recurring = _of_the_stream(excess.keys() - absent.keys(), pair)
+    return absent, Counter({one: count for one, count in excess.items() if one in recurring})
+
+
+def _of_the_stream(digests: set[int], pair: _Pair) -> set[int]:
+    """Return those of recurring records that are mostly between the same records on both connections.
+
+    The others are sent to each connection at times of its own, such as heartbeats, so they may differ in number.
+    """
+    if not digests:
+        return set()
+    places = [
+        _surroundings(pair.one.digests[pair.first[0] : pair.last[0] + 1], digests),
+        _surroundings(pair.other.digests[pair.first[1] : pair.last[1] + 1], digests),
+    ]
+    found = set()
+    for digest in digests:
+        mine, theirs = (of[digest] for of in places)
+        if 2 * (mine & theirs).total() >= min(mine.total(), theirs.total()) > 0:
+            found.add(digest)
+    return found
+
+
+def _surroundings(records: array[int], digests: set[int]) -> Mapping[int, Counter[tuple[int, int]]]:
+    """Return how often each record came between two others; a record that comes several times is between the same."""
+    runs = [(digest, sum(1 for _ in run)) for digest, run in groupby(records)]
+    found = {digest: Counter[tuple[int, int]]() for digest in digests}
+    for (before, _), (digest, count), (after, _) in zip(runs, runs[1:], runs[2:], strict=False):
+        if digest in digests:
+            found[digest][before, after] += count
+    return found
+
+
+def _bridged(one: _Client, pairs: Sequence[_Pair]) -> set[tuple[int, int]]:
+    """Return the connections of a client before which it was away, though another client received nothing meanwhile."""
+    by_other: dict[tuple[int, int], dict[tuple[int, int], _Pair]] = {}
+    for pair in pairs:
+        if pair.is_alike:
+            by_other.setdefault(pair.other.place, {})[pair.one.place] = pair
+    found = set()
+    for before, after in pairwise(one.connections):
+        for of_connection in by_other.values():
+            earlier, later = of_connection.get(before.place), of_connection.get(after.place)
+            # The records in between, and those that came again, were all received.
+            if earlier is not None and later is not None and later.first[1] <= earlier.last[1] + 1:
+                found.add(after.place)
+    return found
