@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from services.collector.results.run_result import DifferingContents, FeedComparison, UnnumberedComparison
@@ -14,7 +16,7 @@ SETTINGS = (
 )
 
 
-def of(*found: DifferingContents, **more: object) -> FeedComparison:
+def of(*found: DifferingContents, **more: Any) -> FeedComparison:
     """Return a comparison with what clients lack."""
     return FeedComparison(unnumbered=UnnumberedComparison(alike=("a", "b"), differing=found)._replace(**more))
 
