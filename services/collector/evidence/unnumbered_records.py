@@ -1,8 +1,8 @@
 """The contents of the records of an external feed without numbers, in bounded memory.
 
 Numbers are missing, so the order and the contents of the records are all by which two clients can be compared. Of each
-record 32 bits of the digest are kept, without any current time: a server may add the time of each send. The order of
-reading does not matter.
+record 32 bits of the digest are kept, without any current time: a server may add the time of each send. Its form is
+kept as well, 16 bits of a digest without its numbers. The order of reading does not matter.
 """
 
 from __future__ import annotations
@@ -21,13 +21,17 @@ MOST = 2**20
 every client."""
 
 
+_DIGITS = b"0123456789+-."
+"""What makes two messages of one form different, such as numbered signs of life."""
+
+
 class ConnectionContents(NamedTuple):
     """The records that came over one connection.
 
     Attributes:
         place: session, and number of the connection in it.
         first_us: when the first record was received, ``last_us`` when the last one was; epoch microseconds.
-        digests: of the records, in the order received.
+        digests: of the records, in the order received, and ``forms`` of the same records.
         blocks: of each block its number, the number of records up to its end, and when its last record was received.
     """
 
@@ -35,6 +39,7 @@ class ConnectionContents(NamedTuple):
     first_us: int
     last_us: int
     digests: array[int]
+    forms: array[int]
     blocks: tuple[tuple[int, int, int], ...]
 
     def block_of(self, index: int) -> int:
@@ -55,6 +60,7 @@ class _BlockContents(NamedTuple):
     first_us: int
     last_us: int
     digests: array[int]
+    forms: array[int]
 
 
 class UnnumberedRecords:
@@ -75,10 +81,12 @@ class UnnumberedRecords:
             texts: of the records in the order received, without the sender's time; none of them has a newline.
             times_us: when any of them was received, epoch microseconds.
         """
-        every = timeless(b"\n".join(texts), times_us[0]).split(b"\n")
-        digests = array("I", [digest for digest in map(zlib.crc32, every) if digest < self._limit])
-        self._blocks.setdefault(client, {})[place] = _BlockContents(min(times_us), max(times_us), digests)
-        self._count += len(digests)
+        joined = timeless(b"\n".join(texts), times_us[0])
+        digests = array("I", map(zlib.crc32, joined.split(b"\n")))
+        forms = array("H", [zlib.crc32(form) & 0xFFFF for form in joined.translate(None, _DIGITS).split(b"\n")])
+        contents = _thinned(_BlockContents(min(times_us), max(times_us), digests, forms), self._limit)
+        self._blocks.setdefault(client, {})[place] = contents
+        self._count += len(contents.digests)
         # Twice the limit, so that thinning is rare. A query thins to the limit itself.
         if self._count > 2 * MOST:
             self._thin()
@@ -108,15 +116,25 @@ class UnnumberedRecords:
             self._limit //= 2
             for blocks in self._blocks.values():
                 for place, contents in blocks.items():
-                    kept = array("I", [digest for digest in contents.digests if digest < self._limit])
-                    blocks[place] = contents._replace(digests=kept)
+                    blocks[place] = _thinned(contents, self._limit)
             self._count = sum(len(one.digests) for blocks in self._blocks.values() for one in blocks.values())
 
 
+def _thinned(contents: _BlockContents, limit: int) -> _BlockContents:
+    if max(contents.digests, default=0) < limit:
+        return contents
+    kept = [at for at, digest in enumerate(contents.digests) if digest < limit]
+    return contents._replace(
+        digests=array("I", [contents.digests[at] for at in kept]), forms=array("H", [contents.forms[at] for at in kept])
+    )
+
+
 def _joined(place: tuple[int, int], blocks: Sequence[tuple[int, _BlockContents]]) -> ConnectionContents:
-    digests, ends = array("I"), []
+    digests, forms, ends = array("I"), array("H"), []
     for number, contents in blocks:
         digests.extend(contents.digests)
+        forms.extend(contents.forms)
         ends.append((number, len(digests), contents.last_us))
     first_us = min(contents.first_us for _, contents in blocks)
-    return ConnectionContents(place, first_us, max(contents.last_us for _, contents in blocks), digests, tuple(ends))
+    last_us = max(contents.last_us for _, contents in blocks)
+    return ConnectionContents(place, first_us, last_us, digests, forms, tuple(ends))

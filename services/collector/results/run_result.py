@@ -101,7 +101,8 @@ class UnnumberedComparison(NamedTuple):
 
     Attributes:
         alike: the clients that were compared: each has most of its records in common with another one.
-        apart: clients whose records are not known to be those of one stream.
+        apart: clients whose records are mostly different ones.
+        recurring: clients whose records recur so often that no part of them can be compared.
         differing: what clients lack.
         is_sampled: only a part of the records was compared.
         bridged: by client the connections before which it was away, as session and number, if another client was
@@ -110,6 +111,7 @@ class UnnumberedComparison(NamedTuple):
 
     alike: tuple[str, ...] = ()
     apart: tuple[str, ...] = ()
+    recurring: tuple[str, ...] = ()
     differing: tuple[DifferingContents, ...] = ()
     is_sampled: bool = False
     bridged: Mapping[str, frozenset[tuple[int, int]]] = {}

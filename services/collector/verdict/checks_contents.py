@@ -24,6 +24,8 @@ def compared(comparison: FeedComparison | None) -> str:
         parts.append(f"{formatting.names(found.alike)} received the same records while connected together{sample}")
     if found.apart:
         parts.append(f"most records of {formatting.names(found.apart)} are different, so these are not compared")
+    if found.recurring:
+        parts.append(f"the same few contents recur at {formatting.names(found.recurring)}, so these are not compared")
     return "".join(f"; {part}" for part in parts)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, product
 from typing import NamedTuple
 
 from services.collector.evidence.run_evidence import RunEvidence
@@ -43,7 +43,7 @@ def compared_contents(evidence: RunEvidence, ends: Mapping[str, Ends]) -> Unnumb
     if len(names) < 2:
         return None
     leaders: list[str] = []
-    apart, alike = set[str](), set[str]()
+    apart, alike, recurring = set[str](), set[str](), set[str]()
     found: dict[tuple[str, str], DifferingContents] = {}
     bridged = dict[str, set[tuple[int, int]]]()
     for name in names:
@@ -61,11 +61,14 @@ def compared_contents(evidence: RunEvidence, ends: Mapping[str, Ends]) -> Unnumb
                 bridged.setdefault(one.name, set()).update(_bridged(one, differences))
             break
         else:
-            apart |= {name, *leaders[:1]} if leaders else set()
+            if leaders:
+                first = _Client(leaders[0], records.connections(leaders[0]), ends[leaders[0]])
+                (recurring if _have_common_contents(mine, first) else apart).update((name, leaders[0]))
             leaders.append(name)
     return UnnumberedComparison(
         alike=tuple(sorted(alike)),
         apart=tuple(sorted(apart)),
+        recurring=tuple(sorted(recurring)),
         differing=tuple(found[pair] for pair in sorted(found)),
         is_sampled=records.is_sampled,
         bridged={} if records.is_sampled else {name: frozenset(places) for name, places in bridged.items()},
@@ -102,6 +105,12 @@ def _pairs(mine: _Client, theirs: _Client) -> Iterator[_Pair]:
             if ends is not None:
                 closed = [client.ends.get(of.place, 0) for client, of in ((mine, one), (theirs, other))]
                 yield _Pair(one, other, *ends, min(closed) - IN_FLIGHT_US, _are_alike(one.digests, other.digests))
+
+
+def _have_common_contents(mine: _Client, theirs: _Client) -> bool:
+    """Return whether clients have most contents in common, though no record that both have shows a common part."""
+    pairs = product(_longest(mine.connections), _longest(theirs.connections))
+    return any(_are_alike(one.digests, other.digests) for one, other in pairs)
 
 
 def _longest(connections: Sequence[ConnectionContents]) -> list[ConnectionContents]:
@@ -181,37 +190,53 @@ def _lacking(pair: _Pair) -> tuple[Counter[int], Counter[int]]:
     excess += Counter(theirs[pair.last[1] + 1 : until]) - Counter(mine[pair.last[0] + 1 :])
     # A single record may be out of order: it was received elsewhere on this connection.
     excess = Counter({one: count for one, count in excess.items() if not (expected[one] <= 1 <= every[one])})
-    absent = Counter({one: count for one, count in excess.items() if not every[one]})
-    recurring = _of_the_stream(excess.keys() - absent.keys(), pair)
-    return absent, Counter({one: count for one, count in excess.items() if one in recurring})
+    if not excess:
+        return excess, excess
+    of_one, of_other = _surroundings(pair.one), _surroundings(pair.other)
+    forms = dict(zip(theirs, pair.other.forms, strict=True))
+    absent = {one: count for one, count in excess.items() if not every[one]}
+    # A record that is nowhere on this connection is judged by the others of its form, if there are any.
+    lost = {one: count for one, count in absent.items() if _are_of_stream(of_one, of_other, form=forms[one])}
+    fewer = {
+        one: count
+        for one, count in excess.items()
+        if one not in absent and _are_of_stream(of_one, of_other, digest=one, form=forms[one])
+    }
+    return Counter(lost), Counter(fewer)
 
 
-def _of_the_stream(digests: set[int], pair: _Pair) -> set[int]:
-    """Return those of recurring records that are mostly between the same records on both connections.
+_Place = tuple[int, int, int]
+"""A record between two others: the digests of all three."""
 
-    The others are sent to each connection at times of its own, such as heartbeats, so they may differ in number.
+
+def _are_of_stream(
+    one: Counter[tuple[int, _Place]], other: Counter[tuple[int, _Place]], *, form: int, digest: int | None = None
+) -> bool:
+    """Return whether records are mostly between the same records on both connections; also without any to judge by.
+
+    The others are sent to each connection at times of its own, such as heartbeats, so they may differ.
+
+    Args:
+        one: how often each record of a connection, with its form, came between two others.
+        other: the same of the other connection.
+        form: of the records.
+        digest: of the records, None for all of this form that both connections have.
     """
-    if not digests:
-        return set()
-    places = [
-        _surroundings(pair.one.digests[pair.first[0] : pair.last[0] + 1], digests),
-        _surroundings(pair.other.digests[pair.first[1] : pair.last[1] + 1], digests),
-    ]
-    found = set()
-    for digest in digests:
-        mine, theirs = (of[digest] for of in places)
-        if 2 * (mine & theirs).total() >= min(mine.total(), theirs.total()) > 0:
-            found.add(digest)
-    return found
+    mine, theirs = (
+        Counter({place: count for (of, place), count in every.items() if of == form and digest in (None, place[1])})
+        for every in (one, other)
+    )
+    common = {place[1] for place in mine} & {place[1] for place in theirs}
+    counts = [sum(count for place, count in of.items() if place[1] in common) for of in (mine, theirs)]
+    return 2 * (mine & theirs).total() >= min(counts)
 
 
-def _surroundings(records: array[int], digests: set[int]) -> Mapping[int, Counter[tuple[int, int]]]:
-    """Return how often each record came between two others; a record that comes several times is between the same."""
-    runs = [(digest, sum(1 for _ in run)) for digest, run in groupby(records)]
-    found = {digest: Counter[tuple[int, int]]() for digest in digests}
-    for (before, _), (digest, count), (after, _) in zip(runs, runs[1:], runs[2:], strict=False):
-        if digest in digests:
-            found[digest][before, after] += count
+def _surroundings(connection: ConnectionContents) -> Counter[tuple[int, _Place]]:
+    """Return how often each record came between two others; one that comes several times is between the same."""
+    runs = [(key, sum(1 for _ in run)) for key, run in groupby(zip(connection.digests, connection.forms, strict=True))]
+    found = Counter[tuple[int, _Place]]()
+    for ((before, _), _), ((digest, form), count), ((after, _), _) in zip(runs, runs[1:], runs[2:], strict=False):
+        found[form, (before, digest, after)] += count
     return found
 
 

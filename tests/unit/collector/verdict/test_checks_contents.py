@@ -60,6 +60,9 @@ def test_the_detail_names_the_clients_that_were_compared() -> None:
     assert "; a, b received the same records while connected together" == compared(of())
     assert "; a, b received the same records while connected together, by a sample" == compared(of(is_sampled=True))
     assert "; most records of c, d are different, so these are not compared" == compared(of(alike=(), apart=("c", "d")))
+    assert "; the same few contents recur at c, d, so these are not compared" == compared(
+        of(alike=(), recurring=("c", "d"))
+    )
     assert "" == compared(of(DifferingContents("b", "a", 1, 0, (1, 1))))
     assert ("", (), ()) == (compared(None), differing(None), compared_clients(FeedComparison()))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,6 +113,37 @@ def test_signs_of_life_of_each_connection_are_not_compared() -> None:
     )
 
     assert (("a", "b"), ()) == (found.alike, found.differing)
+
+
+def test_messages_of_each_connection_are_told_by_their_form() -> None:
+    """Messages that each connection gets at its own times, such as answers to heartbeats, are no lost records."""
+    logs = []
+    for name, offset in (("a", 7), ("b", 13)):
+        made: list[ExternalMessage] = []
+        for at in EVERY:
+            made += texts(at, place=len(made))
+            if at % 20 == offset and not (name == "b" and at < 30):
+                pong = message(None, len(made))
+                record = msgspec.Raw(b'{"pong":%d}' % ((at - offset) // 20 - (name == "b")))
+                made.append(msgspec.structs.replace(pong, record=record))
+        logs.append(connected(name, made))
+
+    assert (("a", "b"), ()) == (compared(*logs).alike, compared(*logs).differing)
+
+
+def test_a_rare_record_that_one_client_lacks_is_counted() -> None:
+    """A record of a form of its own that only one client received may be lost."""
+    halt = msgspec.structs.replace(message(None, 100), record=msgspec.Raw(b'{"halt":true}'))
+    found = compared(connected("a", [*texts(*EVERY[:100]), halt, *texts(*EVERY[100:])]), connected("b", texts(*EVERY)))
+
+    assert [("b", 1)] == [(one.client, one.lacking) for one in found.differing]
+
+
+def test_records_that_recur_are_not_compared() -> None:
+    """Where two contents alternate, nothing shows which records of two clients are the same."""
+    found = compared(*(connected(name, texts(*(at % 2 for at in EVERY))) for name in "ab"))
+
+    assert (("a", "b"), (), ()) == (found.recurring, found.apart, found.differing)
 
 
 def test_clients_with_records_of_their_own_are_not_compared() -> None:
