@@ -70,6 +70,8 @@ class SequenceTracker:
         # The highest number of the counter while records from before its last wrap may still be late, else 0.
         self._turn = 0
         self._known = 0
+        # Of the last 0 that seemed to be late: the first number before it, and how many messages there were with it.
+        self._late_zero = (0, -1)
 
     def reconnected(self) -> None:
         """Record that the next number is received over a new connection, with which the sequence may begin again."""
@@ -141,6 +143,8 @@ class SequenceTracker:
             self._begin_next_turn(*counter)
         elif self._begins_again(seq, digest):
             self.begin_again(begin)
+            if seq == _LAST_FIRST and self._late_zero[1] == self.messages:
+                self._move_zero(self._late_zero[0])
         elif self._is_late_by_a_turn(begin, seq):
             self.gaps[-1] -= RangeSet([(begin, seq)])
             self.past += seq - begin + 1
@@ -153,6 +157,8 @@ class SequenceTracker:
             return False
         elif seq < self.held.last:
             self.reordered += 1
+            if seq == 0 and self.start is not None:
+                self._late_zero = (self.start, self.messages + 1)
             self.start = begin if self.start is None else min(self.start, begin)
         self._add(begin, seq, digest)
         return True
@@ -259,6 +265,18 @@ class SequenceTracker:
         self.restarts_elsewhere += not (self._reconnected or is_first)
         self._leave()
         self.start, self._reconnected = first, False
+
+    def _move_zero(self, start: int) -> None:
+        """Move a 0 that seemed to be late to the sequence that has just begun again with it.
+
+        Args:
+            start: the first number of the sequence before it.
+        """
+        self.reordered -= 1
+        self.past -= 1
+        self.starts[-1], self.start = start, 0
+        self.gaps[-1] = RangeSet([(start, self.lasts[-1])]) & self.gaps[-1]
+        self.held.add(0, 0)
 
     def _begin_next_turn(self, low: int, high: int) -> None:
         """Begin again with ``low``, after the highest number ``high`` of the counter."""
