@@ -9,9 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from services.collector.evidence.numbers.arrival_times import ArrivalTimesOfBlock
-from services.collector.evidence.numbers.number_ranges import NumberRange, SequenceName, is_unreadable, number_ranges
+from services.collector.evidence.numbers.number_ranges import SequenceName, is_unreadable, number_ranges
+from services.collector.evidence.numbers.packed_ranges import (
+    FEWEST,
+    PackedArrivals,
+    Ranges,
+    kept_ranges,
+    spans_of,
+)
 from services.collector.evidence.numbers.sequence_course import SequenceCourse
 from services.collector.evidence.numbers.unreadable_records import UnreadableRecords
 from services.contract.blocklog import ExternalBlock, ExternalMessage
@@ -43,12 +51,17 @@ class ExternalIndexRow:
 
     positions: tuple[int, int]
     ended_us: int
-    runs: tuple[NumberRange, ...]
+    runs: Ranges
     connection: tuple[int, int] = (1, 1)
     unreadable: int = 0
     arrivals: ArrivalTimesOfBlock | None = None
     unnumbered: int = 0
-    by_key: Mapping[SequenceName, ArrivalTimesOfBlock] | None = None
+    by_key: Mapping[SequenceName, ArrivalTimesOfBlock] | PackedArrivals | None = None
+
+    @property
+    def arrivals_by_key(self) -> Mapping[SequenceName, ArrivalTimesOfBlock] | None:
+        """The arrivals of each sequence, None if they are those of the block."""
+        return self.by_key.by_key() if isinstance(self.by_key, PackedArrivals) else self.by_key
 
 
 class ExternalEvidence:
@@ -75,6 +88,7 @@ class ExternalEvidence:
         self._all_rules: set[SequenceRules] = set()
         self._rows: dict[tuple[int, int, str], ExternalIndexRow] = {}
         self._new: list[tuple[int, int, str]] = []
+        self._names: dict[SequenceName, SequenceName] = {}
         self._lasts_at, self._lasts = (0, 0), dict[SequenceName, int]()
         self._last_times_at, self._last_times = (0, 0), dict[SequenceName, int]()
         self._begin_evaluation()
@@ -135,7 +149,14 @@ class ExternalEvidence:
         is_counted = unsequenced and (arrivals is None or unsequenced < len(block.messages))
         unnumbered = _unnumbered_at_the_end(block.messages) if is_counted else 0
         self._rows[place] = ExternalIndexRow(
-            block.positions, ended_us, runs, connection, unreadable, arrivals, unnumbered, by_key
+            block.positions,
+            ended_us,
+            kept_ranges(runs, self._names),
+            connection,
+            unreadable,
+            arrivals,
+            unnumbered,
+            by_key if by_key is None or len(by_key) < FEWEST else PackedArrivals(by_key, self._names),
         )
         if arrivals is not None:
             self.last_us = max(arrivals.last_us, self.last_us or 0)
@@ -173,6 +194,7 @@ class ExternalEvidence:
             # Every sequence may begin again with a new connection, also those without a record in this block.
             for course in self._courses.values():
                 course.reconnected()
+        by_key = row.arrivals_by_key
         for place, run in enumerate(row.runs):
             if run.key not in self._courses:
                 if len(self._courses) >= MOST_SEQUENCES:
@@ -183,12 +205,14 @@ class ExternalEvidence:
             numbers = course.numbers
             turns = len(numbers.gaps)
             # The ranges behind it are only looked at after a reconnect; then few blocks have many of them.
-            following = [one for one in row.runs[place:] if one.key == run.key] if numbers.is_reconnected else ()
+            following = (
+                [one for one in islice(row.runs, place, None) if one.key == run.key] if numbers.is_reconnected else ()
+            )
             if numbers.is_reconnected and numbers.held and run.first > numbers.last + 1:
                 skipped = self._skipped.setdefault(row.connection, {}).setdefault(run.key, RangeSet())
                 skipped.add(numbers.last + 1, run.first - 1)
             course.add(run, following, row.arrivals)
-            course.note_block(self._block, row.arrivals if row.by_key is None else row.by_key.get(run.key))
+            course.note_block(self._block, row.arrivals if by_key is None else by_key.get(run.key))
             is_range = run.ends is not None
             for missing in numbers.gaps[turns:]:
                 head = (run.first if numbers.start is None else numbers.start, run.first - 1)
@@ -270,7 +294,9 @@ class ExternalEvidence:
         times: dict[SequenceName, int] = {}
         for row in self._rows.values():
             if 0 < row.ended_us <= at_us:
-                times.update((run.key, row.ended_us) for run in row.runs if times.get(run.key, 0) < row.ended_us)
+                times.update(
+                    (key, row.ended_us) for key, _, _ in spans_of(row.runs) if times.get(key, 0) < row.ended_us
+                )
         return times
 
     def last_before(self, key: SequenceName, at_us: int) -> int | None:
@@ -286,8 +312,8 @@ class ExternalEvidence:
             row = self._rows[place]
             if row.ended_us <= at_us:
                 in_row: dict[SequenceName, int] = {}
-                for run in row.runs:
-                    in_row[run.key] = max(run.last, in_row.get(run.key, 0))
+                for key, _, last in spans_of(row.runs):
+                    in_row[key] = max(last, in_row.get(key, 0))
                 lasts.update(in_row)
         return lasts
 
@@ -302,7 +328,7 @@ class ExternalEvidence:
         """
         below, above = [], []
         for (of_session, _, _), row in self._rows.items():
-            numbers = [(run.first, run.last) for run in row.runs if run.key == key]
+            numbers = [(first, last) for of, first, last in spans_of(row.runs) if of == key]
             if of_session < session or (of_session == session and row.positions[1] <= after):
                 below += [last for _, last in numbers]
             elif of_session > session or (before is not None and row.positions[0] >= before):

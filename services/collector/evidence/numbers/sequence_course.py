@@ -6,6 +6,7 @@ reconnect sends the same ones, and a sequence that begins again has others under
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -22,6 +23,8 @@ COMPARED = 64
 """Most records after a reconnect that are compared with the earlier ones under the same numbers."""
 LOOK_BACK, NEAR_LOOK_BACK = 4096, 64
 """Most earlier ranges that are searched for a number, after a reconnect and in mid-connection."""
+JOINED = 16
+"""Most records of a range that is joined to the one before it."""
 ENOUGH = 3
 """Fewest consecutive numbers with other records than before that show a new beginning in mid-connection."""
 ENOUGH_BLOCKS, SILENT = 4, 4
@@ -104,6 +107,7 @@ class SequenceCourse:
         self._has_new_connection = False
         self._rules, self._has_time = rules, has_time
         self._ranges: list[NumberRange] = []
+        self._is_joined = False
         self._first_us: int | None = None
         self._last_us: int | None = None
         self._tails: dict[int, None] = {}
@@ -148,16 +152,32 @@ class SequenceCourse:
         for _ in range(len(numbers.gaps) - turns):
             # Numbers before it do not stand for the same records any more.
             self._ranges.clear()
+            self._is_joined = False
             self.earlier_jumps.append(RangeSet(self.jumps))
             self.jumps, self._first_us = [], None
         while len(self._wrap_edges) < len(numbers.tops):
             high, _ = numbers.tops[len(self._wrap_edges)]
             before = RangeSet([(last + 1, max(high, last + 1))])
             self._wrap_edges.append((before, RangeSet([(0, max(run.first - 1, 0))])))
-        self._ranges.append(run)
+        self._remember(run)
         if arrivals is not None:
             self._first_us = arrivals.first_us if self._first_us is None else self._first_us
             self._last_us = arrivals.last_us
+
+    def _remember(self, run: NumberRange) -> None:
+        """Keep a range for comparisons; short ranges that follow one another are joined, as those of many sequences."""
+        before = self._ranges[-1] if self._ranges else None
+        is_short = run.ends is None and len(run.contents) <= JOINED and run.first not in FIRSTS
+        is_next = before is not None and before.ends is None and run.first == before.last + 1
+        if before is None or not (is_short and is_next and (self._is_joined or len(before.contents) <= JOINED)):
+            self._ranges.append(run)
+            self._is_joined = False
+            return
+        # The contents of a range belong to its block, those of a joined one to this sequence.
+        contents = before.contents if self._is_joined else array("H", before.contents)
+        contents.extend(run.contents)
+        self._ranges[-1] = before._replace(last=run.last, contents=contents)
+        self._is_joined = True
 
     def beside_wraps(self) -> dict[int, RangeSet]:
         """Return the numbers next to recognised wraps that are not known to be those of a counter, by turn.
