@@ -10,6 +10,8 @@ from services.collector.verdict import checks_reading
 from services.collector.verdict.check_types import CheckInput
 from services.contract.sequence_tracker import FIRSTS
 
+USUAL = 3
+"""Duplicates are usual from this part of all messages on: then they may be no fault but several sequences."""
 SHOWN = 3
 """Most contradictions of one client that are shown."""
 
@@ -179,14 +181,23 @@ def _times(count: int) -> str:
 
 
 def repeats_hint(client: ClientResult) -> str:
-    """Return the clause about duplicates that came right after a reconnect, or that are other records; else empty."""
+    """Return the clause about duplicates after a reconnect, of other records, or of most numbers; else empty."""
     repeated, differing = client.external.repeated, client.external.differing
     if differing > 1 and differing == client.duplicates:
         return f", with other records than before: set {_NO_RECORDS}"
     if not repeated or client.external.rules.repeats == "reconnect":
-        return ""
+        return _several_hint(client)
     which = "all" if repeated == client.duplicates else f"{repeated:,}"
     return f", {which} right after reconnecting: FEED_REPEATS=reconnect allows these"
+
+
+def _several_hint(client: ClientResult) -> str:
+    """Return the clause about numbers that mostly come several times; empty if they do not."""
+    # A key beside the record is not in it, so the same record may be one of several sequences.
+    is_usual = (client.duplicates or 0) * USUAL >= client.messages
+    if client.external.feed is None or not is_usual:
+        return ""
+    return ", since most numbers come several times: FEED_KEY tells several sequences apart"
 
 
 def allowed_repeats(case: CheckInput) -> str:

@@ -246,13 +246,16 @@ def _uncertain_beginnings(feed: FeedEvidence, log: LogEvidence) -> dict[Sequence
     They are those of a client that seems to have been numbered for itself, and those that are too many for a loss.
     """
     rules, found = log.external.rules, {}
-    is_scoped = rules.scope == "connection"
-    seems_own = rules.scope == "auto" and log.client in feed.groups.own
+    is_scoped, is_auto = rules.scope == "connection", rules.scope == "auto"
+    seems_own = is_auto and log.client in feed.groups.own
     for key, numbers in log.external.sequences().items():
-        is_own = is_scoped or (seems_own and not numbers.restarts)
-        lost, open_ones = lost_beginnings(numbers, feed.lowest.get(key), rules, is_own=is_own)
+        # Other records under the same numbers may be those of another server, whose stream this client joined.
+        seems_apart = is_auto and key in feed.groups.divided
+        is_own = is_scoped or ((seems_own or seems_apart) and not numbers.restarts)
+        lost, too_many = lost_beginnings(numbers, feed.lowest.get(key), rules, is_own=is_own)
         counted = [] if is_scoped or not is_own else lost.last
-        found[key] = RangeSet([*open_ones.earlier, *open_ones.last, *counted])
+        joined = too_many.last if seems_own or not seems_apart else []
+        found[key] = RangeSet([*too_many.earlier, *joined, *counted])
     return found
 
 

@@ -356,6 +356,40 @@ def test_a_fact_comes_before_what_an_absence_leaves_open() -> None:
     assert any("was away in mid-run" in reason for reason in made.reasons)
 
 
+UNANSWERED = "the greeting is unanswered: nothing matched /ok/ within 10 s"
+
+
+def test_a_client_without_records_is_explained_by_its_connection() -> None:
+    """What the log says of a greeting, a close or a refusal is the reason, and no proposal of a longer silence."""
+    served = client("client-1", OPENED, each(0, 7.9), SEALED)
+    unanswered = client("client-2", OPENED, ("sealed", 8.0, None, UNANSWERED))
+    closed = client("client-2", OPENED, ("closed", 3.0, 1002, UNANSWERED), ("opened", 3.5), SEALED)
+    alone = client("client-1", ("refused", 0.5, 503, "HTTP 503: warming up"), ("opened", 1.0), SEALED)
+
+    assert f"client-2 received no record at all, though client-1 did while it was there: {UNANSWERED}" == (
+        summary_of(served, unanswered).headline
+    )
+    assert summary_of(served, closed).headline.endswith(f"did while it was there: last close 1002 {UNANSWERED}")
+    assert summary_of(alone).headline.endswith(
+        "client-1: connected at last, after HTTP 503: warming up, and no record came"
+    )
+    assert not any(
+        SETTING in one for logs in ((served, unanswered), (served, closed)) for one in summary_of(*logs).reasons
+    )
+
+
+def test_a_silence_after_a_reconnect_is_explained_by_its_close() -> None:
+    """If the last connection brought no record, the reason of the close before it is that of the silence."""
+    course = (OPENED, each(0, 2.9), ("closed", 3.0, 1012, "moved"), ("opened", 3.2))
+    silent = summary_of(client("client-1", *course, ("sealed", 20.0), until_us=None))
+    greeted = summary_of(client("client-1", *course, ("sealed", 20.0, None, UNANSWERED), until_us=None))
+
+    assert "client-1 received no record for the last 17.1 s: last close 1012 moved" in silent.reasons
+    assert f"client-1 received no record for the last 17.1 s: last close 1012 moved, then {UNANSWERED}" in (
+        greeted.reasons
+    )
+
+
 def test_logs_without_connection_lines_are_judged_by_the_runs_end() -> None:
     """A log without connection lines does not say how long its client was connected: no pass; silence is judged."""
     heard_out, deaf = (
