@@ -42,37 +42,49 @@ def compared_contents(evidence: RunEvidence, ends: Mapping[str, Ends]) -> Unnumb
     names = [name for name in records.clients if name in ends and evidence.logs[name].external.rules.scope == "auto"]
     if len(names) < 2:
         return None
-    leaders: list[str] = []
-    apart, alike, recurring = set[str](), set[str](), set[str]()
-    found: dict[tuple[str, str], DifferingContents] = {}
-    bridged = dict[str, set[tuple[int, int]]]()
+    made = _Comparison()
     for name in names:
         evidence.yield_cpu()
-        mine = _Client(name, records.connections(name), ends[name])
-        for leader in leaders[:CANDIDATES]:
-            theirs = _Client(leader, records.connections(leader), ends[leader])
-            pairs = list(_pairs(mine, theirs))
-            if not any(pair.is_alike for pair in pairs):
-                continue
-            alike |= {name, leader}
-            for one, other, differences in ((mine, theirs, pairs), (theirs, mine, [pair.turned() for pair in pairs])):
-                if (differing := _differing(one, other, differences)) is not None:
-                    found[one.name, other.name] = differing
-                bridged.setdefault(one.name, set()).update(_bridged(one, differences))
-            break
-        else:
-            if leaders:
-                first = _Client(leaders[0], records.connections(leaders[0]), ends[leaders[0]])
-                (recurring if _have_common_contents(mine, first) else apart).update((name, leaders[0]))
-            leaders.append(name)
+        made.add(_Client(name, records.connections(name), ends[name]))
     return UnnumberedComparison(
-        alike=tuple(sorted(alike)),
-        apart=tuple(sorted(apart)),
-        recurring=tuple(sorted(recurring)),
-        differing=tuple(found[pair] for pair in sorted(found)),
+        alike=tuple(sorted(made.alike)),
+        apart=tuple(sorted(made.apart)),
+        recurring=tuple(sorted(made.recurring)),
+        differing=tuple(made.differing[pair] for pair in sorted(made.differing)),
         is_sampled=records.is_sampled,
-        bridged={} if records.is_sampled else {name: frozenset(places) for name, places in bridged.items()},
+        bridged={} if records.is_sampled else {name: frozenset(places) for name, places in made.bridged.items()},
     )
+
+
+class _Comparison:
+    """Compares clients one after the other, each with one of those before that received the same stream."""
+
+    def __init__(self) -> None:
+        self.alike, self.apart, self.recurring = set[str](), set[str](), set[str]()
+        self.differing: dict[tuple[str, str], DifferingContents] = {}
+        self.bridged: dict[str, set[tuple[int, int]]] = {}
+        self._leaders: list[_Client] = []
+
+    def add(self, client: _Client) -> None:
+        """Compare a client with the first leader that it is alike; without any it leads others."""
+        for leader in self._leaders[:CANDIDATES]:
+            pairs = list(_pairs(client, leader))
+            if any(pair.is_alike for pair in pairs):
+                self.alike |= {client.name, leader.name}
+                self._add_pairs(client, leader, pairs)
+                self._add_pairs(leader, client, [pair.turned() for pair in pairs])
+                return
+        for leader in self._leaders[:1]:
+            for one, other in _together(client, leader):
+                # Of contents that both have, no record shows a part that can be compared.
+                are_alike = _are_alike(one.digests, other.digests)
+                (self.recurring if are_alike else self.apart).update((client.name, leader.name))
+        self._leaders.append(client)
+
+    def _add_pairs(self, one: _Client, other: _Client, pairs: Sequence[_Pair]) -> None:
+        if (differing := _differing(one, other, pairs)) is not None:
+            self.differing[one.name, other.name] = differing
+        self.bridged.setdefault(one.name, set()).update(_bridged(one, pairs))
 
 
 class _Client(NamedTuple):
@@ -97,20 +109,18 @@ class _Pair(NamedTuple):
 
 def _pairs(mine: _Client, theirs: _Client) -> Iterator[_Pair]:
     """Yield the connections of two clients that have a record in common."""
-    for one in _longest(mine.connections):
-        for other in _longest(theirs.connections):
-            if one.first_us > other.last_us or other.first_us > one.last_us:
-                continue
-            ends = _common_part(one.digests, other.digests)
-            if ends is not None:
-                closed = [client.ends.get(of.place, 0) for client, of in ((mine, one), (theirs, other))]
-                yield _Pair(one, other, *ends, min(closed) - IN_FLIGHT_US, _are_alike(one.digests, other.digests))
+    for one, other in _together(mine, theirs):
+        common = _common_part(one.digests, other.digests)
+        if common is not None:
+            closed = [client.ends.get(of.place, 0) for client, of in ((mine, one), (theirs, other))]
+            yield _Pair(one, other, *common, min(closed) - IN_FLIGHT_US, _are_alike(one.digests, other.digests))
 
 
-def _have_common_contents(mine: _Client, theirs: _Client) -> bool:
-    """Return whether clients have most contents in common, though no record that both have shows a common part."""
-    pairs = product(_longest(mine.connections), _longest(theirs.connections))
-    return any(_are_alike(one.digests, other.digests) for one, other in pairs)
+def _together(mine: _Client, theirs: _Client) -> Iterator[tuple[ConnectionContents, ConnectionContents]]:
+    """Yield the connections of two clients over which records came at the same time."""
+    for one, other in product(_longest(mine.connections), _longest(theirs.connections)):
+        if one.first_us <= other.last_us and other.first_us <= one.last_us:
+            yield one, other
 
 
 def _longest(connections: Sequence[ConnectionContents]) -> list[ConnectionContents]:
