@@ -158,9 +158,12 @@ class ExternalEvidence:
             unnumbered,
             by_key if by_key is None or len(by_key) < FEWEST else PackedArrivals(by_key, self._names),
         )
+        self._new.append(place)
         if arrivals is not None:
             self.last_us = max(arrivals.last_us, self.last_us or 0)
-        self._new.append(place)
+        self._count(block, unsequenced)
+
+    def _count(self, block: ExternalBlock, unsequenced: int) -> None:
         self.unsequenced += unsequenced
         self.numbered += len(block.messages) - unsequenced
         if not self.rules.is_plain:
