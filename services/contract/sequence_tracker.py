@@ -46,6 +46,7 @@ class SequenceTracker:
         restarts_elsewhere: how often it began again in mid-connection, neither at 0 or 1 nor at its own first number.
         wraps: how often the counter wrapped around, or was set back by a message that names its predecessor.
         doubtful_wraps: how often a recognised wrap does not show whether the counter has a 0.
+        tops: the highest number of the counter at each recognised wrap, with the place of the wrap in ``gaps``.
         unlinked: how often a message in mid-connection named no predecessor, in a feed whose messages do.
         unheld_signs: how often a message that names its own number as its predecessor's rose above all others.
         starts: with which number the sequence began, each time before the last; ``lasts`` its highest number then.
@@ -61,6 +62,7 @@ class SequenceTracker:
         self.starts: list[int] = []
         self.lasts: list[int] = []
         self.gaps: list[RangeSet] = []
+        self.tops: list[tuple[int, int]] = []
         self._rules, self._counter, self._is_plain = rules, wrap_span(rules.wrap), rules.is_plain
         # Digests only of the records under first numbers: in mid-connection no other held number begins a sequence.
         self._beginnings: dict[int, int] = {}
@@ -68,6 +70,8 @@ class SequenceTracker:
         # The highest number of the counter while records from before its last wrap may still be late, else 0.
         self._turn = 0
         self._known = 0
+        # Of the last 0 that seemed to be late: the first number before it, and how many messages there were with it.
+        self._late_zero = (0, -1)
 
     def reconnected(self) -> None:
         """Record that the next number is received over a new connection, with which the sequence may begin again."""
@@ -139,6 +143,8 @@ class SequenceTracker:
             self._begin_next_turn(*counter)
         elif self._begins_again(seq, digest):
             self.begin_again(begin)
+            if seq == _LAST_FIRST and self._late_zero[1] == self.messages:
+                self._move_zero(self._late_zero[0])
         elif self._is_late_by_a_turn(begin, seq):
             self.gaps[-1] -= RangeSet([(begin, seq)])
             self.past += seq - begin + 1
@@ -151,6 +157,8 @@ class SequenceTracker:
             return False
         elif seq < self.held.last:
             self.reordered += 1
+            if seq == 0 and self.start is not None:
+                self._late_zero = (self.start, self.messages + 1)
             self.start = begin if self.start is None else min(self.start, begin)
         self._add(begin, seq, digest)
         return True
@@ -258,6 +266,18 @@ class SequenceTracker:
         self._leave()
         self.start, self._reconnected = first, False
 
+    def _move_zero(self, start: int) -> None:
+        """Move a 0 that seemed to be late to the sequence that has just begun again with it.
+
+        Args:
+            start: the first number of the sequence before it.
+        """
+        self.reordered -= 1
+        self.past -= 1
+        self.starts[-1], self.start = start, 0
+        self.gaps[-1] = RangeSet([(start, self.lasts[-1])]) & self.gaps[-1]
+        self.held.add(0, 0)
+
     def _begin_next_turn(self, low: int, high: int) -> None:
         """Begin again with ``low``, after the highest number ``high`` of the counter."""
         self.wraps += 1
@@ -308,6 +328,7 @@ class SequenceTracker:
         # Some counters have no 0. If 1 follows the highest number, either a 0 is missing or the counter has none.
         is_doubtful = begin == 1 and last == high
         self.doubtful_wraps += is_doubtful
+        self.tops.append((high, len(self.gaps)))
         return int(is_doubtful), high
 
     def _is_late_by_a_turn(self, begin: int, seq: int) -> bool:

@@ -89,8 +89,9 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 class Connections(msgspec.Struct, frozen=True, kw_only=True):
     """When a client was connected to an external feed. All is null for the own feed, and in logs that do not say it.
 
-    ``connected_ns`` of ``asked_ns`` is the time with a connection; ``refused`` are attempts that failed. ``last`` lists
-    the last connections, and ``others`` is the number of those before.
+    ``connected_ns`` of ``asked_ns`` is the time with a connection; ``refused`` are attempts that failed, and
+    ``last_refusal`` is why the last of them did. ``last`` lists the last connections, and ``others`` is the number of
+    those before.
     """
 
     connected_ns: int | None = None
@@ -99,6 +100,7 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
     refused: int | None = None
     others: int | None = None
     last: list[Connection] = msgspec.field(default_factory=list)
+    last_refusal: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Causes(msgspec.Struct, frozen=True, kw_only=True):

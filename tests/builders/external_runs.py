@@ -13,7 +13,7 @@ from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.scan import Source
 from services.contract import block_text, blocklog
 from services.contract.feed_description import FeedDescription
-from services.contract.scalars import utc_text
+from services.contract.scalars import utc_text, utc_us
 from services.contract.sequence_rules import SequenceRules
 from tests.builders.runs import RUN, START_US, Writer
 
@@ -81,10 +81,12 @@ def log(
     feed: Mapping[str, Any] = MappingProxyType({}),
     counts: Mapping[str, Any] = MappingProxyType({}),
     ends: Mapping[str, Any] | None = None,
+    has_connection_lines: bool = True,
 ) -> dict[Source, list[bytes]]:
     """Return the file of one client that received these messages.
 
-    In place of ``messages`` a ``course`` may say what happened to its connections, and which messages came in between.
+    In place of ``messages`` a ``course`` may say what happened to its connections, and which messages came in between;
+    without one there is a connection to the end, unless ``has_connection_lines`` is false.
     Unless ``silence_s`` is None, the feed may be silent for as long as these small logs are. ``feed`` has more fields
     of the feed's description, ``counts`` more fields of every block, ``ends`` more fields of the end line.
     """
@@ -102,7 +104,7 @@ def log(
     )  # fmt: skip
     blocks = received = connection = attempts = 0
     is_connected = False
-    for step in [list(messages)] if course is None else course:
+    for step in _steady(list(messages), reason, until_us, lines=has_connection_lines) if course is None else course:
         if isinstance(step, tuple):
             connection += step[0] == "opened"
             is_connected = is_connected if step[0] == "sealed" else step[0] == "opened"
@@ -126,6 +128,16 @@ def log(
             )
         )  # fmt: skip
     return {Source(RUN, client, blocklog.file_name(session, 1)): writer.lines}
+
+
+def _steady(
+    messages: list[blocklog.ExternalMessage], reason: str | None, until_us: int | None, *, lines: bool
+) -> list[Any]:
+    """Return the course of one connection, to the end of the run or of its messages; only these without ``lines``."""
+    last_us = max([START_US, *(utc_us(one.received_at) for one in messages)])
+    end_us = until_us if reason == "finished" and until_us is not None else last_us
+    sealed = [("sealed", (end_us - START_US) / 1e6)] if reason is not None else []
+    return [("opened", 0.0), messages, *sealed] if lines else [messages]
 
 
 def _connection(client: str, session: int, number: int, step: Happened, *, connected: bool) -> blocklog.ConnectionLine:

@@ -1,4 +1,4 @@
-"""Runs of an external feed: block logs without a ledger, and without lines about connections."""
+"""Runs of an external feed: block logs without a ledger, each of one connection to the end of the run."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def _log(
     """
     is_numbered = any(seq is not None for seqs, _ in blocks for seq in seqs)
     made = ExternalLog(client, seq="$.seq" if is_numbered else None, sequence=rules or msgspec.UNSET)
+    made.event("opened", 0)
     every = [
         msgspec.structs.replace(message, **beside.get(message.seq or 0, {}))
         for message in _messages([seq for seqs, _ in blocks for seq in seqs])
@@ -52,7 +53,7 @@ def _log(
         # The idle time is that of regular steps; the arrivals themselves vary by some microseconds.
         made.block(every[: len(seqs)], idle_ns=_STEP_US * 1000 * (number > 0), **counts)
         del every[: len(seqs)]
-    return made.end()
+    return made.event("sealed", 1000).end()
 
 
 def feed_complete() -> Files:

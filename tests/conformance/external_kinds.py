@@ -24,6 +24,30 @@ def feed_connected() -> Files:
     return made.event("sealed", 1000).end()
 
 
+def feed_connections_unknown() -> Files:
+    """The log has no line about a connection: for how long the client was connected is not known, so it is no pass."""
+    return ExternalLog().blocks(ticks(range(1, 7), 10)).end()
+
+
+def feed_contents_differ() -> Files:
+    """Without numbers, two clients have the same records but one, which the second lacks: a doubt and no loss."""
+    every = [heard(None, 10 * place, record={"price": 100 + place}) for place in range(1, 9)]
+    logs = {"client-1": every, "client-2": [*every[:3], *every[4:]]}
+    made: Files = {}
+    for client, messages in logs.items():
+        made |= _steady(client, seq=None).blocks(messages).event("sealed", 1000).end()
+    return made
+
+
+def feed_contents_bridge_a_reconnect() -> Files:
+    """Without numbers, a client was away for 20 ms in which another one received nothing: nothing was missed."""
+    every = [heard(None, 20 + 10 * place + 40 * (place > 4), record={"price": 100 + place}) for place in range(1, 9)]
+    other = _steady("client-2", seq=None).blocks(every[:4]).event("closed", 70, 1006, "no close frame received")
+    other.event("opened", 90).blocks(every[4:])
+    files = _steady("client-1", seq=None).blocks(every).event("sealed", 1000).end()
+    return {**files, **other.event("sealed", 1000).end()}
+
+
 def feed_cut_off() -> Files:
     """The server is gone at 40 of 1000 ms: what came is complete, and the client was not connected at the end."""
     made = _steady().blocks(ticks(range(1, 4), 10)).event("closed", 40, 1001, "going away")
@@ -307,6 +331,9 @@ CASES = (
     feed_connected,
     feed_restarted_client,
     feed_client_stopped,
+    feed_connections_unknown,
+    feed_contents_differ,
+    feed_contents_bridge_a_reconnect,
     feed_cut_off,
     feed_fallen_silent,
     feed_silent_as_said,

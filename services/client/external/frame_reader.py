@@ -21,6 +21,8 @@ from services.client.external.templates import PingPolicy
 
 # A message in more frames is given up: joining ever more of them takes ever longer.
 _MAX_FRAMES = 256
+# Nor is it joined from ever more frames that are tiny: each of them costs a copy of all that came before.
+_LEAST_BYTES = 256
 # Between messages they mean nothing.
 _SPACES = b" \t\r\n\0"
 _BEGINNINGS = (b"{", b"[", b'"')
@@ -87,6 +89,7 @@ class FrameReader:
         self._decoder = FrameDecoder(framing.encodings, framing.max_bytes) if framing.encodings else None
         # Frames, or the last pieces of frames, whose message is not finished; and the text after the last match.
         self._waiting: list[bytes] = []
+        self._waited = 0
         self._tail, self._is_binary = b"", False
         self.is_plain = not any(
             (framing.encodings, framing.messages.text, paths.match, pings.ping, pings.ignore, ending.messages)
@@ -149,9 +152,13 @@ class FrameReader:
         self._waiting.clear()
         for piece in pieces.whole:
             self._add_message(piece, contents, binary=binary)
+        self._waited = 0 if pieces.whole else self._waited
         if pieces.rest:
             self._wait(pieces.rest, binary=binary)
-        if pieces.is_damaged:
+            self._waited += 1
+        is_scattered = self._waited > _MAX_FRAMES and len(pieces.rest) < self._waited * _LEAST_BYTES
+        if pieces.is_damaged or is_scattered:
+            self._waited = 0
             self._give_up(contents)
 
     def _add_split(self, data: bytes, contents: FrameContents, *, binary: bool) -> None:

@@ -24,6 +24,8 @@ _SINGLE = _DOUBLE.replace('"', "'")
 _TOKEN = re.compile(rf"{_DOUBLE}|{_SINGLE}|[^\s,:\[\]{{}}\"']+", re.DOTALL)
 _SPARE_COMMA = re.compile(rf"({_DOUBLE})|,(?=\s*[\]}}])", re.DOTALL)
 _WORD = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null|NaN|-?Infinity")
+_NUMERAL = re.compile(r"0(?:[0-9]+|[xX][0-9a-fA-F]+)")
+"""A number that is none in JSON, as it occurs in lines of other formats."""
 _ESCAPE = re.compile(r'\\(u[0-9a-fA-F]{4}|["\\/bfnrt])|\\')
 _MARK = re.compile(_DOUBLE.encode() + rb"|[\[\]{},:]", re.DOTALL)
 
@@ -34,7 +36,7 @@ def decode(text: bytes) -> Any:
     These are: control characters and byte order marks around it, another Unicode encoding, ``NaN`` and infinities,
     numbers beyond a float, half surrogate pairs, control characters in strings, invalid UTF-8; and, in texts of up to
     256 KiB, unknown escapes, single quotes, names without quotes, other malformed words, which become strings, and
-    trailing commas.
+    trailing commas. A number by itself that has leading zeros, or is hexadecimal, is returned as a string.
 
     Raises:
         ValueError: the text has other errors.
@@ -59,6 +61,8 @@ def _read(text: str) -> Any:
     except RecursionError as problem:
         raise ValueError("nested too deeply") from problem
     except ValueError:
+        if _NUMERAL.fullmatch(text):
+            return text
         # Without a bracket any word would be repaired to a string, and plain text would count as JSON.
         if text[:1] not in ("{", "[") or len(text) > _MAX_REPAIRED:
             raise

@@ -251,6 +251,8 @@ def _number_contradictions(values: Mapping[str, Any]) -> list[str]:
     problems = []
     if not values["feed_seq"]:
         given = [name for name in _OF_NUMBERS if str(values[name.lower()]) != BY_NAME[name].default]
+        # Without numbers the contents of the records are compared, unless each connection has records of its own.
+        given = [name for name in given if (name, values["feed_scope"]) != ("FEED_SCOPE", "connection")]
         problems += [f"{name}: without FEED_SEQ there are no numbers that it describes" for name in given]
     forms = [name for name in ("FEED_FIRST", "FEED_PREVIOUS") if values[name.lower()]]
     forms += ["FEED_STEP"] if values["feed_step"] != 1 else []

@@ -25,6 +25,7 @@ from services.collector.evidence.record_likeness import (
     received_text,
     relation,
 )
+from services.collector.evidence.unnumbered_records import UnnumberedRecords
 from services.contract.blocklog import ExternalBlock, ExternalMessage
 from services.contract.feed_description import FeedDescription
 from services.contract.rangeset import RangeSet
@@ -195,9 +196,14 @@ class Groups:
 
 
 class GroupComparison:
-    """Compares the records that the clients of one run received under the same numbers."""
+    """Compares the records that the clients of one run received under the same numbers.
+
+    Attributes:
+        unnumbered: the records of a feed without numbers.
+    """
 
     def __init__(self) -> None:
+        self.unnumbered = UnnumberedRecords()
         self._masks: dict[str | None, TimeMask] = {}
         self._contents: dict[tuple[str, bool], ContentFingerprints] = {}
         self._sample = RecordSample()
@@ -231,6 +237,9 @@ class GroupComparison:
             self._unread |= {place} if is_new else set()
         elif moments and (is_new or place in self._unread):
             self._unread.discard(place)
+            if feed.seq is None and block.messages and all(message.seq is None for message in block.messages):
+                self._add_unnumbered(client, crc, block, feed.time, moments)
+                return None
             # A record that is not strict JSON is logged as a text, and is compared only with other such texts.
             odd = [message for message in block.messages if message.form is not None]
             if not odd:
@@ -243,6 +252,14 @@ class GroupComparison:
             }
             return [next(every[message.form is not None]) for message in block.messages]
         return None
+
+    def _add_unnumbered(
+        self, client: str, crc: str, block: ExternalBlock, time: str | None, moments: Mapping[str, int]
+    ) -> None:
+        mask = self._masks.get(time) or self._masks.setdefault(time, TimeMask(time))
+        texts = mask.texts([one.record if one.form is None else received_text(one) for one in block.messages])
+        place = (block.session, block.connection, block.block, crc)
+        self.unnumbered.add_block(client, place, texts, list(moments.values()))
 
     def _add_messages(
         self,

@@ -9,9 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from services.collector.evidence.numbers.arrival_times import ArrivalTimesOfBlock
-from services.collector.evidence.numbers.number_ranges import NumberRange, SequenceName, is_unreadable, number_ranges
+from services.collector.evidence.numbers.number_ranges import SequenceName, is_unreadable, number_ranges
+from services.collector.evidence.numbers.packed_ranges import (
+    FEWEST,
+    PackedArrivals,
+    Ranges,
+    kept_ranges,
+    spans_of,
+)
 from services.collector.evidence.numbers.sequence_course import SequenceCourse
 from services.collector.evidence.numbers.unreadable_records import UnreadableRecords
 from services.contract.blocklog import ExternalBlock, ExternalMessage
@@ -43,12 +51,17 @@ class ExternalIndexRow:
 
     positions: tuple[int, int]
     ended_us: int
-    runs: tuple[NumberRange, ...]
+    runs: Ranges
     connection: tuple[int, int] = (1, 1)
     unreadable: int = 0
     arrivals: ArrivalTimesOfBlock | None = None
     unnumbered: int = 0
-    by_key: Mapping[SequenceName, ArrivalTimesOfBlock] | None = None
+    by_key: Mapping[SequenceName, ArrivalTimesOfBlock] | PackedArrivals | None = None
+
+    @property
+    def arrivals_by_key(self) -> Mapping[SequenceName, ArrivalTimesOfBlock] | None:
+        """The arrivals of each sequence, None if they are those of the block."""
+        return self.by_key.by_key() if isinstance(self.by_key, PackedArrivals) else self.by_key
 
 
 class ExternalEvidence:
@@ -75,7 +88,9 @@ class ExternalEvidence:
         self._all_rules: set[SequenceRules] = set()
         self._rows: dict[tuple[int, int, str], ExternalIndexRow] = {}
         self._new: list[tuple[int, int, str]] = []
+        self._names: dict[SequenceName, SequenceName] = {}
         self._lasts_at, self._lasts = (0, 0), dict[SequenceName, int]()
+        self._last_times_at, self._last_times = (0, 0), dict[SequenceName, int]()
         self._begin_evaluation()
 
     def _begin_evaluation(self) -> None:
@@ -126,19 +141,29 @@ class ExternalEvidence:
             first = next(message for message in block.messages if is_unreadable(message))
             self.unread[unread_kind(bytes(first.record), first.form or "text")] += 1
         connection = (block.session, block.connection)
-        # Of too many sequences nothing is claimed, so no more of their numbers are kept.
-        kept = [] if self.has_too_many_keys else block.messages
-        runs = tuple(number_ranges(kept, self.rules if rules is None else rules, contents if kept else None))
         unsequenced = sum(message.seq is None for message in block.messages)
+        # Of too many sequences nothing is claimed, so no more of their numbers are kept.
+        kept = [] if self.has_too_many_keys or unsequenced == len(block.messages) else block.messages
+        runs = tuple(number_ranges(kept, self.rules if rules is None else rules, contents if kept else None))
         # In a feed without numbers all messages are records, and have arrivals.
         is_counted = unsequenced and (arrivals is None or unsequenced < len(block.messages))
         unnumbered = _unnumbered_at_the_end(block.messages) if is_counted else 0
         self._rows[place] = ExternalIndexRow(
-            block.positions, ended_us, runs, connection, unreadable, arrivals, unnumbered, by_key
+            block.positions,
+            ended_us,
+            kept_ranges(runs, self._names),
+            connection,
+            unreadable,
+            arrivals,
+            unnumbered,
+            by_key if by_key is None or len(by_key) < FEWEST else PackedArrivals(by_key, self._names),
         )
+        self._new.append(place)
         if arrivals is not None:
             self.last_us = max(arrivals.last_us, self.last_us or 0)
-        self._new.append(place)
+        self._count(block, unsequenced)
+
+    def _count(self, block: ExternalBlock, unsequenced: int) -> None:
         self.unsequenced += unsequenced
         self.numbered += len(block.messages) - unsequenced
         if not self.rules.is_plain:
@@ -172,6 +197,7 @@ class ExternalEvidence:
             # Every sequence may begin again with a new connection, also those without a record in this block.
             for course in self._courses.values():
                 course.reconnected()
+        by_key = row.arrivals_by_key
         for place, run in enumerate(row.runs):
             if run.key not in self._courses:
                 if len(self._courses) >= MOST_SEQUENCES:
@@ -182,12 +208,14 @@ class ExternalEvidence:
             numbers = course.numbers
             turns = len(numbers.gaps)
             # The ranges behind it are only looked at after a reconnect; then few blocks have many of them.
-            following = [one for one in row.runs[place:] if one.key == run.key] if numbers.is_reconnected else ()
+            following = (
+                [one for one in islice(row.runs, place, None) if one.key == run.key] if numbers.is_reconnected else ()
+            )
             if numbers.is_reconnected and numbers.held and run.first > numbers.last + 1:
                 skipped = self._skipped.setdefault(row.connection, {}).setdefault(run.key, RangeSet())
                 skipped.add(numbers.last + 1, run.first - 1)
             course.add(run, following, row.arrivals)
-            course.note_block(self._block, row.arrivals if row.by_key is None else row.by_key.get(run.key))
+            course.note_block(self._block, row.arrivals if by_key is None else by_key.get(run.key))
             is_range = run.ends is not None
             for missing in numbers.gaps[turns:]:
                 head = (run.first if numbers.start is None else numbers.start, run.first - 1)
@@ -220,12 +248,16 @@ class ExternalEvidence:
     def _turns_before(self) -> dict[SequenceName, list[tuple[RangeSet, RangeSet]]]:
         """Return for each time that a sequence began again the numbers not received, and those of unreadable records.
 
-        What was passed over in a jump is not known to exist.
+        What was passed over in a jump or beside a wrap is not known to exist.
         """
         turns = {}
         for key, course in self.courses().items():
             each = zip(course.numbers.gaps, self._unreadable_before.get(key, ()), course.earlier_jumps, strict=False)
-            turns[key] = [(gaps - jumps, unreadable) for gaps, unreadable, jumps in each]
+            beside = course.beside_wraps()
+            turns[key] = [
+                (gaps - jumps - beside.get(turn, RangeSet()), unreadable)
+                for turn, (gaps, unreadable, jumps) in enumerate(each)
+            ]
         return turns
 
     def usual_unread(self) -> UnreadKind | None:
@@ -256,8 +288,19 @@ class ExternalEvidence:
 
     def last_time(self, key: SequenceName, at_us: int) -> int | None:
         """Return when the last block with records of a sequence had ended, at a time at most; None without any."""
-        ends = [row.ended_us for row in self._rows.values() if any(run.key == key for run in row.runs)]
-        return max((ended_us for ended_us in ends if 0 < ended_us <= at_us), default=None)
+        # All sequences at once, since each of them is asked for at one time after the other.
+        if self._last_times_at != (at_us, len(self._rows)):
+            self._last_times_at, self._last_times = (at_us, len(self._rows)), self._last_times_until(at_us)
+        return self._last_times.get(key)
+
+    def _last_times_until(self, at_us: int) -> dict[SequenceName, int]:
+        times: dict[SequenceName, int] = {}
+        for row in self._rows.values():
+            if 0 < row.ended_us <= at_us:
+                times.update(
+                    (key, row.ended_us) for key, _, _ in spans_of(row.runs) if times.get(key, 0) < row.ended_us
+                )
+        return times
 
     def last_before(self, key: SequenceName, at_us: int) -> int | None:
         """Return the highest number of a sequence in the last block that had ended at a time, None if there is none."""
@@ -272,8 +315,8 @@ class ExternalEvidence:
             row = self._rows[place]
             if row.ended_us <= at_us:
                 in_row: dict[SequenceName, int] = {}
-                for run in row.runs:
-                    in_row[run.key] = max(run.last, in_row.get(run.key, 0))
+                for key, _, last in spans_of(row.runs):
+                    in_row[key] = max(last, in_row.get(key, 0))
                 lasts.update(in_row)
         return lasts
 
@@ -288,7 +331,7 @@ class ExternalEvidence:
         """
         below, above = [], []
         for (of_session, _, _), row in self._rows.items():
-            numbers = [(run.first, run.last) for run in row.runs if run.key == key]
+            numbers = [(first, last) for of, first, last in spans_of(row.runs) if of == key]
             if of_session < session or (of_session == session and row.positions[1] <= after):
                 below += [last for _, last in numbers]
             elif of_session > session or (before is not None and row.positions[0] >= before):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from services.collector import formatting
 from services.collector.publish.table import Cell, Column, Table, Tone, duration_cell, text_cell
 from services.contract.scalars import utc_us
@@ -43,7 +45,8 @@ def _duration(value_ns: int | None) -> str:
 
 def _rows(client: ClientSummary) -> Iterator[list[Cell]]:
     known = client.connections
-    notes = [formatting.several(known.refused, "failed attempt")] if known.refused else []
+    refusal = "" if known.last_refusal is msgspec.UNSET else f", the last one: {known.last_refusal}"
+    notes = [f"{formatting.several(known.refused, 'failed attempt')}{refusal}"] if known.refused else []
     notes += [f"{known.others:,} earlier ones are not listed"] if known.others else []
     yield [
         text_cell(client.client),

@@ -140,7 +140,9 @@ class ExternalClientFacts:
         jumps: the numbers of each sequence that were passed over faster than its rate explains, and that the
             clients did not receive either: not known to exist.
         uncertain_beginnings: the numbers before the first one of each sequence, of a client that seems to be numbered
-            for itself, if the sequence began with a lower one at another client.
+            for itself, if the sequence began with a lower one at another client; those before any first number, if they
+            are too many for a loss.
+        beside_wraps: the missing numbers next to a wrap that may also be a new beginning.
         uncertain_ends: the numbers that other clients received before a sequence began again in mid-connection, and
             this one did not.
         unheard: sequences that are not compared by number, and of which other clients received further records.
@@ -176,6 +178,7 @@ class ExternalClientFacts:
     gaps: int | None = None
     jumps: Mapping[str | None, RangeSet] = field(default_factory=dict)
     uncertain_beginnings: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    beside_wraps: Mapping[str | None, RangeSet] = field(default_factory=dict)
     uncertain_ends: Mapping[str | None, RangeSet] = field(default_factory=dict)
     unheard: Mapping[str | None, Unheard] = field(default_factory=dict)
     restarts_elsewhere: int = 0

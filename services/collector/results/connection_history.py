@@ -86,7 +86,7 @@ class ConnectionHistory:
         began_us: from when on it was to be connected, None for not known.
         spans: its connections.
         is_whole: there is a line for the begin and the end of every connection, so that their lengths are known.
-        refusals: how many attempts failed in all.
+        refusals: how many attempts failed in all, and ``last_refusal`` text about why the last of them did.
         stop: in which it had not read right before the absence at its end.
         waited: why a client that never was connected has no answer to an attempt, as its log says; empty for others.
     """
@@ -107,6 +107,7 @@ class ConnectionHistory:
     spans: tuple[ConnectionSpan, ...] = ()
     is_whole: bool = False
     refusals: int = 0
+    last_refusal: str = ""
     waited: str = ""
     end_condition: str = ""
     stop: OwnStop = NO_STOP

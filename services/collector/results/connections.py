@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from services.collector.results.client_result import ClientResult
 from services.collector.results.connection_history import ConnectionSpan
 from services.contract.scalars import utc_text
@@ -27,6 +29,7 @@ def connections(client: ClientResult) -> Connections:
         refused=history.refusals,
         others=len(history.spans) - len(listed),
         last=[_connection(span) for span in listed],
+        last_refusal=history.last_refusal or msgspec.UNSET,
     )
 
 

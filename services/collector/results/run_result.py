@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
+from typing import NamedTuple
 
 from services.collector.evidence.client_groups import Groups
 from services.collector.evidence.numbers.number_ranges import SequenceName
@@ -80,6 +81,45 @@ class LedgerFacts:
     schedule_conflict: tuple[str, str, int] | None
 
 
+class DifferingContents(NamedTuple):
+    """What one client lacks of the records without numbers that another one received while both were connected.
+
+    Attributes:
+        client: the one that lacks them.
+        other: the other one.
+        lacking: how many records it did not receive at all.
+        fewer: how many more times the other one received records that both have.
+        block: session and number of the other one's block with the first of them.
+    """
+
+    client: str
+    other: str
+    lacking: int
+    fewer: int
+    block: tuple[int, int]
+
+
+class UnnumberedComparison(NamedTuple):
+    """How far the clients of a feed without numbers received the same records.
+
+    Attributes:
+        alike: the clients that were compared: each has most of its records in common with another one.
+        apart: clients whose records are mostly different ones.
+        recurring: clients whose records recur so often that no part of them can be compared.
+        differing: what clients lack.
+        is_sampled: only a part of the records was compared.
+        bridged: by client the connections before which it was away, as session and number, if another client was
+            connected and shows that it missed nothing meanwhile.
+    """
+
+    alike: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
+    recurring: tuple[str, ...] = ()
+    differing: tuple[DifferingContents, ...] = ()
+    is_sampled: bool = False
+    bridged: Mapping[str, frozenset[tuple[int, int]]] = {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeedComparison:
     """How far the clients of an external feed received the same records.
@@ -87,10 +127,14 @@ class FeedComparison:
     Attributes:
         groups: the clients that are compared with each other.
         conflicts: by sequence and two clients, the numbers under which they hold different records.
+        openings: how many first records over a connection differ from what other clients received under their numbers.
+        unnumbered: the comparison of a feed without numbers; None for other feeds, a single client, or an open run.
     """
 
     groups: Groups = field(default_factory=Groups)
     conflicts: Mapping[tuple[SequenceName, str, str], RangeSet] = field(default_factory=dict)
+    openings: int = 0
+    unnumbered: UnnumberedComparison | None = None
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,7 @@ def _intact(case: CheckInput) -> CheckAnswer:
     parts = [] if case.totals.corrupt is None else [f"{case.totals.corrupt:,} corrupt in flight"]
     parts.append(formatting.several(len(damaged), "damaged line"))
     parts += [f"{formatting.several(count, 'number')} with different records"] if count else []
+    parts += checks_external.uncompared_openings(case.result.comparison)
     reasons = (*corrupt, *damaged, *conflicts)
     return CheckAnswer(not reasons, ", ".join(parts), reasons)
 

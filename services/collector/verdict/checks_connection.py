@@ -55,21 +55,22 @@ def connected(case: CheckInput) -> CheckAnswer:
         count = formatting.several(len(absent), "client")
         return CheckAnswer(answer, f"{count} not connected at the end{detail}", tuple(away))
     silent = [client for client in clients if client.connection.is_connected is None]
-    # A log without any connection line is of an older version, which raises no doubt. One with some of them lacks a
-    # line.
-    unknown = tuple(
-        f"{client.name}: its log does not say whether it was connected when its run ended"
-        for client in silent
-        if client.connection.is_known
-    )
     if silent:
-        return CheckAnswer(None, NOT_KNOWN, unknown)
+        # Of a log that cannot be read, the faults of its files are the reason.
+        reasons = [_unknown(client) for client in silent if client.connection.is_known or not client.result.faults]
+        return CheckAnswer(None, NOT_KNOWN, tuple(reasons))
     if not closed:
         return CheckAnswer(None, "no client closed its log")
     ended = len(closed) - len(clients)
     named = f"; {formatting.several(ended, 'client')} ended as FEED_END says" if ended else ""
     endless = "; the end that FEED_END names did not come" * any(_is_unmet(client) for client in clients)
     return CheckAnswer(True, f"every client was connected to its end{named}{endless}{detail}")
+
+
+def _unknown(client: _Client) -> str:
+    if client.connection.is_known:
+        return f"{client.name}: its log does not say whether it was connected when its run ended"
+    return f"{client.name}: its log has no line about a connection, so for how long it was connected is not known"
 
 
 def _is_unmet(client: _Client) -> bool:
@@ -178,6 +179,8 @@ def _quiet(client: _Client, rhythm: FeedRhythm, quiet_us: int) -> list[str]:
     allowed_s, quiet = client.facts.silence_s, formatting.duration(quiet_us * 1000)
     if not rhythm.is_silent(quiet_us, allowed_s):
         return []
+    if cause := _cause_of_silence(client, rhythm):
+        return [f"{client.name} received no {_record(client, rhythm, quiet)}: {cause}"]
     sentence = f"{client.name} received no {_record(client, rhythm, quiet)}: more than"
     endless = "; the end that FEED_END names did not come" * _is_unmet(client)
     # FEED_SILENCE comes before the rhythm: with it, a rhythm that is not known is no reason for doubt.
@@ -189,6 +192,13 @@ def _quiet(client: _Client, rhythm: FeedRhythm, quiet_us: int) -> list[str]:
         return [f"{client.name}: {timestamps}, {unknown}: set {SETTING}{endless}"]
     limit = f"{formatting.duration(rhythm.limit_us * 1000)}, {rhythm.limit_text}"
     return [f"{sentence} {limit}; {SETTING} sets another limit{endless}"]
+
+
+def _cause_of_silence(client: _Client, rhythm: FeedRhythm) -> str:
+    """Return why the last connection has brought no record, as the log says it; empty if it has, or for no reason."""
+    connection = client.connection
+    is_unserved = bool(connection.spans) and (rhythm.last_us or 0) < connection.spans[-1].opened_us
+    return connection.last_failure if is_unserved else ""
 
 
 def _record(client: _Client, rhythm: FeedRhythm, quiet: str) -> str:
@@ -212,16 +222,19 @@ def _unserved(case: CheckInput, client: _Client, end_us: int) -> list[str]:
         and other.last_us > (since_us or 0)
         and (other.first_us or 0) <= end_us - IN_FLIGHT_US
     ]
+    failure = client.connection.last_failure
+    cause = f": {failure}" if failure else ""
     if others:
-        return [f"{nothing}, though {formatting.names(others)} did while it was there"]
+        return [f"{nothing}, though {formatting.names(others)} did while it was there{cause}"]
     # A feed may end, as FEED_END says, without any record: silence is not judged then.
     if client.connection.is_ended:
         return []
     waited_us = None if since_us is None else end_us - since_us
     if allowed_s is not None and waited_us is not None:
         waited = formatting.duration(waited_us * 1000)
-        return [f"{nothing} in {waited}"] if waited_us > allowed_s * 1e6 else []
-    return [f"{nothing}, so the feed's rhythm is not known: set {SETTING}"]
+        return [f"{nothing} in {waited}{cause}"] if waited_us > allowed_s * 1e6 else []
+    # A longer silence would not explain what the log explains: a close, or a greeting that is unanswered.
+    return [f"{nothing}{cause}" if cause else f"{nothing}, so the feed's rhythm is not known: set {SETTING}"]
 
 
 def _unserved_without_end(case: CheckInput) -> list[str]:
@@ -238,10 +251,26 @@ def away(case: CheckInput) -> tuple[str, ...]:
     """Return a sentence for each client that was away in mid-run, if no number shows what was sent meanwhile."""
     return tuple(
         f"{client.client} was away in mid-run{_away_for(client.external.connection)}, and {why}: whether records were"
-        " sent meanwhile is not known"
+        f" sent meanwhile is not known{_BRIDGES}"
         for client in case.clients
-        if (why := _why_unproved(client))
+        if (why := _why_unproved(client)) and not _is_bridged(case, client)
     )
+
+
+_BRIDGES = (
+    "; set FEED_SEQ to a number that goes on over connections if the records have one, or FEED_RESUME if the feed sends"
+    " again what was missed"
+)
+
+
+def _is_bridged(case: CheckInput, client: ClientResult) -> bool:
+    """Return whether another client shows by the contents of records that nothing was missed in any absence."""
+    comparison = case.result.comparison
+    unnumbered = comparison.unnumbered if comparison else None
+    places = unnumbered.bridged.get(client.client, frozenset()) if unnumbered else frozenset()
+    connection = client.external.connection
+    opened = {span.opened_us: (span.session, span.number) for span in connection.spans}
+    return bool(places) and all(opened.get(absence.until_us) in places for absence in connection.absences)
 
 
 def outlasted(case: CheckInput) -> tuple[str, ...]:
@@ -258,10 +287,11 @@ def outlasted(case: CheckInput) -> tuple[str, ...]:
 def _why_unproved(client: ClientResult) -> str:
     """Return why the numbers of a client do not show what was sent while it was away; empty if they do."""
     facts = client.external
+    if client.duplicates is None and facts.number_path is None:
+        return "the feed has no numbers" if facts.connection.absences and client.messages else ""
     if facts.restarts_by_connection or (facts.rules.scope == "connection" and facts.connection.absences):
         return "the feed's numbers begin again with each connection"
-    is_numbered = client.duplicates is not None or facts.number_path is not None
-    return "the feed has no numbers" if facts.connection.absences and client.messages and not is_numbered else ""
+    return ""
 
 
 def is_away(client: ClientResult) -> bool:
@@ -297,6 +327,14 @@ def _away_for(connection: ConnectionHistory) -> str:
     return f" for {formatting.duration(total_us * 1000)}{times}"
 
 
+def _nothing(connection: ConnectionHistory) -> str:
+    """Return what is known of a client without records, a close or a failed attempt since it was connected."""
+    if connection.since_us is None:
+        return "not connected"
+    refused = f" at last, after {connection.last_refusal}" if connection.last_refusal else ""
+    return f"connected{refused}, and no record came"
+
+
 def last_reasons(case: CheckInput) -> str:
     """Return a text to append to a headline: why clients logged no message; empty if that is not known."""
     reasons: dict[str, list[str]] = {}
@@ -304,8 +342,7 @@ def last_reasons(case: CheckInput) -> str:
     for client in case.clients:
         if client.external.connection.is_known:
             connection = client.external.connection
-            nothing = "not connected" if connection.since_us is None else "connected, and no record came"
-            cause = connection.cause or connection.last_failure or nothing
+            cause = connection.cause or connection.last_failure or _nothing(connection)
             reasons.setdefault(cause, []).append(client.client)
             failures.setdefault(cause, set()).add(connection.last_failure)
         elif client.faults:

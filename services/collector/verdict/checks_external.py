@@ -12,7 +12,7 @@ from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.results.client_result import EXTERNAL_CAUSES, ClientResult
 from services.collector.results.instrument_share import run_share
 from services.collector.results.run_result import FeedComparison, RunResult
-from services.collector.verdict import checks_connection, checks_reading, checks_sequence, instrument
+from services.collector.verdict import checks_connection, checks_contents, checks_reading, checks_sequence, instrument
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
@@ -75,7 +75,8 @@ def complete(case: CheckInput) -> CheckAnswer:
     """Answer whether every client received every number; unknown if records without a number may have been sent."""
     missing, gaps = case.totals.missing, sum(client.external.gaps or 0 for client in case.clients)
     if missing is None and not gaps:
-        return CheckAnswer(None, f"not claimed: {why_unnumbered(case)}", checks_connection.away(case))
+        why = f"not claimed: {why_unnumbered(case)}{checks_contents.compared(case.result.comparison)}"
+        return CheckAnswer(None, why, checks_connection.away(case) + checks_contents.differing(case.result.comparison))
     detail = _delivered(case)
     odd, unkeyed = case.totals.unsequenced, sum(client.external.unkeyed for client in case.clients)
     detail += f"; {formatting.several(odd, 'message')} without a number" if odd else ""
@@ -192,8 +193,24 @@ def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantile
     parts += [f"latency {ahead}" if ahead else measured] if p99_ns is not None else []
     parts += checks_reading.timeless(result.clients)
     parts += [f"sequences begun again: {totals.restarts:,}"] if totals.restarts else []
-    parts.append("external feed" + ("" if is_numbered else ": without numbers, missing records are not detected"))
+    parts.append("external feed" + ("" if is_numbered else f": without numbers, {_undetected(result)}"))
     return " · ".join(parts) + _left(result.clients)
+
+
+def _undetected(result: RunResult) -> str:
+    """Return which losses the contents of the records alone do not show."""
+    alike = checks_contents.compared_clients(result.comparison)
+    is_all = len(alike) == len(result.clients)
+    return "records that no client received are not detected" if is_all else "missing records are not detected"
+
+
+def uncompared_openings(comparison: FeedComparison | None) -> list[str]:
+    """Return the clause about first records over a connection that differ from those of others; nothing without any."""
+    count = comparison.openings if comparison else 0
+    if not count:
+        return []
+    records = f"{formatting.several(count, 'first record')} over a connection"
+    return [f"{records} not compared: other clients have different ones, so these may be snapshots"]
 
 
 def not_compared(comparison: FeedComparison | None) -> str:

@@ -10,6 +10,8 @@ from services.collector.verdict import checks_reading
 from services.collector.verdict.check_types import CheckInput
 from services.contract.sequence_tracker import FIRSTS
 
+USUAL = 3
+"""Duplicates are usual from this part of all messages on: then they may be no fault but several sequences."""
 SHOWN = 3
 """Most contradictions of one client that are shown."""
 
@@ -111,10 +113,18 @@ _OPEN_NUMBERS = {
     " of them: whether they were sent is not known; FEED_SCOPE=stream counts them as missing",
     "uncertain_beginnings": "its connection seems to be numbered for itself, and {numbers}{of} did not come: whether"
     " they were sent is not known; FEED_SCOPE=connection counts them as missing",
+    "beside_wraps": "its numbers{of} fell back without {numbers}, as those of a counter that begins again with 0, or of"
+    " a feed that was restarted: whether these were sent is not known; FEED_WRAP says which number is the highest",
     "uncertain_ends": "its numbers{of} began again without {numbers}, which others received: whether these were lost is"
     f" not known; {_NOT_COMPARED}",
 }
 """Sentences about numbers of which it is not known whether they are missing, by the field of the client's facts."""
+
+
+_BEGUN_LATER = (
+    "its numbers{of} began after {numbers} once, and elsewhere with the first of these: whether they were sent is not"
+    " known"
+)
 
 
 def _unproved(client: ClientResult) -> Iterator[str]:
@@ -122,7 +132,9 @@ def _unproved(client: ClientResult) -> Iterator[str]:
     for name, sentence in _OPEN_NUMBERS.items():
         for key, numbers in getattr(facts, name).items():
             if numbers:
-                yield sentence.format(numbers=formatting.ranges(numbers), of=_of(key))
+                is_apart = name == "uncertain_beginnings" and (client.restarts or facts.rules.scope == "connection")
+                chosen = _BEGUN_LATER if is_apart else sentence
+                yield chosen.format(numbers=formatting.ranges(numbers), of=_of(key))
     for key, others in facts.unheard.items():
         yield _unheard(key, others)
     if facts.silent_keys:
@@ -169,14 +181,23 @@ def _times(count: int) -> str:
 
 
 def repeats_hint(client: ClientResult) -> str:
-    """Return the clause about duplicates that came right after a reconnect, or that are other records; else empty."""
+    """Return the clause about duplicates after a reconnect, of other records, or of most numbers; else empty."""
     repeated, differing = client.external.repeated, client.external.differing
     if differing > 1 and differing == client.duplicates:
         return f", with other records than before: set {_NO_RECORDS}"
     if not repeated or client.external.rules.repeats == "reconnect":
-        return ""
+        return _several_hint(client)
     which = "all" if repeated == client.duplicates else f"{repeated:,}"
     return f", {which} right after reconnecting: FEED_REPEATS=reconnect allows these"
+
+
+def _several_hint(client: ClientResult) -> str:
+    """Return the clause about numbers that mostly come several times; empty if they do not."""
+    # A key beside the record is not in it, so the same record may be one of several sequences.
+    is_usual = (client.duplicates or 0) * USUAL >= client.messages
+    if client.external.feed is None or not is_usual:
+        return ""
+    return ", since most numbers come several times: FEED_KEY tells several sequences apart"
 
 
 def allowed_repeats(case: CheckInput) -> str:

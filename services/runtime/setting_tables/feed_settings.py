@@ -170,7 +170,7 @@ SETTINGS = (
         "",
         "client",
         choice("", "yes"),
-        "yes permits steps that run a command; empty = they are refused",
+        "yes permits steps that run a command, and a profile files outside of its folder; empty = they are refused",
     ),
     Setting(
         "FEED_HEARTBEAT",

@@ -408,3 +408,28 @@ def test_what_is_late_by_a_turn_is_so_for_a_while_only() -> None:
     assert (1, []) == ((late := tracker_of([*seqs, 65_535], rules)).reordered, late.gaps_before)
     far = tracker_of([*seqs, *range(3, SPARE + 3), 65_535], rules)
     assert (0, [(SPARE + 3, 65_534)], [(65_535, 65_535)]) == (far.reordered, far.missing().spans(), far.gaps_before)
+
+
+@given(st.integers(2, 200), st.sets(st.integers(2, 150), max_size=3), st.integers(2, 30))
+def test_a_count_from_one_may_begin_again_with_zero(last: int, dropped: set[int], more: int) -> None:
+    """After numbers from 1, a 0 that 1 follows with another record begins again; it is neither late nor missing."""
+    sequence = SequenceTracker()
+    first = [seq for seq in range(1, last + 1) if seq not in dropped or seq == last]
+    for place, seq in enumerate([*first, *range(more)]):
+        sequence.accept_message(seq, place)
+
+    assert (1, 0, 0) == (sequence.restarts, sequence.reordered, sequence.duplicates)
+    assert ([1], 0, len(first) + more) == (sequence.starts, sequence.start, sequence.messages)
+    assert (last - len(first), 0) == (sequence.gaps[0].count, sequence.missing().count)
+
+
+def test_a_late_zero_stays_in_its_sequence() -> None:
+    """A 0 after which the numbers go on, or others came before the next beginning, was late."""
+    late, later = SequenceTracker(), SequenceTracker()
+    for place, seq in enumerate([1, 2, 3, 0, 4]):
+        late.accept_message(seq, place)
+    for place, seq in enumerate([1, 2, 3, 0, 4, 1, 2]):
+        later.accept_message(seq, place)
+
+    assert (0, 1, 0) == (late.restarts, late.reordered, late.start)
+    assert (1, 1, 1) == (later.restarts, later.reordered, later.start)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from services.client.external.profiles import profile_texts
+from services.client.external.profiles.profile_files import SENT_FILES, outside_files
 from services.client.external.profiles.profile_texts import Unsuitable
 from services.client.external.profiles.toml_lines import KeyPath, key_lines, line_of
 from services.runtime.cli import suggest
@@ -134,7 +135,21 @@ def describe(environment: Mapping[str, str]) -> DescribedFeed:
     if "SERVER_URL" not in texts.keys() | set_here:
         raise BadSettings([f"FEED={feed}: the profile has no connect.url, so SERVER_URL must be the feed's address"])
     own = {name: text for name, text in texts.items() if name not in set_here}
+    if environment.get("FEED_COMMANDS", "").strip() != "yes":
+        _refuse_files_elsewhere(profile, own)
     return DescribedFeed({**environment, **own}, {name: profile.places[name] for name in own})
+
+
+def _refuse_files_elsewhere(profile: Profile, texts: Mapping[str, str]) -> None:
+    folder = path_of(profile.feed)
+    problems = [
+        f"{profile.places[name]}: {path!r} is not in the folder of the profile: its content would be sent to the feed's"
+        " server; FEED_COMMANDS=yes permits that"
+        + (f", and {name} names a file without a profile" if name in SENT_FILES else "")
+        for name, path in outside_files(texts, folder)
+    ]
+    if problems:
+        raise BadSettings(problems)
 
 
 def is_path(feed: str) -> bool:

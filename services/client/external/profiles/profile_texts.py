@@ -12,7 +12,7 @@ from services.client.external.profiles.toml_lines import KeyPath
 from services.client.external.templates import BINARY, in_json_string, string_depths
 from services.runtime.setting_tables.parsers import VARIABLE
 
-_USED = re.compile(rf"\{{\{{({VARIABLE})\}}\}}|\{{({VARIABLE})\}}")
+_USED = re.compile(rf"\{{\{{({VARIABLE})\}}\}}|\{{({VARIABLE})(?:#([12])(?:\+([0-9]+))?)?\}}")
 _NAME_IN_BRACES = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 # A line of a greeting that is no message, by its beginning.
 _STEP = re.compile(r"(?:(?P<wait>wait)\b[^:]*|command\b[^:]*|file):")
@@ -95,7 +95,11 @@ def fill(name: str, text: str, values: Mapping[str, str]) -> str:
     """Return the text of a setting with the values of its variables.
 
     Inside a JSON string of a message or command a value is escaped as JSON requires, in a regular expression so that it
-    is found as it is, elsewhere in a message so that it is sent as it is. ``{{name}}`` is the text ``{name}``.
+    is found as it is, elsewhere in a message so that it is sent as it is. ``{{name}}`` is the text ``{name}``. In a
+    binary message ``{name#2}`` is the length of the value in two bytes, and ``{name#1+5}`` five more in one byte.
+
+    Raises:
+        ValueError: a value is too long for its length.
     """
     return "\n".join(_filled(name, line, values) for line in text.split("\n"))
 
@@ -112,8 +116,11 @@ def _filled(name: str, line: str, values: Mapping[str, str]) -> str:
         if match[1] is not None:
             return match[0] if is_message else f"{{{match[1]}}}"
         value = values.get(match[2])
-        if value is None:
+        is_length = match[3] is not None
+        if value is None or (is_length and not (is_message and not is_json)):
             return match[0]
+        if is_length:
+            return _length(match[2], value, int(match[3]), int(match[4] or 0))
         if is_pattern:
             return re.escape(value)
         depth = depths.get(match.start(), 0)
@@ -127,6 +134,19 @@ def _filled(name: str, line: str, values: Mapping[str, str]) -> str:
         return value
 
     return _USED.sub(replaced, line)
+
+
+_MOST_LENGTHS = {1: 127, 2: 65535}
+"""By the number of bytes. A single one has seven bits: in MQTT and other formats the eighth announces a second byte."""
+
+
+def _length(name: str, value: str, size: int, more: int) -> str:
+    """Return the length of a value as the escapes of a binary message."""
+    most = _MOST_LENGTHS[size]
+    length = len(value.encode()) + more
+    if length > most:
+        raise ValueError(f"a value of at most {most - more:,} bytes for {name}")
+    return "".join(f"\\x{byte:02x}" for byte in length.to_bytes(size, "big"))
 
 
 def _as_it_is(value: str, *, is_binary: bool) -> str:

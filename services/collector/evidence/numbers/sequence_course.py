@@ -6,6 +6,8 @@ reconnect sends the same ones, and a sequence that begins again has others under
 
 from __future__ import annotations
 
+from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -21,6 +23,8 @@ COMPARED = 64
 """Most records after a reconnect that are compared with the earlier ones under the same numbers."""
 LOOK_BACK, NEAR_LOOK_BACK = 4096, 64
 """Most earlier ranges that are searched for a number, after a reconnect and in mid-connection."""
+JOINED = 16
+"""Most records of a range that is joined to the one before it."""
 ENOUGH = 3
 """Fewest consecutive numbers with other records than before that show a new beginning in mid-connection."""
 ENOUGH_BLOCKS, SILENT = 4, 4
@@ -37,6 +41,9 @@ SPARE_RATE = 20
 """A jump is explained by this multiple of the numbers that the sequence had in the same time before…"""
 SPARE_US = 1_000_000
 """… and in a second."""
+LOW_TOP = 9999
+"""A sequence that began at its first number may well begin again shortly below the highest number of a counter as small
+as this."""
 
 
 class CourseFacts(NamedTuple):
@@ -96,9 +103,11 @@ class SequenceCourse:
         self.blocks = self.last_block = self.longest_blocks = 0
         self.arrivals: ArrivalTimesOfBlock | None = None
         self.openings: set[int] = set()
+        self._wrap_edges: list[tuple[RangeSet, RangeSet]] = []
         self._has_new_connection = False
         self._rules, self._has_time = rules, has_time
         self._ranges: list[NumberRange] = []
+        self._is_joined = False
         self._first_us: int | None = None
         self._last_us: int | None = None
         self._tails: dict[int, None] = {}
@@ -128,7 +137,7 @@ class SequenceCourse:
             arrivals: of the records of the block, None if they are not known.
         """
         numbers = self.numbers
-        turns = len(numbers.gaps)
+        turns, last = len(numbers.gaps), numbers.last
         if numbers.is_reconnected or not self._ranges:
             self.openings.add(run.number)
         if numbers.held and run.number <= numbers.last and run.link != numbers.last:
@@ -143,12 +152,57 @@ class SequenceCourse:
         for _ in range(len(numbers.gaps) - turns):
             # Numbers before it do not stand for the same records any more.
             self._ranges.clear()
+            self._is_joined = False
             self.earlier_jumps.append(RangeSet(self.jumps))
             self.jumps, self._first_us = [], None
-        self._ranges.append(run)
+        while len(self._wrap_edges) < len(numbers.tops):
+            high, _ = numbers.tops[len(self._wrap_edges)]
+            before = RangeSet([(last + 1, max(high, last + 1))])
+            self._wrap_edges.append((before, RangeSet([(0, max(run.first - 1, 0))])))
+        self._remember(run)
         if arrivals is not None:
             self._first_us = arrivals.first_us if self._first_us is None else self._first_us
             self._last_us = arrivals.last_us
+
+    def _remember(self, run: NumberRange) -> None:
+        """Keep a range for comparisons; short ranges that follow one another are joined, as those of many sequences."""
+        before = self._ranges[-1] if self._ranges else None
+        is_short = run.ends is None and len(run.contents) <= JOINED and run.first not in FIRSTS
+        is_next = before is not None and before.ends is None and run.first == before.last + 1
+        if before is None or not (is_short and is_next and (self._is_joined or len(before.contents) <= JOINED)):
+            self._ranges.append(run)
+            self._is_joined = False
+            return
+        # The contents of a range belong to its block, those of a joined one to this sequence.
+        contents = before.contents if self._is_joined else array("H", before.contents)
+        contents.extend(run.contents)
+        self._ranges[-1] = before._replace(last=run.last, contents=contents)
+        self._is_joined = True
+
+    def beside_wraps(self) -> dict[int, RangeSet]:
+        """Return the numbers next to recognised wraps that are not known to be those of a counter, by turn.
+
+        A sequence that begins again shortly below the highest number of a counter looks the same. If it falls back
+        there again, it is a counter. A turn is named by the number of turns before it.
+        """
+        count = Counter(high for high, _ in self.numbers.tops)
+        found: dict[int, RangeSet] = {}
+        for (high, turn), (before, after) in zip(self.numbers.tops, self._wrap_edges, strict=True):
+            if count[high] == 1 and high <= LOW_TOP:
+                found[turn] = found.get(turn, RangeSet()) | before
+                found[turn + 1] = found.get(turn + 1, RangeSet()) | after
+        return found
+
+    def open_at_wraps(self) -> RangeSet:
+        """Return the numbers next to wraps that did not come, and may have been sent or not."""
+        numbers = self.numbers
+        # A counter has no number above its highest: then the sequence began again, and nothing is missing there.
+        if not numbers.tops or max([*numbers.lasts, numbers.last]) > max(high for high, _ in numbers.tops):
+            return RangeSet()
+        turns, found = [*numbers.gaps, numbers.missing()], RangeSet()
+        for turn, beside in self.beside_wraps().items():
+            found = found | (turns[turn] & beside)
+        return found
 
     def note_block(self, number: int, arrivals: ArrivalTimesOfBlock | None = None) -> None:
         """Note that the block with this number has records of the sequence; it may be noted several times.

@@ -82,13 +82,19 @@ def union_of(
     return {place: numbers for place, numbers in union.items() if place[0] not in excluded}
 
 
-def conflicts_of(evidence: RunEvidence, groups: Groups) -> dict[tuple[SequenceName, str, str], RangeSet]:
-    """Return the numbers under which compared clients have different records, by sequence and both clients."""
-    found = {}
+def conflicts_of(evidence: RunEvidence, groups: Groups) -> tuple[dict[tuple[SequenceName, str, str], RangeSet], int]:
+    """Return the numbers under which compared clients have different records, by sequence and both clients.
+
+    The count beside them is that of first records over a connection that differ: each may be a snapshot in place of the
+    record that the other client received under its number.
+    """
+    found, openings = {}, dict[SequenceName, RangeSet]()
     for (key, one, other), numbers in evidence.times.comparison.conflicts(groups).items():
         courses = (evidence.logs[name].external.courses().get(key) for name in (one, other))
         mine, theirs = (set() if course is None else course.openings for course in courses)
         # Where both connections begin with one number, both records are of the same kind.
-        if differing := numbers - RangeSet.from_numbers(mine ^ theirs):
+        first = numbers & RangeSet.from_numbers(mine ^ theirs)
+        openings[key] = openings.get(key, RangeSet()) | first
+        if differing := numbers - first:
             found[key, one, other] = differing
-    return found
+    return found, sum(numbers.count for numbers in openings.values())

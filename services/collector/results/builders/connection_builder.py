@@ -69,6 +69,7 @@ def connection_history(
         spans=connection_spans(lines, last_records),
         is_whole=is_whole,
         refusals=refusals,
+        last_refusal=course.last_refusal,
         stop=course.stop() if is_connected is False else NO_STOP,
         waited=displayable(final.reason) if final and course.since_us is None and not refusals else "",
     )
@@ -123,6 +124,7 @@ class _Course:
     last_close: str = ""
     closes: int = 0
     refusal: str = ""
+    last_refusal: str = ""
     attempts: int = 0
     absences: list[Disconnection] = field(default_factory=list)
     _line: ConnectionLine | None = None
@@ -144,7 +146,7 @@ class _Course:
             self.last_close, self.refusal = _close(line), ""
             self._close(line, at_us)
         elif line.event == "refused":
-            self.refusal = _refusal(line)
+            self.refusal = self.last_refusal = _refusal(line)
             self.attempts += 1
 
     def stop(self) -> OwnStop:

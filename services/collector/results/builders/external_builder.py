@@ -5,7 +5,7 @@ The clients are judged by each other: a record that any client of a group receiv
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +32,7 @@ from services.collector.results.builders.missed_away import missed_away
 from services.collector.results.builders.sequence_contradictions import contradictions
 from services.collector.results.builders.sequence_counts import counts_of, lost_beginnings, lowest_starts
 from services.collector.results.builders.uncompared_sequences import highest_ends, uncertain_ends, unheard
+from services.collector.results.builders.unnumbered_comparison import Ends, compared_contents
 from services.collector.results.client_result import (
     EXTERNAL_CAUSES,
     IN_FLIGHT_US,
@@ -64,7 +65,8 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
         evidence.yield_cpu()
         clients.append(_client_result(feed, name))
     urls = sorted({log.feed.url for log in evidence.logs.values() if log.feed is not None})
-    conflicts = conflicts_of(evidence, groups) if final else {}
+    conflicts, openings = conflicts_of(evidence, groups) if final else ({}, 0)
+    unnumbered = compared_contents(evidence, _connection_ends(clients)) if final else None
     spread = SparseHistogram.of(evidence.times.external_spread.histogram(groups))
     return RunResult(
         run=evidence.run,
@@ -80,9 +82,20 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
         durations=replace(run_durations(evidence, clients), spread=spread),
         ledger_faults=ledger_faults(evidence),
         ledger_facts=ledger_facts(evidence.ledger),
-        comparison=FeedComparison(groups=groups, conflicts=conflicts),
+        comparison=FeedComparison(groups=groups, conflicts=conflicts, openings=openings, unnumbered=unnumbered),
         spread_sample=None,
     )
+
+
+def _connection_ends(clients: Iterable[ClientResult]) -> dict[str, Ends]:
+    """Return when each connection of each client ended, or until when it is known to have been open."""
+    return {
+        client.client: {
+            (span.session, span.number): span.known_until_us if span.ended_us is None else span.ended_us
+            for span in client.external.connection.spans
+        }
+        for client in clients
+    }
 
 
 def _client_result(feed: FeedEvidence, name: str) -> ClientResult:
@@ -194,6 +207,7 @@ def _number_facts(
         "stopped": _stopped(log, connection) if len(sequences) > 1 else (),
         "jumps": all_jumps(log, feed.jumps.get(log.client, {})),
         "uncertain_beginnings": _uncertain_beginnings(feed, log),
+        "beside_wraps": {key: course.open_at_wraps() for key, course in log.external.courses().items()},
         "uncertain_ends": {key: uncertain_ends(key, one, feed.highest_ends) for key, one in sequences.items()},
         "unkeyed": sequences[None].messages if len(sequences) > 1 and None in sequences else 0,
         "contradictions": contradictions(log, union, gaps, is_divided=bool(feed.groups.divided)),
@@ -227,15 +241,21 @@ def _stopped(log: LogEvidence, connection: ConnectionHistory) -> tuple[StoppedSe
 
 
 def _uncertain_beginnings(feed: FeedEvidence, log: LogEvidence) -> dict[SequenceName, RangeSet]:
-    """Return the numbers before the first ones of a client that seems to have been numbered for itself."""
-    rules = log.external.rules
-    if rules.scope != "auto" or log.client not in feed.groups.own:
-        return {}
-    found = {}
+    """Return the numbers before first ones that may have been sent or not.
+
+    They are those of a client that seems to have been numbered for itself, and those that are too many for a loss.
+    """
+    rules, found = log.external.rules, {}
+    is_scoped, is_auto = rules.scope == "connection", rules.scope == "auto"
+    seems_own = is_auto and log.client in feed.groups.own
     for key, numbers in log.external.sequences().items():
-        if not numbers.restarts:
-            _, begin = lost_beginnings(numbers, feed.lowest.get(key), rules, is_own=True)
-            found[key] = RangeSet(begin)
+        # Other records under the same numbers may be those of another server, whose stream this client joined.
+        seems_apart = is_auto and key in feed.groups.divided
+        is_own = is_scoped or ((seems_own or seems_apart) and not numbers.restarts)
+        lost, too_many = lost_beginnings(numbers, feed.lowest.get(key), rules, is_own=is_own)
+        counted = [] if is_scoped or not is_own else lost.last
+        joined = too_many.last if seems_own or not seems_apart else []
+        found[key] = RangeSet([*too_many.earlier, *joined, *counted])
     return found
 
 

@@ -17,7 +17,7 @@ Resumed = dict[tuple[object, ...], int]
 def damaged_gaps(log: LogEvidence, expected: int) -> list[tuple[str, Span]]:
     """Return the kind of every damage to a client's files, and the seqs that it may hide, up to ``expected``."""
     resumed = _resumed(log)
-    return [(damage.kind, _gap(damage, resumed, expected)) for file in log.files for damage in file.chain.damages]
+    return [(damage.kind, _gap(damage, resumed, expected)) for file in log.files for damage in damages_of(log, file)]
 
 
 def damages_of(log: LogEvidence, file: LogFileReader) -> list[FileDamage]:

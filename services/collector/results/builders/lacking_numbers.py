@@ -91,11 +91,13 @@ def _absent(
     absent = {}
     for key, numbers in log.external.sequences().items():
         is_own = rules.scope == "connection"
-        earlier, begin = lost_beginnings(numbers, feed.lowest.get(key), rules, is_own=is_own)
-        if earlier:
-            before[key] = [*before.get(key, ()), *earlier]
+        lost, _ = lost_beginnings(numbers, feed.lowest.get(key), rules, is_own=is_own)
+        if lost.earlier:
+            before[key] = [*before.get(key, ()), *lost.earlier]
         end = _end(feed, log, key, numbers, until_us if key in union else None)
-        absent[key] = (_missing(numbers, end) | RangeSet(begin)) - jumps.get(key, RangeSet())
+        beside = log.external.courses()[key].beside_wraps().get(len(numbers.gaps), RangeSet())
+        uncertain = jumps.get(key, RangeSet()) | beside
+        absent[key] = (_missing(numbers, end) | RangeSet(lost.last)) - uncertain
     return absent, before
 
 

@@ -83,10 +83,27 @@ def _records(spans: Iterable[Span], step: int) -> int:
     return sum(-(-(last - first + 1) // step) for first, last in spans)
 
 
+class Beginnings(NamedTuple):
+    """The numbers before the first ones of a sequence, if it began with a lower one elsewhere.
+
+    Attributes:
+        earlier: those of earlier turns, each time before the sequence began again.
+        last: those of its last turn.
+    """
+
+    earlier: list[Span]
+    last: list[Span]
+
+
+MOST_LOST = 16
+"""Most numbers before a first one that are known to be lost. A sequence that begins further up may have been continued
+there, such as a session over a later connection."""
+
+
 def lost_beginnings(
     numbers: SequenceTracker, lowest: int | None, rules: SequenceRules, *, is_own: bool
-) -> tuple[list[Span], list[Span]]:
-    """Return the numbers that are missing before the first ones, of earlier turns of a sequence and of the last one.
+) -> tuple[Beginnings, Beginnings]:
+    """Return the numbers that are missing before the first ones, and those that may have been sent or not.
 
     A sequence that begins again at 3, and elsewhere at 1, lacks 1 and 2.
 
@@ -97,13 +114,17 @@ def lost_beginnings(
         is_own: whether its numbers are known to be of its own connection, which begins with its first number too.
     """
     if lowest is None or numbers.start is None or not rules.is_plain or numbers.wraps:
-        return [], []
+        return Beginnings([], []), Beginnings([], [])
     starts = [*numbers.starts, numbers.start]
     spans = [(lowest, start - 1) if lowest < start <= lowest + SPARE else None for start in starts]
     # A client may have joined a stream in its middle.
     judged = spans if is_own else [None, *spans[1:]]
-    earlier, last = judged[:-1], judged[-1]
-    return [span for span in earlier if span is not None], [last] if last is not None else []
+    return _beginnings(judged, is_lost=True), _beginnings(judged, is_lost=False)
+
+
+def _beginnings(spans: Sequence[Span | None], *, is_lost: bool) -> Beginnings:
+    chosen = [span if span is not None and (span[1] - span[0] < MOST_LOST) == is_lost else None for span in spans]
+    return Beginnings(*([span for span in part if span is not None] for part in (chosen[:-1], chosen[-1:])))
 
 
 def lowest_starts(sequences: Iterable[Mapping[SequenceName, SequenceTracker]]) -> dict[SequenceName, int]:

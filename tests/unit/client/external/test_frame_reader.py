@@ -312,3 +312,16 @@ def test_a_message_in_very_many_frames_is_given_up() -> None:
     }
 
     assert {200: {1}, 300: {None}} == found
+
+
+@pytest.mark.parametrize(("size", "is_whole"), [(1, False), (100, True), (1000, True)])
+def test_a_message_is_not_joined_from_ever_more_tiny_frames(size: int, is_whole: bool) -> None:
+    """A message with a length that comes in hundreds of tiny frames is given up; one in large parts is joined."""
+    payload = json.dumps({"seq": 7, "text": "x" * 9000}).encode()
+    data = len(payload).to_bytes(4, "big") + payload
+    frames = [data[at : at + size] for at in range(0, len(data), size)]
+
+    found = [record for one in read(frames, FEED_SPLIT="length:4") for record in one.records]
+
+    assert is_whole == ([7] == [record.seq for record in found])
+    assert all(record.seq is None for record in found) or is_whole

@@ -127,3 +127,9 @@ def test_every_part_of_an_object_up_to_its_end_is_a_beginning(value: object) -> 
     for end in range(1, len(text) - 1):
         if text[end - 1] in '"]}':
             assert is_beginning(text[:end].encode())
+
+
+@pytest.mark.parametrize(("text", "value"), [(b"000017", "000017"), (b" 0x1B4\n", "0x1B4"), (b"0", 0), (b"17", 17)])
+def test_a_number_by_itself_may_be_written_otherwise(text: bytes, value: object) -> None:
+    """A line of another format may have a number with leading zeros, or a hexadecimal one."""
+    assert value == decode(text)

@@ -123,3 +123,15 @@ def test_the_numbers_around_a_gap_are_known() -> None:
 
     assert (104, 110) == book.around(None, 1, 5, 11)
     assert (114, None) == book.around(None, 1, 15, None)
+
+
+def test_the_last_time_of_each_sequence_is_known_at_any_time() -> None:
+    """The end of the last block with a sequence counts, up to a time, also where many sequences are asked for."""
+    made = ExternalEvidence()
+    for number in range(1, 4):
+        messages = [message(number, f"{key}") for key in range(20 - number)]
+        made.add_block(block(number, messages), f"x{number}", number * 1_000_000)
+
+    assert [3_000_000, 2_000_000, 1_000_000] == [made.last_time(key, 9_000_000) for key in ("16", "17", "18")]
+    assert 1_000_000 == made.last_time("16", 1_999_999)
+    assert [None, None] == [made.last_time("16", 999_999), made.last_time("none", 9_000_000)]

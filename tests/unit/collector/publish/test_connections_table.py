@@ -39,7 +39,7 @@ def test_a_client_has_a_row_and_its_connections_follow() -> None:
     rows = [[cell.text for cell in row] for row in connections_table(run_of(CUT)).rows]
 
     assert [
-        ["client-1", "2 in all", "", "", "8.0 s of 10.0 s", "", "1 failed attempt"],
+        ["client-1", "2 in all", "", "", "8.0 s of 10.0 s", "", "1 failed attempt, the last one: HTTP 503: later"],
         ["client-1", "1", "07:30:00.000 UTC", "07:30:02.000 UTC", "2.0 s", "1006", "gone"],
         ["client-1", "2", "07:30:04.000 UTC", "07:30:10.000 UTC", "6.0 s", "", ""],
     ] == rows
@@ -70,7 +70,7 @@ def test_junit_has_a_property_for_each_connection() -> None:
     found = {one.get("name"): one.get("value") for one in suite.iterfind("properties/property")}
 
     assert {
-        "client-1 connections": "2 in all, 8.0 s of 10.0 s, 1 failed attempt",
+        "client-1 connections": "2 in all, 8.0 s of 10.0 s, 1 failed attempt, the last one: HTTP 503: later",
         "client-1 connection 1": "opened 07:30:00.000 UTC, ended 07:30:02.000 UTC, lasted 2.0 s, code 1006,"
         " reason gone",
         "client-1 connection 2": "opened 07:30:04.000 UTC, ended 07:30:10.000 UTC, lasted 6.0 s",

@@ -40,6 +40,7 @@ def test_every_connection_has_begin_end_code_and_reason() -> None:
             Connection(session=1, connection=1, opened_at=at(0), ended_at=at(2), code=1006, reason="gone"),
             Connection(session=1, connection=2, opened_at=at(4), ended_at=at(10)),
         ],
+        last_refusal="HTTP 503: later",
     )  # fmt: skip
 
 
@@ -55,7 +56,7 @@ def test_a_client_that_was_never_connected_has_no_seconds() -> None:
     made = judged_course(*(("refused", second, 401, "no") for second in (1.0, 2.0)), ("sealed", 10.0))
 
     assert made.clients[0].connections == Connections(
-        connected_ns=0, asked_ns=10 * S, count=0, refused=2, others=0, last=[]
+        connected_ns=0, asked_ns=10 * S, count=0, refused=2, others=0, last=[], last_refusal="HTTP 401: no"
     )
 
 
@@ -89,4 +90,4 @@ def test_the_last_connections_are_listed(count: int, listed: int, others: int) -
 def test_without_connection_lines_nothing_is_known() -> None:
     """A client of the own feed, and one whose log has no connection lines, have nulls."""
     assert {Connections().count} == {client.connections.count for client in judged(good_run()).clients}
-    assert Connections() == judged(log("client-1", RECORDS)).clients[0].connections
+    assert Connections() == judged(log("client-1", RECORDS, has_connection_lines=False)).clients[0].connections

@@ -268,10 +268,12 @@ def test_a_client_that_received_nothing_at_all_makes_the_run_invalid() -> None:
 def test_a_client_without_records_and_without_a_known_end_is_no_pass(reason: Any) -> None:
     """A log that says neither when its client ended nor that it received anything proves nothing of that client."""
     made = summary_of(
-        log("client-1", each(0, 7.9), until_us=None, reason=reason), log("client-2", until_us=None, reason=reason)
+        log("client-1", each(0, 7.9), until_us=None, reason=reason),
+        log("client-2", until_us=None, reason=reason, has_connection_lines=False),
     )
 
-    assert ("INVALID", "client-2 received no record at all, though client-1 did") == (made.verdict, made.headline)
+    assert "INVALID" == made.verdict
+    assert "client-2 received no record at all, though client-1 did" in made.reasons
 
 
 def test_a_named_end_is_no_absence() -> None:
@@ -354,14 +356,50 @@ def test_a_fact_comes_before_what_an_absence_leaves_open() -> None:
     assert any("was away in mid-run" in reason for reason in made.reasons)
 
 
-def test_logs_without_connection_lines_are_judged_by_the_runs_end() -> None:
-    """For a log without connection lines `connected` is null, and silence is judged."""
-    heard_out, deaf = (log("client-1", each(0, last), until_us=UNTIL_US, silence_s=None) for last in (7.9, 2.0))
-    made = summary_of(heard_out)
+UNANSWERED = "the greeting is unanswered: nothing matched /ok/ within 10 s"
 
-    assert ("PASS", None) == (made.verdict, check("connected", made).ok)
-    assert "the last records came 100.0 ms before the end; connections are not known" == check("receiving", made).detail
-    assert "INVALID" == summary_of(deaf).verdict
+
+def test_a_client_without_records_is_explained_by_its_connection() -> None:
+    """What the log says of a greeting, a close or a refusal is the reason, and no proposal of a longer silence."""
+    served = client("client-1", OPENED, each(0, 7.9), SEALED)
+    unanswered = client("client-2", OPENED, ("sealed", 8.0, None, UNANSWERED))
+    closed = client("client-2", OPENED, ("closed", 3.0, 1002, UNANSWERED), ("opened", 3.5), SEALED)
+    alone = client("client-1", ("refused", 0.5, 503, "HTTP 503: warming up"), ("opened", 1.0), SEALED)
+
+    assert f"client-2 received no record at all, though client-1 did while it was there: {UNANSWERED}" == (
+        summary_of(served, unanswered).headline
+    )
+    assert summary_of(served, closed).headline.endswith(f"did while it was there: last close 1002 {UNANSWERED}")
+    assert summary_of(alone).headline.endswith(
+        "client-1: connected at last, after HTTP 503: warming up, and no record came"
+    )
+    assert not any(
+        SETTING in one for logs in ((served, unanswered), (served, closed)) for one in summary_of(*logs).reasons
+    )
+
+
+def test_a_silence_after_a_reconnect_is_explained_by_its_close() -> None:
+    """If the last connection brought no record, the reason of the close before it is that of the silence."""
+    course = (OPENED, each(0, 2.9), ("closed", 3.0, 1012, "moved"), ("opened", 3.2))
+    silent = summary_of(client("client-1", *course, ("sealed", 20.0), until_us=None))
+    greeted = summary_of(client("client-1", *course, ("sealed", 20.0, None, UNANSWERED), until_us=None))
+
+    assert "client-1 received no record for the last 17.1 s: last close 1012 moved" in silent.reasons
+    assert f"client-1 received no record for the last 17.1 s: last close 1012 moved, then {UNANSWERED}" in (
+        greeted.reasons
+    )
+
+
+def test_logs_without_connection_lines_are_judged_by_the_runs_end() -> None:
+    """A log without connection lines does not say how long its client was connected: no pass; silence is judged."""
+    heard_out, deaf = (
+        summary_of(log("client-1", each(0, last), until_us=UNTIL_US, silence_s=None, has_connection_lines=False))
+        for last in (7.9, 2.0)
+    )
+    lines = "client-1: its log has no line about a connection, so for how long it was connected is not known"
+
+    assert ("INVALID", None, [lines]) == (heard_out.verdict, check("connected", heard_out).ok, heard_out.reasons)
+    assert deaf.reasons[1].startswith("client-1 received no record for the last 6.0 s")
 
 
 def test_a_log_that_lacks_the_last_connection_line_is_no_pass() -> None:
@@ -526,7 +564,8 @@ def test_an_absence_from_a_feed_without_numbers_is_a_doubt() -> None:
         "INVALID",
         (
             "client-1 was away in mid-run for 1.0 s, and the feed has no numbers: whether records were sent meanwhile"
-            " is not known"
+            " is not known; set FEED_SEQ to a number that goes on over connections if the records have one, or"
+            " FEED_RESUME if the feed sends again what was missed"
         ),
     ) == (made.verdict, made.headline)
 

@@ -251,6 +251,58 @@ def test_a_connection_that_lacks_its_first_records_is_no_success() -> None:
         assert expected == (reported.verdict, reported.totals.missing), reported.reasons
 
 
+def test_a_connection_with_other_records_may_have_lost_its_first_ones() -> None:
+    """Of connections with other records under the same numbers, one that begins at 4 may have lost three."""
+    whole = [message(seq, seq, text=f"a {seq}") for seq in range(1, 100)]
+    cut, joined = ([message(seq, seq, text=f"b {seq}") for seq in range(first, 100)] for first in (4, 40))
+
+    reported = judged(log("client-1", whole), log("client-2", cut))
+
+    assert ("INVALID", 0) == (reported.verdict, reported.totals.missing)
+    assert "client-2: its connection seems to be numbered for itself, and 1–3 did not come" in reported.headline
+    # Far from its first number it is rather another server's stream, which the client joined.
+    assert "PASS" == judged(log("client-1", whole), log("client-2", joined)).verdict
+
+
+def test_a_session_that_is_continued_has_lost_nothing_before() -> None:
+    """A connection that begins at 700, where another one begins at 1, is no proved loss of 699 records."""
+    rules = SequenceRules(scope="connection")
+    reported = judged(over_connections(at(0, range(700, 990)), at(3.1, range(1, 280)), rules=rules))
+
+    assert ("INVALID", 0) == (reported.verdict, reported.totals.missing)
+    assert "client-1: its numbers began after 1–699 once, and elsewhere with the first of these" in "".join(
+        reported.reasons
+    )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "verdict", "missing"),
+    [
+        ([*range(100, 253), *range(50)], "INVALID", 0),
+        ([*range(100, 256), *range(50)], "PASS", 0),
+        ([*range(100, 253), *range(300)], "PASS", 0),
+        ([*range(100, 253), *range(256), *range(50)], "FAIL", 3),
+    ],
+)
+def test_a_restart_below_a_small_top_is_no_proved_loss(numbers: list[int], verdict: str, missing: int) -> None:
+    """A sequence that begins again at 252 may be one of 8 bits: it is if it wraps there again, not if it exceeds it."""
+    messages = [message(seq, place, text=f"{place}") for place, seq in enumerate(numbers)]
+    reported = judged(log("client-1", messages))
+
+    assert (verdict, missing) == (reported.verdict, reported.totals.missing), reported.reasons
+
+
+def test_numbers_that_mostly_come_several_times_may_be_of_several_sequences() -> None:
+    """If the same records come several times under most numbers, the reason names FEED_KEY."""
+    messages = [message(place // 3, place, text=f"{place // 3}") for place in range(3, 60)]
+    reported = judged(log("client-1", messages))
+
+    assert "FAIL" == reported.verdict
+    assert reported.headline.endswith(
+        "duplicates, since most numbers come several times: FEED_KEY tells several sequences apart"
+    )
+
+
 def test_a_reconnect_without_records_leaves_completeness_open() -> None:
     """With numbers of each connection nothing shows what was sent before the second connection, without records."""
     reported = judged(over_connections(at(0, range(1, 290)), [], rules=SequenceRules(scope="connection")))

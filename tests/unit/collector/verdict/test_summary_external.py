@@ -135,8 +135,8 @@ def test_an_empty_file_of_an_earlier_session_is_harmless() -> None:
 
 def test_the_file_of_an_earlier_session_that_is_gone_is_noticed() -> None:
     """Sessions are numbered one after the other, so a missing number is a missing file."""
-    first = log("client-1", numbered_messages([None] * 5), reason="shutdown")
-    third = log("client-1", numbered_messages([None] * 5), session=3)
+    first = log("client-1", numbered_messages(range(1, 6)), reason="shutdown")
+    third = log("client-1", numbered_messages(range(6, 11)), session=3)
     result = with_files(first, third)
 
     assert ("INVALID", "client-1: its log has no file of session 2") == (result.verdict, result.headline)

@@ -123,3 +123,24 @@ def test_a_json_value_is_sent_as_json() -> None:
 def test_any_value_matches_itself(value: str) -> None:
     """In a regular expression a value matches exactly itself."""
     assert re.fullmatch(fill("FEED_MATCH", "({v})", {"v": value}), value)
+
+
+@pytest.mark.parametrize(
+    ("line", "value", "filled"),
+    [
+        (r"binary:\x82{topic#1+5}{topic#2}{topic}", "#", r"binary:\x82\x06\x00\x01#"),
+        (r"binary:{topic#2}", "é" * 150, r"binary:\x01\x2c"),
+        ('{"a":"{topic#2}"}', "#", '{"a":"{topic#2}"}'),
+        ("plain {topic#2}", "#", "plain {topic#2}"),
+    ],
+)
+def test_a_binary_message_states_the_length_of_a_value(line: str, value: str, filled: str) -> None:
+    """The length of a value in bytes is written into binary messages only, perhaps with more that follows it."""
+    assert filled == fill("FEED_HELLO", line, {"topic": value})
+
+
+def test_a_value_that_is_too_long_for_its_length_is_refused() -> None:
+    """A length that needs more bits than its bytes have is a mistake, with the longest value that fits."""
+    assert ["topic", "topic"] == variables_in("{topic#1+5}{topic}")
+    with pytest.raises(ValueError, match="a value of at most 122 bytes for topic"):
+        fill("FEED_HELLO", "binary:{topic#1+5}", {"topic": "a" * 123})

@@ -34,7 +34,7 @@ def after(seconds: float) -> int:
 
 def test_without_connection_lines_the_runs_end_is_all_that_is_known() -> None:
     """A log without connection lines has the end of the run only."""
-    made = evidence_of(log("client-1", RECORDS))
+    made = evidence_of(log("client-1", RECORDS, has_connection_lines=False))
 
     assert ConnectionHistory(end_us=UNTIL_US) == of(made)
     assert ConnectionHistory() == of(made, "left")

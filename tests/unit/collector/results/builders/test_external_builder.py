@@ -133,7 +133,7 @@ def test_damage_hides_what_lies_between() -> None:
     """Numbers that a damaged line hides have the cause ``corrupt_block``."""
     files = log("client-1", numbered_messages(range(1, 16)))
     (source,) = files
-    files[source][2] = files[source][2].replace(b"record 7", b"record x")
+    files[source][3] = files[source][3].replace(b"record 7", b"record x")
     damaged, _ = results(files, log("client-2", numbered_messages(range(1, 16))))
 
     assert {"corrupt_block": 5} == by_cause(damaged)

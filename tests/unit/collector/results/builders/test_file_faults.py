@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.collector.results.build import build_result
+from services.collector.results.builders.file_faults import damaged_gaps
 from services.collector.results.run_result import NO_LEDGER
 from services.collector.scan import FileTail, Source
 from tests.builders.runs import RUN, Files, Session, fold, good_run, ledger_source, log_files, log_source
@@ -19,6 +20,18 @@ def test_a_moved_line_is_not_missing() -> None:
     (made,) = build_result(fold(files), final=True).clients
 
     assert {"moved"} == {fault.kind for fault in made.faults}
+
+
+def test_a_segment_that_continues_another_one_hides_nothing() -> None:
+    """The first line of a later segment names a line of another file, and that is no damage; a lost file is one."""
+    files = log_files(Session("a", 1, 1, 0, BLOCKS, cuts={1, 2}))
+    whole = fold(files).logs["a"]
+    del files[log_source("a", 1, 2)]
+    broken = fold(files).logs["a"]
+
+    assert 2 == len(whole.files) - 1
+    assert [] == damaged_gaps(whole, 30)
+    assert [("line_missing", (1, 20))] == damaged_gaps(broken, 30)
 
 
 def test_a_copy_of_a_damaged_file_is_reported_once() -> None:

@@ -63,15 +63,23 @@ def test_a_sequence_that_begins_again_at_three_lacks_what_is_before() -> None:
     """Where the sequence begins at 1 elsewhere, the numbers before each other beginning are missing."""
     made = heard(range(1, 5), [2, 3], [4, 5], [500_000])
 
-    assert ([(1, 1), (1, 3)], []) == lost_beginnings(made, 1, PLAIN, is_own=False)
-    assert ([], [(1, 3)]) == lost_beginnings(heard([1, 2], [1], [4]), 1, PLAIN, is_own=False)
-    assert ([], []) == lost_beginnings(made, None, PLAIN, is_own=False)
+    assert (([(1, 1), (1, 3)], []), ([], [])) == lost_beginnings(made, 1, PLAIN, is_own=False)
+    assert ([], [(1, 3)]) == lost_beginnings(heard([1, 2], [1], [4]), 1, PLAIN, is_own=False)[0]
+    assert (([], []), ([], [])) == lost_beginnings(made, None, PLAIN, is_own=False)
+
+
+def test_too_many_numbers_before_a_beginning_are_no_proved_loss() -> None:
+    """A connection that begins with 18 or 700 may continue a session: whether what is before was sent is not known."""
+    lost, left_open = lost_beginnings(heard([700, 701], [1, 2], [17], [18]), 1, PLAIN, is_own=True)
+
+    assert ([(1, 16)], []) == lost
+    assert ([(1, 699)], [(1, 17)]) == left_open
 
 
 def test_a_client_may_join_a_stream_in_its_middle() -> None:
     """The first beginning lacks nothing, unless each connection is known to be numbered for itself."""
-    assert ([], []) == lost_beginnings(heard([3, 4]), 1, PLAIN, is_own=False)
-    assert ([], [(1, 2)]) == lost_beginnings(heard([3, 4]), 1, PLAIN, is_own=True)
+    assert ([], []) == lost_beginnings(heard([3, 4]), 1, PLAIN, is_own=False)[0]
+    assert ([], [(1, 2)]) == lost_beginnings(heard([3, 4]), 1, PLAIN, is_own=True)[0]
 
 
 def test_the_lowest_beginning_is_that_of_any_client() -> None:
