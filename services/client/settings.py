@@ -19,7 +19,7 @@ from services.runtime.settings import read
 
 NAMES = (
     "BLOCK_SIZES", "BLOCK_SECONDS", "BLOCK_BYTES", "FSYNC", "CONNECTIONS", "CLIENT_ID", "SERVER_URL",
-    "KEEP_RUNS", "VOLUMES", "CLIENTS",
+    "KEEP_RUNS", "VOLUMES", "CLIENTS", "CLIENT_SERVICE", "COMPOSE_PROJECT_NAME",
 )  # fmt: skip
 
 
@@ -33,6 +33,8 @@ class ClientSettings:
     fsync: Literal["block", "interval", "none"]
     connections: int
     client_id: str
+    client_service: str
+    compose_project_name: str
     server_url: str
     keep_runs: int
     volumes: Path

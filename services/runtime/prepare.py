@@ -1,12 +1,15 @@
 """Init container: makes `logs/`, `ledger/` and `summary/` writable for the services' user before any service starts.
 
-Runs once per `up`, as root with the capabilities CHOWN, FOWNER and FSETID only, so that the user need not create a
+Runs in each `up`, as root with the capabilities CHOWN, FOWNER and FSETID only, so that the user need not create a
 folder or know a uid. The services write as uid 10001. Every file keeps the group of the host's folder and is
 group-writable, so that the host's user can delete it without sudo. Changes owners and modes, never contents.
+
+With ``--stay`` it then idles until it is stopped: Compose ends an ``up --exit-code-from`` when any container exits.
 """
 
 import errno
 import os
+import signal
 import stat
 import sys
 from pathlib import Path
@@ -16,6 +19,8 @@ from services.runtime.errors import EXIT_BAD_SETTINGS
 
 FOLDERS = ("logs", "ledger", "summary")
 WRITER = 10001
+MARKER = Path("/tmp/prepared")  # noqa: S108
+"""Exists, in the container, when all folders are prepared."""
 MODES = {stat.S_IFDIR: 0o2775, stat.S_IFREG: 0o664}  # set-group-id: new files inherit the group of the folder
 
 
@@ -88,5 +93,17 @@ def _advice(folder: Path, error: OSError) -> str:
     return f"prepare: cannot give {folder} to uid {WRITER}: {error.strerror} ({state}); {fix}"
 
 
+def stay(marker: Path = MARKER) -> None:
+    """Create the file that the health probe looks for; return when the process is told to stop."""
+    stops = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    # Blocked before the file exists, or a signal that follows it at once would be an exit code other than 0.
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+    marker.touch()
+    signal.sigwait(stops)
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    code = main(Path(sys.argv[1]))
+    if code == 0 and "--stay" in sys.argv[2:]:
+        stay()
+    sys.exit(code)

@@ -59,7 +59,20 @@ SETTINGS = (
         client_count,
         "the run starts when this many clients have subscribed; empty = all that compose started, elsewhere 1",
     ),
-    Setting("CLIENT_SERVICE", "", "server", service_name, "the DNS name of the clients' containers; compose sets it"),
+    Setting(
+        "CLIENT_SERVICE",
+        "",
+        "server, client",
+        service_name,
+        "the DNS name of the clients' containers; compose sets it",
+    ),
+    Setting(
+        "COMPOSE_PROJECT_NAME",
+        "",
+        "server, client",
+        any_text,
+        "the compose project, with which the names of its containers begin; compose sets it",
+    ),
     Setting(
         "GRACE_SECONDS", "15", "server", number(0, 3600), "how long after the last record a run waits for receipts"
     ),

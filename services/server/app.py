@@ -54,6 +54,7 @@ class ServerIntervals:
         keep_alive: between two looks for quiet peers.
         quiet: after which a quiet peer is sent a ping.
         count: between two counts of the client containers, while a run waits for clients.
+        recount: the same while it runs, when further containers may still be started.
         between_runs: from the end of a run to the next, for clients to seal their logs and the collector to close.
         remove_old: between two removals of old runs.
     """
@@ -65,6 +66,7 @@ class ServerIntervals:
     keep_alive: float = 5.0
     quiet: float = QUIET_SECONDS
     count: float = 0.3
+    recount: float = 2.0
     between_runs: float = 2.0
     remove_old: float = 5.0
 
@@ -104,7 +106,8 @@ class ServerApp:
         check_writable(self.root)
         self.stream = Stream(self.runs.open_or_continue(seen), self.clock)
         self.expected = ExpectedClients(settings.client_service, settings.connections)
-        self._count_containers = count_containers or ContainerCounter(settings.client_service).count
+        counter = ContainerCounter(settings.client_service, settings.compose_project_name)
+        self._count_containers = count_containers or counter.count
         self.lifecycle = RunLifecycle(self.stream.run, asyncio.get_running_loop().time(), self.expected)
         self.admission = Admission(self.stream)
         self.metrics = ServerMetrics(self.stream)
@@ -265,13 +268,13 @@ class ServerApp:
                 moving.add_done_callback(self._moves.discard)
 
     async def count_containers(self) -> None:
-        """While a run waits for clients, ask the name server how many containers of clients there are."""
+        """Until a run ends, ask the name server how many containers of clients there are."""
         loop, settings = asyncio.get_running_loop(), self.settings
         while settings.client_service and not settings.clients:
-            if self.stream.run.state == "waiting":
+            if (state := self.stream.run.state) != "ended":
                 addresses = await asyncio.to_thread(self._count_containers)
                 self.expected.add_answer(loop.time(), addresses)
-            await asyncio.sleep(self.intervals.count)
+            await asyncio.sleep(self.intervals.count if state == "waiting" else self.intervals.recount)
 
     async def ping_quiet_peers(self, servers: Sequence[Server]) -> None:
         """Send pings to quiet peers, and disconnect those that vanished without closing their connection."""

@@ -72,7 +72,7 @@ def test_is_in_compose(setting: Setting) -> None:
         assert {expected} == {environment(service)[setting.name] for service in given}
 
 
-@pytest.mark.parametrize("service", ["prepare", *SERVICES])
+@pytest.mark.parametrize("service", ["prepare", *SERVICES, "verdict"])
 def test_compose_has_no_other(service: str) -> None:
     """Every variable that the compose file sets is a setting."""
     assert not environment(service).keys() - BY_NAME.keys()

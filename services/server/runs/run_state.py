@@ -74,6 +74,7 @@ class RecordedRun:
         rate: records per second as last set, kept through a pause; None until the first rate is set.
         is_paused_by_operator: an operator paused the run, so a server that starts must not resume it by itself.
         late: names of clients that asked to take part after the end.
+        expected: number of clients that the run waits for by the last `expect` entry; 0 without one.
     """
 
     def __init__(self, total: int) -> None:
@@ -86,6 +87,7 @@ class RecordedRun:
         self.rate: float | None = None
         self.is_paused_by_operator = False
         self.late: set[str] = set()
+        self.expected = 0
 
     @property
     def state(self) -> State:
@@ -127,10 +129,16 @@ class RecordedRun:
                 self._apply_control(entry)
             case ledger.EndEntry():
                 self.end = entry
-            case ledger.LateEntry():
-                self.late.add(entry.client)
+            case ledger.LateEntry() | ledger.ExpectEntry():
+                self._apply_count(entry)
             case _:
                 pass
+
+    def _apply_count(self, entry: ledger.LateEntry | ledger.ExpectEntry) -> None:
+        if isinstance(entry, ledger.ExpectEntry):
+            self.expected = entry.clients
+        else:
+            self.late.add(entry.client)
 
     def _apply_rate(self, entry: ledger.PaceEntry) -> None:
         self.schedule.add(RateSegment(entry.first, entry.due_us, entry.rate))
