@@ -7,11 +7,13 @@ group-writable, so that the host's user can delete it without sudo. Changes owne
 With ``--stay`` it then idles until it is stopped: Compose ends an ``up --exit-code-from`` when any container exits.
 """
 
+import contextlib
 import errno
 import os
 import signal
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from services.runtime.control import token
@@ -31,9 +33,9 @@ def prepare(folder: Path) -> None:
         OSError: the file system refuses, or the path is not a folder.
     """
     if not os.path.lexists(folder):
-        _create(folder)
+        folder.mkdir()
     if folder.is_symlink() or not folder.is_dir():  # the target of a link does not exist inside the container
-        raise NotADirectoryError(0, "not a folder", folder)
+        raise NotADirectoryError(0, "a link" if folder.is_symlink() else "not a folder", folder)
     group = folder.parent.stat().st_gid
     _give_to_writer(folder, group)
     # Top down: this process may read a folder only after it has changed its owner and mode.
@@ -42,14 +44,21 @@ def prepare(folder: Path) -> None:
             _give_to_writer(name, group, descriptor)
 
 
-def _create(folder: Path) -> None:
-    # Root without DAC_OVERRIDE may not write to another user's folder, so it owns the parent while it creates this one.
-    owner = folder.parent.stat().st_uid
-    os.chown(folder.parent, os.geteuid(), -1)
+@contextlib.contextmanager
+def _own(root: Path) -> Iterator[None]:
+    """Own a folder for a while, if this process may not write to it or not even enter it.
+
+    Root without DAC_OVERRIDE is refused like any other user, after a checkout under umask 027 even to look into it.
+    """
+    owner = root.stat().st_uid
+    if os.access(root, os.R_OK | os.W_OK | os.X_OK):
+        yield
+        return
+    os.chown(root, os.geteuid(), -1)
     try:
-        folder.mkdir()
+        yield
     finally:
-        os.chown(folder.parent, owner, -1)
+        os.chown(root, owner, -1)
 
 
 def _give_to_writer(name: Path | str, group: int, descriptor: int | None = None) -> None:
@@ -74,23 +83,88 @@ def _pass_over_vanished(error: OSError) -> None:
 
 
 def main(root: Path) -> int:
-    """Prepare the three folders under `root`; return the exit code."""
-    for folder in (root / name for name in FOLDERS):
-        try:
-            prepare(folder)
-        except OSError as error:
-            print(_advice(folder, error), file=sys.stderr)
-            return EXIT_BAD_SETTINGS
+    """Prepare the three folders under `root`; return the exit code.
+
+    If that fails, folders without content that belong to root are removed: the engine made them for its mounts, and the
+    host's user could not.
+    """
+    folder = root
+    try:
+        with _own(root):
+            is_new = _is_made_by_the_engine(root)
+            try:
+                for folder in (root / name for name in FOLDERS):
+                    prepare(folder)
+            except OSError:
+                _remove_empty(root)
+                raise
+    except OSError as error:
+        print(_advice(folder, error), file=sys.stderr)
+        return EXIT_BAD_SETTINGS
+    if is_new:
+        print("prepare: VOLUMES is a new folder of root, which the engine made; make it first for your own", flush=True)
     return 0
+
+
+def _is_made_by_the_engine(root: Path) -> bool:
+    """Return whether a folder belongs to root, and has at most the empty folders that the engine mounts."""
+    if root.stat().st_uid or set(os.listdir(root)) - set(FOLDERS):
+        return False
+    try:
+        return not any(os.listdir(root / name) for name in os.listdir(root))
+    except OSError:  # not empty folders of root
+        return False
+
+
+def _remove_empty(root: Path) -> None:
+    for name in FOLDERS:
+        with contextlib.suppress(OSError):
+            if (root / name).lstat().st_uid in (os.geteuid(), WRITER):
+                (root / name).rmdir()
 
 
 def _advice(folder: Path, error: OSError) -> str:
     existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     state = f"{existing} has uid {existing.lstat().st_uid}, mode {stat.S_IMODE(existing.lstat().st_mode):04o}"
-    fix = f"on the host, move {folder.name}/ away or `sudo chown -R {WRITER}` it, or let VOLUMES name a local disk"
-    if error.errno == errno.EROFS:  # a change of owner would not help
-        fix = "on the host, mount its disk for writing (`mount -o remount,rw`), or let VOLUMES name another"
-    return f"prepare: cannot give {folder} to uid {WRITER}: {error.strerror} ({state}); {fix}"
+    return f"prepare: cannot give {folder} to uid {WRITER}: {error.strerror} ({state}); {_cure(folder, error)}"
+
+
+def _cure(folder: Path, error: OSError) -> str:
+    """Return what the operator has to do on the host."""
+    elsewhere, name = "or let VOLUMES name another folder", f"{folder.name}/"
+    if isinstance(error, NotADirectoryError):
+        return f"on the host, put a folder in the place of {name}, {elsewhere}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        is_out_of_inodes = os.statvfs(folder.parent).f_favail == 0
+        return f"on the host, {'free inodes (`df -i`)' if is_out_of_inodes else 'make space'}, {elsewhere}"
+    if error.errno in (errno.EROFS, errno.ENOENT):  # a change of owner would not help
+        is_mounted = os.path.ismount(folder.parent)
+        missing = f"mount a folder of the host at {folder.parent}: there is none"
+        return (
+            f"on the host, mount its disk for writing (`mount -o remount,rw`), {elsewhere}" if is_mounted else missing
+        )
+    return _cure_of_refusal(name, error)
+
+
+def _cure_of_refusal(name: str, error: OSError) -> str:
+    if (root := _mapped_root()) is not None:
+        return f"the engine maps users (userns-remap): on the host, `sudo chown -R {root}` the folder of VOLUMES"
+    if error.errno == errno.EACCES and "container_t" in _read("/proc/self/attr/current"):
+        return "SELinux forbids it: on the host, `sudo chcon -R -t container_file_t` the folder of VOLUMES"
+    return f"on the host, move {name} away or `sudo chown -R {WRITER}` it, or let VOLUMES name a local disk"
+
+
+def _mapped_root() -> int | None:
+    """Return the host's uid of this container's root; None if the engine maps no users."""
+    fields = _read("/proc/self/uid_map").split()
+    return int(fields[1]) if len(fields) >= 3 and fields[0] == "0" and fields[1] != "0" else None
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def stay(marker: Path = MARKER) -> None:
