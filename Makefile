@@ -27,7 +27,7 @@ SERVICES := requirements/server.txt requirements/client.txt requirements/collect
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up wait local judge venv test unit coverage format check javascript house faults foreign bench screenshots requirements clean
+.PHONY: help up wait local judge venv test unit locales coverage format check javascript house faults foreign bench screenshots requirements clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +64,9 @@ test: $(VENV)/.dev ## run all tests, in containers too where Docker is: make tes
 
 unit: $(VENV)/.dev ## run the unit tests, in under a minute: make unit ARGS='-k resume'
 	@$(CLEAN) $(BIN)/python -m pytest $(TEST_OPTIONS) tests/unit $(ARGS)
+
+locales: $(VENV)/.dev ## draw every named schema in all locales of Faker with four seeds, in some minutes
+	@$(CLEAN) LOCALES=all $(BIN)/python -m pytest $(TEST_OPTIONS) tests/unit/server/feed/test_locales.py $(ARGS)
 
 coverage: $(VENV)/.dev ## measure how much of the services the unit tests run; fails below the number in pyproject.toml
 	@$(CLEAN) $(BIN)/python -m pytest $(TEST_OPTIONS) --cov --cov-report=term:skip-covered tests/unit $(ARGS)

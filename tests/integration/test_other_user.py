@@ -44,8 +44,18 @@ class OtherUser:
         """Run a command in the user's folder."""
         groups = str(SOCKET.stat().st_gid)
         done = subprocess.run(
-            ["setpriv", "--reuid", str(USER), "--regid", str(GROUP), "--groups", groups]
-            + ["sh", "-c", f"umask {self.umask}; {command}"],
+            [
+                "setpriv",
+                "--reuid",
+                str(USER),
+                "--regid",
+                str(GROUP),
+                "--groups",
+                groups,
+                "sh",
+                "-c",
+                f"umask {self.umask}; {command}",
+            ],
             cwd=self.home,
             env=environment({**self._settings, **settings}),
             input=stdin,
@@ -67,10 +77,9 @@ class OtherUser:
         assert 0 == unpacked.returncode, unpacked.stderr
 
 
-@pytest.mark.parametrize("umask", ["027", "077"])
-def test_a_narrow_umask_is_no_obstacle(home: Path, umask: str) -> None:
-    """After a checkout under umask 027 or 077 a run passes, and the user can delete all that it leaves."""
-    user = OtherUser(home, umask)
+def test_a_narrow_umask_is_no_obstacle(home: Path) -> None:
+    """After a checkout under umask 027 a run passes, and the user can delete all that it leaves."""
+    user = OtherUser(home, "027")
     user.check_out()
     volumes = home / "checkout" / "volumes"
     before = volumes.stat()
