@@ -66,7 +66,7 @@ unit: $(VENV)/.dev ## run the unit tests, in under a minute: make unit ARGS='-k 
 	@$(CLEAN) $(BIN)/python -m pytest $(TEST_OPTIONS) tests/unit $(ARGS)
 
 locales: $(VENV)/.dev ## draw every named schema in all locales of Faker with four seeds, in some minutes
-	@$(CLEAN) LOCALES=all $(BIN)/python -m pytest $(TEST_OPTIONS) tests/unit/server/feed/test_locales.py $(ARGS)
+	@$(CLEAN) LOCALES=all $(BIN)/python -m pytest $(TEST_OPTIONS) tests/integration/test_locales.py $(ARGS)
 
 coverage: $(VENV)/.dev ## measure how much of the services the unit tests run; fails below the number in pyproject.toml
 	@$(CLEAN) $(BIN)/python -m pytest $(TEST_OPTIONS) --cov --cov-report=term:skip-covered tests/unit $(ARGS)

@@ -13,7 +13,7 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from services.runtime.control import token
@@ -24,6 +24,13 @@ WRITER = 10001
 MARKER = Path("/tmp/prepared")  # noqa: S108
 """Exists, in the container, when all folders are prepared."""
 MODES = {stat.S_IFDIR: 0o2775, stat.S_IFREG: 0o664}  # set-group-id: new files inherit the group of the folder
+
+NOT_READ = {
+    "PORT": "each has ports of its own; PAGE_PORT is the port of the page on this machine",
+    "CLIENT_ID": "it would be the same for all clients, which find names of their own",
+    "SERVERS": "give --scale server=N to docker compose up",
+}
+"""Settings for processes alone, and what takes their place in compose."""
 
 
 def prepare(folder: Path) -> None:
@@ -176,8 +183,18 @@ def stay(marker: Path = MARKER) -> None:
     signal.sigwait(stops)
 
 
+def notes(options: Iterable[str]) -> Iterator[str]:
+    """Yield a line about each setting that is given and that containers do not read, from options like ``PORT=80``."""
+    for option in options:
+        name, _, value = option.partition("=")
+        if value and name in NOT_READ:
+            yield f"prepare: {name}={value} has no effect in containers: {NOT_READ[name]}"
+
+
 if __name__ == "__main__":
     code = main(Path(sys.argv[1]))
+    for line in notes(sys.argv[2:]):
+        print(line, flush=True)
     if code == 0 and "--stay" in sys.argv[2:]:
         stay()
     sys.exit(code)

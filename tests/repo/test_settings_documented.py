@@ -27,6 +27,7 @@ FIXED_IN_COMPOSE = {
     "CLIENT_SERVICE": "client",
     "PAGE_HOST": "0.0.0.0",
     "PAGE_PORT": "8766",  # of the container; the variable names the port of the host
+    "PAGE_PUBLISHED": "${PAGE_PORT:-8766}",
 }
 """Settings with another meaning inside a container than outside, and their values inside."""
 

@@ -245,6 +245,13 @@ def test_the_remedy_is_that_of_the_cause(
     assert ("chown" in expected) == ("chown" in line)
 
 
+def test_settings_without_effect_are_named() -> None:
+    """A setting that containers do not read is named if it is given, with what takes its place."""
+    (line,) = prepare.notes(["--stay", "PORT=", "CLIENT_ID=mine", "SERVERS=", "OTHER=1"])
+
+    assert line.startswith("prepare: CLIENT_ID=mine has no effect in containers: ")
+
+
 CLOSED = """
 import os, sys
 from pathlib import Path
