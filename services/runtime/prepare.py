@@ -40,7 +40,8 @@ def prepare(folder: Path) -> None:
         OSError: the file system refuses, or the path is not a folder.
     """
     if not os.path.lexists(folder):
-        folder.mkdir()
+        with _access(folder.parent, os.W_OK):
+            folder.mkdir()
     if folder.is_symlink() or not folder.is_dir():  # the target of a link does not exist inside the container
         raise NotADirectoryError(0, "a link" if folder.is_symlink() else "not a folder", folder)
     group = folder.parent.stat().st_gid
@@ -52,13 +53,13 @@ def prepare(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _own(root: Path) -> Iterator[None]:
-    """Own a folder for a while, if this process may not write to it or not even enter it.
+def _access(root: Path, mode: int) -> Iterator[None]:
+    """Own a folder for a while, if this process has not the access to it that it needs.
 
     Root without DAC_OVERRIDE is refused like any other user, after a checkout under umask 027 even to look into it.
     """
     owner = root.stat().st_uid
-    if os.access(root, os.R_OK | os.W_OK | os.X_OK):
+    if os.access(root, mode):
         yield
         return
     os.chown(root, os.geteuid(), -1)
@@ -97,7 +98,7 @@ def main(root: Path) -> int:
     """
     folder = root
     try:
-        with _own(root):
+        with _access(root, os.R_OK | os.X_OK):
             is_new = _is_made_by_the_engine(root)
             try:
                 for folder in (root / name for name in FOLDERS):
@@ -124,10 +125,11 @@ def _is_made_by_the_engine(root: Path) -> bool:
 
 
 def _remove_empty(root: Path) -> None:
-    for name in FOLDERS:
-        with contextlib.suppress(OSError):
-            if (root / name).lstat().st_uid in (os.geteuid(), WRITER):
-                (root / name).rmdir()
+    with contextlib.suppress(OSError), _access(root, os.W_OK):
+        for name in FOLDERS:
+            with contextlib.suppress(OSError):
+                if (root / name).lstat().st_uid in (os.geteuid(), WRITER):
+                    (root / name).rmdir()
 
 
 def _advice(folder: Path, error: OSError) -> str:

@@ -30,7 +30,7 @@ class OverriddenStack(Stack):
 
 def names(stack: Stack) -> dict[str, str]:
     """Return the name that each client process of the stack has found, and its source, from the containers' logs."""
-    found = {}
+    found: dict[str, str] = {}
     for line in stack.compose("logs", "--no-color", "--no-log-prefix", "client").stdout.splitlines():
         event = json.loads(line[line.index("{") :]) if '"event": "client"' in line else {}
         found |= {event["client"]: event["from"]} if event else {}
@@ -53,11 +53,16 @@ def test_names_survive(
     expected = [f"client-{number}" for number in range(1, clients + 1)]
     with OverriddenStack(folder, override, *options, RECORDS=4000, RATE=200) as stack:
         stack.up(clients=clients)
-        assert dict.fromkeys(expected, source) == (stack.receipted(1) or names(stack))
+        for name in expected:
+            stack.receipted(1, name)
+        assert dict.fromkeys(expected, source) == names(stack)
         recreate = ("up", "--detach", "--no-deps", "--no-build", "--force-recreate", "--scale", f"client={clients}")
         stack.compose(*recreate, "client")
-        for name in expected:
-            poll_until(lambda name=name: len(stack.volumes.files(name)) == 2, f"{name} has a second session", 60)  # type: ignore[misc]
+
+        def are_continued() -> bool:
+            return all(len(stack.volumes.files(name)) == 2 for name in expected)
+
+        poll_until(are_continued, "every client has a second session", 60)
         assert expected == stack.volumes.clients()
 
 

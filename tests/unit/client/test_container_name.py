@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import struct
 import subprocess
@@ -16,7 +17,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client import container_name
 from services.client.container_name import FoundName, NetworkNames, find_name
 from services.runtime import dns
 from tests.repo.repository import ROOT
@@ -259,7 +259,7 @@ def test_without_locks_there_is_a_doubt(tmp_path: Path, monkeypatch: pytest.Monk
     def refuse(*_: Any) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(container_name.fcntl, "lockf", refuse)
+    monkeypatch.setattr(fcntl, "lockf", refuse)
     found = find_name("", "shop", "client", tmp_path, hostname="3f2a9c", network=KnownNames())
 
     assert ("3f2a9c", "hostname") == found[:2]

@@ -260,22 +260,36 @@ sys.exit(main(Path(sys.argv[1])))
 """
 
 
+def without_override(volumes: Path) -> subprocess.CompletedProcess[str]:
+    """Prepare the folders as root with the capabilities that the container has."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not installed")
+    kept = "-all,+chown,+fowner,+fsetid"
+    command = ["setpriv", "--bounding-set", kept, "--inh-caps", kept, sys.executable, "-c", CLOSED, str(volumes)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
 @as_root
 @pytest.mark.parametrize("mode", [0o750, 0o700])
 def test_a_folder_that_root_may_not_enter(volumes: Path, mode: int) -> None:
     """After a checkout under umask 027 or 077, root without DAC_OVERRIDE prepares the folders; the parent stays."""
     volumes.chmod(mode)
     before = ownership(volumes)
-    command = ["setpriv", "--bounding-set", "-all,+chown,+fowner,+fsetid", "--inh-caps", "-all,+chown,+fowner,+fsetid"]
-    if shutil.which("setpriv") is None:
-        pytest.skip("setpriv is not installed")
-    ended = subprocess.run(
-        [*command, sys.executable, "-c", CLOSED, str(volumes)], capture_output=True, text=True, cwd=ROOT, check=False
-    )
+    ended = without_override(volumes)
 
     assert (0, "") == (ended.returncode, ended.stderr)
     assert before == ownership(volumes)
     assert {ownership(volumes / name) for name in FOLDERS} == {(WRITER, GROUP, 0o2775)}
+
+
+@as_root
+def test_a_prepared_folder_keeps_its_owner_throughout(volumes: Path) -> None:
+    """Where there is nothing to create, the owner of the parent is not changed even for a moment."""
+    main(volumes)
+    before = volumes.stat().st_ctime_ns
+    without_override(volumes)
+
+    assert before == volumes.stat().st_ctime_ns
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root is refused nothing here")

@@ -82,9 +82,11 @@ def test_names_like_numbers_are_read_as_text(name: str, tmp_path: Path) -> None:
     path.write_bytes(clients_csv(msgspec.structs.replace(MADE, clients=[client])))
     table = pd.read_csv(path, dtype={"client": str}, keep_default_na=False, na_values=[""])
     query = f"select client, missing_ranges from read_csv('{path}', types = {{'client': 'VARCHAR'}})"
+    rows = duckdb.sql(query)
 
+    assert rows is not None
     assert (name, "3..5") == (table["client"][0], table["missing_ranges"][0])
-    assert [(name, "3..5")] == duckdb.sql(query).fetchall()
+    assert [(name, "3..5")] == rows.fetchall()
 
 
 def test_a_run_without_clients_has_a_head() -> None:
