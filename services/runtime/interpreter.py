@@ -27,7 +27,7 @@ def fault(command: Sequence[str], version: tuple[int, ...], has_package: Callabl
         return None
     if version >= _OLDEST and has_package("msgspec"):
         return None
-    reason = "has not the packages" if version >= _OLDEST else f"is {version[0]}.{version[1]}, and 3.11 is needed"
+    reason = "lacks the packages" if version >= _OLDEST else f"is {version[0]}.{version[1]}, and 3.11 is needed"
     return f"{command[0]} {reason}: run `make venv` once, then `.venv/bin/python -m {program} …`"
 
 

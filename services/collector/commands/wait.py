@@ -70,7 +70,7 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         refuse_feed_settings(environment)
     if chosen.next and chosen.run is not None:
         raise BadSettings(["--next and --run name different runs: give one of them"])
-    runs = max(read(environment, ("RUNS",))["runs"], 1)  # of an endless series, the first
+    runs = max(read(environment, ("RUNS",))["runs"], 1) if chosen.next else 1  # of an endless series, the first
 
     async def until_closed(settings: CollectorSettings, stop: asyncio.Event) -> int:
         volumes, kind = settings.volumes, BriefPrinter if chosen.brief else TerminalPrinter

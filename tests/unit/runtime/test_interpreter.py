@@ -21,7 +21,7 @@ def test_a_python_without_the_packages_names_the_right_one(program: str) -> None
     (line,) = ended.stderr.splitlines()
 
     assert (104, "") == (ended.returncode, ended.stdout)
-    assert line.endswith(f"has not the packages: run `make venv` once, then `.venv/bin/python -m {program} …`")
+    assert line.endswith(f"lacks the packages: run `make venv` once, then `.venv/bin/python -m {program} …`")
 
 
 @pytest.mark.parametrize(
