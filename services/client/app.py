@@ -98,6 +98,9 @@ async def main(settings: ClientSettings, stop: asyncio.Event) -> int:
         logs,
         hostname=socket.gethostname(),
     )
+    if settings.unreachable_address is not None:
+        fix = "name this machine host.docker.internal, and let the server listen on 0.0.0.0"
+        log.warning("the address is the container itself", extra={"server": settings.unreachable_address, "fix": fix})
     saturation = SaturationMonitor()
     clients = await subscribers(settings, found, saturation)
     tasks = [asyncio.create_task(client.run()) for client in clients]

@@ -65,7 +65,7 @@ class ServerIntervals:
     stall_check: float = 0.25
     keep_alive: float = 5.0
     quiet: float = QUIET_SECONDS
-    count: float = 0.3
+    count: float = 0.2
     recount: float = 2.0
     between_runs: float = 2.0
     remove_old: float = 5.0
