@@ -7,6 +7,10 @@ Read the packages in the order in which the data flows:
 
 from __future__ import annotations
 
+from services.runtime import interpreter
+
 __version__ = "0.1.0"
 SOFTWARE = f"streamgauge/{__version__}"
 """Name and version, as they are written into every block log, ledger and summary."""
+
+interpreter.require()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from services.local.invocation_runs import InvocationRuns
@@ -22,9 +23,9 @@ from services.local.stdout_writer import StdoutWriter
 from services.local.verdict import exit_code_when_stopped, wait_for_verdicts
 from services.runtime import invocation, lifecycle, process_setup
 from services.runtime.errors import EXIT_ABORTED, BadSettings, PortInUse
+from services.runtime.output.terminal_lines import TerminalLines
 from services.runtime.setting_tables.parsers import ALL_INTERFACES
-from services.runtime.settings import is_external_feed, names_profile, read
-from services.runtime.terminal_lines import TerminalLines
+from services.runtime.settings import BY_NAME, SETTINGS, is_external_feed, names_profile, read
 
 _STOP_SECONDS = 8.0
 _STOP_ALL_SECONDS = 9.5
@@ -118,20 +119,57 @@ def environment_of(given: dict[str, str]) -> tuple[dict[str, str], int, int]:
         BadSettings: a setting that the supervisor itself reads is invalid.
     """
     given = {"CLIENTS": "5", **{name: value for name, value in given.items() if value.strip()}}
-    values = read(given, ("CLIENTS", "CONNECTIONS", "HOST", "PORT", "RUNS", "SERVERS"))
+    # All of them, also those that only a service uses: a server that has opened its run when a client refuses a setting
+    # would leave an interrupted run behind.
+    values = read(given, [setting.name for setting in SETTINGS])
     given.setdefault("VOLUMES", str(Path.cwd() / "volumes"))
-    if not names_profile(given):
-        given.setdefault("SERVER_URL", f"ws://{_reachable_host(values['host'])}:{values['port']}")
+    if not names_profile(given) and "SERVER_URL" not in given:
+        given |= _own_address(given, _reachable_host(values["host"]), values["port"])
     # Logs are stored by client name, so the client processes cannot share one.
     if given.pop("CLIENT_ID", None):
         raise BadSettings(["CLIENT_ID: names one client; the clients of a local run are client-1, client-2 …"])
     # Each process runs one client per connection, and the run waits for all of them.
+    _ensure_page_port(values["page_host"], values["page_port"])
     if values["servers"] > 1:
         _ensure_free(_reachable_host(values["host"]).strip("[]"), values["port"])
     given["CLIENTS"] = str(values["clients"] * values["connections"])
     given[invocation.VARIABLE] = invocation.draw(time.time_ns() // 1000)
     # An external feed has one run; several are played by this project's server only.
     return given, values["clients"], 1 if is_external_feed(given) else values["runs"]
+
+
+def _own_address(given: Mapping[str, str], host: str, port: int) -> dict[str, str]:
+    """Return the address at which this machine's clients reach the server, and the certificates that they trust."""
+    if "TLS_CERT_FILE" not in given:
+        return {"SERVER_URL": f"ws://{host}:{port}"}
+    # One that `python -m services.server token` makes is its own issuer, and is for 127.0.0.1 too.
+    trusted = given.get("TLS_CA_FILE", given["TLS_CERT_FILE"])
+    return {"SERVER_URL": f"wss://{host}:{port}", "TLS_CA_FILE": trusted}
+
+
+def _ensure_page_port(host: str, port: int) -> None:
+    """Make sure that the collector can listen, before a server opens a run.
+
+    Raises:
+        PortInUse: another program listens on the port.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse("PAGE_PORT", port) from None
+        # Any other fault of the address is reported by the collector.
+
+
+def unread_settings(folder: Path, environment: Mapping[str, str]) -> list[str]:
+    """Return the settings that a file ``.env``, which only Compose reads, has and the environment has not."""
+    try:
+        lines = (folder / ".env").read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    except OSError:
+        return []
+    names = {line.strip().removeprefix("export ").partition("=")[0].strip() for line in lines}
+    return sorted(name for name in names if name in BY_NAME and name not in environment)
 
 
 def _ensure_free(host: str, port: int) -> None:
@@ -155,6 +193,8 @@ def _reachable_host(hosts: Sequence[str]) -> str:
 async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -> int:
     """Run the services until the verdict, a stop signal, or the end of the reader of standard output."""
     environment, clients, count = settings
+    if environment.get("THRESHOLDS", "").strip() and (code := await _check_thresholds(environment)):
+        return code
     loop, lost = asyncio.get_running_loop(), asyncio.Event()
 
     def on_lost() -> None:
@@ -176,6 +216,14 @@ async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -
         with contextlib.suppress(OSError):
             os.write(2, b"standard output was closed before the end\n")
     return code
+
+
+async def _check_thresholds(environment: dict[str, str]) -> int:
+    """Have the collector read its settings before a server opens a run; return its exit code."""
+    checking = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.collector", "--check"), env=environment, stdin=asyncio.subprocess.DEVNULL
+    )
+    return await checking.wait()
 
 
 async def _run(
@@ -243,4 +291,6 @@ async def _wait_for_output(output: StdoutWriter, stop: asyncio.Event) -> None:
 
 if __name__ == "__main__":
     process_setup.make_streams_usable()
+    if unread := unread_settings(Path.cwd(), os.environ):
+        sys.stderr.write(f"note: only docker compose reads .env; without effect here: {', '.join(unread)}\n")
     sys.exit(lifecycle.run(lambda: environment_of(dict(os.environ)), main))

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from services.client.container_name import FoundName, find_name
 from services.client.external.run_participants import external_subscribers
-from services.client.identity import ReverseLookup, base_name, identities
+from services.client.identity import identities
 from services.client.settings import ClientConfig, ClientSettings
 from services.client.subscriber import Subscriber
 from services.client.write_budget import WriteBudget
@@ -46,13 +47,13 @@ class AnySubscriber(Protocol):
 
 
 async def subscribers(
-    settings: ClientSettings, reverse_name: str | None, saturation: SaturationMonitor
+    settings: ClientSettings, found: FoundName, saturation: SaturationMonitor
 ) -> Sequence[AnySubscriber]:
     """Return the clients that this process runs.
 
     Args:
         settings: the operator's.
-        reverse_name: name that this host's address resolves back to, None without one.
+        found: the name of this process.
         saturation: measures this process.
 
     Raises:
@@ -60,11 +61,12 @@ async def subscribers(
         OSError: the folder of the logs refuses.
     """
     hostname = socket.gethostname()
-    base, source = base_name(settings.client_id, hostname, reverse_name)
+    if found.doubt:
+        log.warning("the client's name may change", extra={"client": found.name, "why": found.doubt})
     clock, boot, instance, retry_log = Clock(), boot_id(), uuid.uuid4().hex[:12], RateLimitedLog()
     budget = WriteBudget()
     clients: list[tuple[str, ClientConfig]] = []
-    for identity in identities(base, source, settings.connections, settings.block_sizes):
+    for identity in identities(found.name, found.source, settings.connections, settings.block_sizes):
         config = ClientConfig(
             logs=settings.volumes / "logs",
             block_size=identity.block_size,
@@ -77,7 +79,7 @@ async def subscribers(
             saturation=saturation,
             budget=budget,
         )
-        log.info("client", extra={"client": identity.name, "from": source, "block_size": identity.block_size})
+        log.info("client", extra={"client": identity.name, "from": found.source, "block_size": identity.block_size})
         clients.append((identity.name, config))
     if settings.feed is not None:
         return await external_subscribers(settings.feed, clients, clock, retry_log)
@@ -88,9 +90,19 @@ async def main(settings: ClientSettings, stop: asyncio.Event) -> int:
     """Receive until ``stop`` is set; then seal the logs. Returns the exit code."""
     logs = Path(settings.volumes) / "logs"
     check_writable(logs)
-    reverse_name = await asyncio.to_thread(ReverseLookup().name) if not settings.client_id else None
+    found = await asyncio.to_thread(
+        find_name,
+        settings.client_id,
+        settings.compose_project_name,
+        settings.client_service,
+        logs,
+        hostname=socket.gethostname(),
+    )
+    if settings.unreachable_address is not None:
+        fix = "name this machine host.docker.internal, and let the server listen on 0.0.0.0"
+        log.warning("the address is the container itself", extra={"server": settings.unreachable_address, "fix": fix})
     saturation = SaturationMonitor()
-    clients = await subscribers(settings, reverse_name, saturation)
+    clients = await subscribers(settings, found, saturation)
     tasks = [asyncio.create_task(client.run()) for client in clients]
     # Healthy only while connected: a client that cannot receive does not do its work.
     tasks.append(asyncio.create_task(heartbeat.beat(alive=lambda: all(client.is_connected for client in clients))))

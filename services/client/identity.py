@@ -1,22 +1,21 @@
-"""Names the clients of this process: from ``CLIENT_ID``, the container's reverse DNS name, or the host name.
+"""Names the clients of this process. Pure; ``container_name.py`` finds out what is known about the container.
 
-Replicas of one compose service share one environment, so a name must come from the network: a container's address
+Replicas of one compose service share one environment, so their names must come from elsewhere: a container's address
 resolves back to ``<project>-<service>-<number>``, which stays the same when the container is made again.
 """
 
 from __future__ import annotations
 
 import re
-import secrets
-import socket
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from services.contract.scalars import is_name
-from services.runtime import dns
+
+_MAX_LABEL = 63
+"""Characters of a name between two dots in DNS; about a longer one a name server gives no answer."""
+_ROOM_FOR_NUMBER = len("--1000")
+"""Two hyphens and a number of four digits, so that all replicas of a service find their names in the same way."""
 
 
 class Identity(NamedTuple):
@@ -43,86 +42,40 @@ def identities(base: str, source: str, connections: int, block_sizes: tuple[int,
     ]
 
 
-def base_name(client_id: str, hostname: str, reverse_name: str | None) -> tuple[str, str]:
-    """Return the process's name and its source.
+def replica_name(names: Iterable[str], project: str) -> str | None:
+    """Return the name of a replica, such as ``client-2``; None if none of the names is that of a replica.
 
     Args:
-        client_id: the setting; empty when not set.
-        hostname: host name, in a container its id.
-        reverse_name: name that the container's address resolves back to, such as
-            ``streamgauge-client-2.streamgauge_wire``; None without one.
+        names: names of the container, perhaps with that of a network: ``shop-client-2.shop_wire``, or with
+            ``--compatibility`` ``shop_client_2.shop_wire``.
+        project: of compose, which the container's name begins with.
     """
-    if client_id:
-        return client_id, "CLIENT_ID"
-    if reverse_name and "." in reverse_name:
-        label, _, network = reverse_name.partition(".")
-        project = network.rpartition("_")[0]
-        name = label.removeprefix(f"{project}-").lower()
-        if name != label and re.search(r"[0-9]$", name) and is_name(name):
-            return name, "reverse DNS"
+    for name in names:
+        container = name.partition(".")[0]
+        match = re.fullmatch(rf"{re.escape(project)}[-_](.+)[-_]([0-9]{{1,9}})", container, re.IGNORECASE)
+        found = f"{match[1]}-{match[2]}".lower() if match is not None else ""
+        if is_name(found):
+            return found
+    return None
+
+
+def guessed_name(name: str) -> str | None:
+    """Return the name of a replica whose project is unknown, and taken from that of its network; None without one.
+
+    Args:
+        name: the container's, such as ``streamgauge-client-2.streamgauge_wire``.
+    """
+    network = name.partition(".")[2]
+    return replica_name([name], network.rpartition("_")[0]) if "_" in network else None
+
+
+def name_of_text(text: str) -> str:
+    """Return a valid name that resembles a text, such as a host name."""
     # Names have at most 63 characters; the rest is room for the number of a connection and for a suggested suffix.
-    name = re.sub(r"[^a-z0-9._~-]", "-", hostname.lower())[:50]
-    return (name if is_name(name) else f"client-{name}"), "hostname"
+    name = re.sub(r"[^a-z0-9._~-]", "-", text.lower())[:50]
+    return name if is_name(name) else f"client-{name}"
 
 
-def _own_address() -> str:
-    return socket.gethostbyname(socket.gethostname())
-
-
-@dataclass(frozen=True)
-class ReverseLookup:
-    """Asks the name server for the name of this host's own address.
-
-    The C library would answer from ``/etc/hosts``, where a container's address maps to its own id. Only the name server
-    of ``resolv.conf`` knows the name in the network, ``streamgauge-client-2.streamgauge_wire``, so it is asked itself.
-
-    Attributes:
-        resolv_conf: names the name server.
-        port: of the name server.
-        docker: address of Docker's name server, which knows the containers of a network.
-        docker_seconds: how long Docker's name server is asked. A container that took another name would count as
-            another client, with another log; and when many containers start on a busy machine, their names are
-            known seconds after they run.
-        other_seconds: how long another name server is asked that does not answer.
-        timeout_seconds: time limit for one answer.
-        retry_seconds: pause after an answer without a name.
-        own_address: returns this host's IPv4 address.
-    """
-
-    resolv_conf: Path = Path("/etc/resolv.conf")
-    port: int = dns.PORT
-    docker: str = dns.DOCKER
-    docker_seconds: float = 20.0
-    other_seconds: float = 3.0
-    timeout_seconds: float = 1.0
-    retry_seconds: float = 0.2
-    own_address: Callable[[], str] = _own_address
-
-    def name(self) -> str | None:
-        """Return the name that this host's address resolves back to, None without one. Blocks for `docker_seconds`."""
-        server = dns.name_server(self.resolv_conf)
-        if server is None:
-            return None
-        is_docker = server == self.docker
-        deadline = time.monotonic() + (self.docker_seconds if is_docker else self.other_seconds)
-        while time.monotonic() < deadline:
-            try:
-                name = self._ask(server)
-            except TimeoutError:
-                continue
-            except OSError:
-                # A container may run before its name server listens, or before its own address is known.
-                name = None
-            if name is not None or not is_docker:
-                return name
-            time.sleep(self.retry_seconds)
-        return None
-
-    def _ask(self, server: str) -> str | None:
-        # The address is looked up each time: a restarted container may have another address than before.
-        address, number = self.own_address(), secrets.randbelow(65_536)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
-            connection.settimeout(self.timeout_seconds)
-            connection.connect((server, self.port))
-            connection.send(dns.question(number, dns.reverse(address), dns.POINTER))
-            return next(iter(dns.answers(number, connection.recv(4096), dns.POINTER)), None)
+def is_too_long(project: str, service: str) -> bool:
+    """Return whether the names of a service's containers may be too long for a name server."""
+    return len(project) + len(service) + _ROOM_FOR_NUMBER > _MAX_LABEL

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from services.client.external.settings import FeedSettings, read_feed
 from services.client.write_budget import WriteBudget
@@ -18,8 +19,8 @@ from services.runtime.saturation import SaturationMonitor
 from services.runtime.settings import read
 
 NAMES = (
-    "BLOCK_SIZES", "BLOCK_SECONDS", "BLOCK_BYTES", "FSYNC", "CONNECTIONS", "CLIENT_ID", "SERVER_URL",
-    "KEEP_RUNS", "VOLUMES", "CLIENTS",
+    "BLOCK_SIZES", "BLOCK_SECONDS", "BLOCK_BYTES", "FSYNC", "CONNECTIONS", "CLIENT_ID", "CLIENT_SERVICE",
+    "COMPOSE_PROJECT_NAME", "SERVER_URL", "KEEP_RUNS", "VOLUMES", "CLIENTS",
 )  # fmt: skip
 
 
@@ -33,6 +34,8 @@ class ClientSettings:
     fsync: Literal["block", "interval", "none"]
     connections: int
     client_id: str
+    client_service: str
+    compose_project_name: str
     server_url: str
     keep_runs: int
     volumes: Path
@@ -53,6 +56,14 @@ class ClientSettings:
             raise BadSettings([f"CLIENT_ID={values['client_id']!r}: too long for CONNECTIONS={values['connections']}"])
         _refuse_long_lines(values["block_sizes"], values["block_bytes"], feed)
         return cls(**{**values, "volumes": Path(values["volumes"]), "feed": feed})
+
+    @property
+    def unreachable_address(self) -> str | None:
+        """The server's address if it is loopback in a container of compose, where it is the container itself."""
+        address = self.server_url if self.feed is None else self.feed.reach.shown
+        host = urlsplit(address).hostname or ""
+        is_loopback = host in ("localhost", "::1") or host.startswith("127.")
+        return address if self.compose_project_name and is_loopback else None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # A block's age is looked at this often, or four times within its time if that is shorter.
 _AGE_CHECK_SECONDS = 0.1
+START_SECONDS = 3.0
+"""Time from its start in which a client that has not reached the server yet does not log that."""
 _ANSWER_SECONDS = 1.0
 """How long a client that stops waits for the answer to its request to subscribe."""
 
@@ -82,6 +84,7 @@ class Subscriber:
         self._session: ClientSession | None = None
         self._connection: StampedConnection | None = None
         self._has_asked = self._is_subscribed = self._is_superseded = self._is_stopping = False
+        self._was_connected = False
         self._attempted_us: int | None = None
         # Whether the connection is being read: not while the disk is behind. Without a connection it is True.
         self._last_message_at, self._is_reading = 0.0, True
@@ -114,12 +117,15 @@ class Subscriber:
         # The first attempt of the process counts for every run: a client that was there before a run began has
         # nothing to catch up with.
         self._attempted_us = self._clock.now_us()
+        began = time.monotonic()
         while not self._is_done():
             why = await self._connect_once()
             if self._is_done():
                 break
             delay = self._backoff.next_seconds()
-            if self._retry_log.allow(time.monotonic()):
+            # The services of one `up` start together, and the server may need a moment longer than its clients.
+            is_starting = not self._was_connected and time.monotonic() - began < START_SECONDS
+            if not is_starting and self._retry_log.allow(time.monotonic()):
                 extra = {"client": self.name, "server": self._url, "why": why, "retry_s": round(delay, 2)}
                 log.warning("not connected", extra=extra)
             await asyncio.sleep(delay)
@@ -227,6 +233,7 @@ class Subscriber:
         if welcome.v != wire.VERSION:
             raise PeerError(f"version {welcome.v}; this client knows {wire.VERSION}")
         self._backoff.succeeded()
+        self._was_connected = True
         self._has_asked = self._is_subscribed = False
         self._pings.begin(same_kernel=welcome.boot == self._config.boot)
         if self._session is not None and self._session.run != welcome.run:

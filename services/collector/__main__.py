@@ -33,6 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     parser, commands = cli.parser(
         PROGRAM, "Reconciles the records that were sent with those that were logged.", EXITS, SOFTWARE, _serve
     )
+    parser.add_argument("--check", action="store_true", help="read the settings, report the mistakes, and exit")
     for name in _needed(arguments):
         import_module(f"services.collector.commands.{name}").add(commands)
     return cli.run_command(parser.parse_args(arguments), os.environ)
@@ -47,7 +48,10 @@ def _needed(arguments: Sequence[str]) -> Sequence[str]:
     return [name for name in COMMANDS if name in arguments[:1]] or (COMMANDS if arguments else ())
 
 
-def _serve(_chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
+def _serve(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    if chosen.check:
+        CollectorSettings.read(environment)
+        return 0
     # Imported here, so that a command does not load the web server and the charts.
     from services.collector import app  # noqa: PLC0415
     from services.runtime import jsonlogs, lifecycle  # noqa: PLC0415

@@ -25,6 +25,7 @@ from services.collector.publish.web.server import PageServer
 from services.collector.settings import CollectorSettings
 from services.runtime import parent_pipe
 from services.runtime.clock import Clock
+from services.runtime.errors import UnwritableFolder
 from services.runtime.heartbeat import beat
 from services.runtime.jsonlogs import ErrorLog
 from services.runtime.volumes import check_writable
@@ -34,17 +35,23 @@ log = logging.getLogger(__name__)
 
 async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     """Run the service until ``stop`` is set; return the exit code."""
-    check_writable(settings.volumes / "summary")
     board = SnapshotBoard()
     routes = control.routes(ControlProxy(settings).ask)
     page = PageServer(settings.page_host, settings.page_port, board, settings.volumes, routes)
+    # After the port is bound: a start that is refused for it leaves the volumes as they were.
+    try:
+        check_writable(settings.volumes / "summary")
+    except UnwritableFolder:
+        page.close()
+        raise
     terminal = TerminalPrinter.on_stdout(settings.volumes, colour=settings.colour)
     terminal.relay_stdin()
     poller = Poller(settings, Clock(), printer_of_invocation(terminal, parent_pipe.attached()))
     asyncio.get_running_loop().set_exception_handler(partial(_log_loop_error, poller.errors))
     show = partial(_show, poller, board, SelfMeter(), settings.volumes)
     tasks = [asyncio.create_task(beat(alive=poller.is_alive)), asyncio.create_task(page.serve())]
-    log.info("ready", extra={"page": page.address, "volumes": str(Path(settings.volumes))})
+    address = _shown_address(page.address, settings.page_published)
+    log.info("ready", extra={"page": address, "volumes": str(Path(settings.volumes))})
     try:
         await _poll_until(stop, poller, show)
         await _follow_end(poller)
@@ -57,6 +64,15 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return 0
+
+
+def _shown_address(address: str, published: int | None) -> str:
+    """Return where the operator finds the page: in a container not at the port on which it listens."""
+    if published is None:
+        return address
+    return (
+        f"http://localhost:{published}/" if published else "the address that docker compose port collector 8766 prints"
+    )
 
 
 async def _poll_until(stop: asyncio.Event, poller: Poller, show: Callable[[], None]) -> None:

@@ -12,7 +12,9 @@ from services.collector.verdict.thresholds import ThresholdLimit
 from services.runtime.errors import BadSettings
 from services.runtime.settings import is_external_feed, read
 
-NAMES = ("VOLUMES", "THRESHOLDS", "PAGE_PORT", "PAGE_HOST", "KEEP_RUNS", "SERVER_URL", "CONTROL_TOKEN")
+NAMES = (
+    "VOLUMES", "THRESHOLDS", "PAGE_PORT", "PAGE_PUBLISHED", "PAGE_HOST", "KEEP_RUNS", "SERVER_URL", "CONTROL_TOKEN",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class CollectorSettings:
         limits: the operator's thresholds.
         page_host: the address the page listens on.
         page_port: the port of the page; 0 takes any free one.
+        page_published: the host's port for it; 0 for one that the engine chooses, None outside of compose.
         keep_runs: how many closed runs stay on disk; 0 keeps all.
         server_url: the server to which control requests are sent; None for an external feed.
         control_token: authorises these requests; empty takes the token that the server writes beside its ledger.
@@ -34,6 +37,7 @@ class CollectorSettings:
     limits: tuple[ThresholdLimit, ...]
     page_host: str
     page_port: int
+    page_published: int | None
     keep_runs: int
     server_url: str | None
     control_token: str
@@ -65,6 +69,7 @@ class CollectorSettings:
             limits=limits,
             page_host=values["page_host"],
             page_port=values["page_port"],
+            page_published=values["page_published"],
             keep_runs=values["keep_runs"],
             # An external feed takes no control requests.
             server_url=None if is_external_feed(environment) else values["server_url"],

@@ -28,6 +28,7 @@ from services.runtime.setting_tables.parsers import (
     integer,
     listen_hosts,
     number,
+    optional,
     service_name,
     websocket_url,
 )
@@ -59,7 +60,20 @@ SETTINGS = (
         client_count,
         "the run starts when this many clients have subscribed; empty = all that compose started, elsewhere 1",
     ),
-    Setting("CLIENT_SERVICE", "", "server", service_name, "the DNS name of the clients' containers; compose sets it"),
+    Setting(
+        "CLIENT_SERVICE",
+        "",
+        "server, client",
+        service_name,
+        "the DNS name of the clients' containers; compose sets it",
+    ),
+    Setting(
+        "COMPOSE_PROJECT_NAME",
+        "",
+        "server, client",
+        any_text,
+        "the compose project, with which the names of its containers begin; compose sets it",
+    ),
     Setting(
         "GRACE_SECONDS", "15", "server", number(0, 3600), "how long after the last record a run waits for receipts"
     ),
@@ -124,6 +138,13 @@ SETTINGS = (
     ),
     Setting("THRESHOLDS", "", "collector", any_text, "limits in k6's style: latency.p99<50ms, missing==0"),
     Setting("PAGE_PORT", "8766", "collector", integer(0, 65535), "the page, on 127.0.0.1"),
+    Setting(
+        "PAGE_PUBLISHED",
+        "",
+        "collector",
+        optional(integer(0, 65535)),
+        "the port of the host at which compose publishes the page, for the log; compose sets it",
+    ),
     Setting("PAGE_HOST", "127.0.0.1", "collector", any_text, "the address the page listens on; compose sets it inside"),
     Setting("HEARTBEAT", "", "all", any_path, "a file touched while the service is healthy; the images set it"),
     Setting("HOLD_SECONDS", "0", "all", number(0, 60), "wait before exiting 104, so that restarts do not spin"),

@@ -16,7 +16,8 @@ from services.server.feed.faker_pools import validate
 from services.server.feed.record_schema import NAMED, BadSchema, load
 
 NAMES = (
-    "RATE", "RECORDS", "RUNS", "KEEP_RUNS", "SEED", "LOCALE", "SCHEMA", "CLIENTS", "CLIENT_SERVICE", "CONNECTIONS",
+    "RATE", "RECORDS", "RUNS", "KEEP_RUNS", "SEED", "LOCALE", "SCHEMA", "CLIENTS", "CLIENT_SERVICE",
+    "COMPOSE_PROJECT_NAME", "CONNECTIONS",
     "GRACE_SECONDS", "RESUME_SECONDS", "SEND_SECONDS", "PORT", "HOST", "SERVERS", "CONTROL_TOKEN", "VOLUMES",
 )  # fmt: skip
 
@@ -34,6 +35,7 @@ class ServerSettings:
     schema: str
     clients: int
     client_service: str
+    compose_project_name: str
     connections: int
     grace_seconds: float
     resume_seconds: float

@@ -85,6 +85,10 @@ class Stack:
         """Run ``docker compose`` with these arguments."""
         return _run(self._command(*arguments), environment(self.settings), check=check, timeout=timeout)
 
+    def in_foreground(self, *arguments: str) -> Foreground:
+        """Run ``docker compose`` with these arguments as a user does at a terminal."""
+        return Foreground(self._command(*arguments), environment(self.settings))
+
     def _command(self, *arguments: str) -> list[str]:
         # A developer's own .env must not change the tests.
         options = ["--project-name", self.project, "--env-file", os.devnull, "--ansi", "never"]
@@ -102,7 +106,7 @@ class Stack:
     def up_in_foreground(self, clients: int = 1) -> Foreground:
         """Start everything as a user does at a terminal."""
         self._scale = clients
-        return Foreground(self._command("up", "--scale", f"client={clients}"), environment(self.settings))
+        return self.in_foreground("up", "--scale", f"client={clients}")
 
     def scale(self, clients: int | None = None, servers: int | None = None) -> None:
         """Change the number of clients or servers without touching other containers."""
@@ -217,10 +221,14 @@ class Foreground:
         """The output until now."""
         return "\n".join(self._lines)
 
-    def ctrl_c(self, timeout: float = 60.0) -> None:
-        """Press Ctrl-C and wait for the end. The exit code is of no use: Compose 2.26 may end with a panic."""
+    def ctrl_c(self, timeout: float = 60.0) -> int:
+        """Press Ctrl-C and wait for the end; return the exit code, which is 2 if Compose 2.26 ends with a panic."""
         self._process.send_signal(signal.SIGINT)
-        self._process.wait(timeout)
+        return self.wait(timeout)
+
+    def wait(self, timeout: float = 60.0) -> int:
+        """Wait for the end; return the exit code."""
+        return self._process.wait(timeout)
 
     def __enter__(self) -> Self:
         return self

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import ROOT, Process, environment
+from tests.integration.processes import ROOT, LocalRun, Process, environment
 from tests.integration.stack import Stack
 
 BAD = 104
@@ -123,6 +123,36 @@ def test_a_local_run_ends_with_the_code_of_bad_settings(tmp_path: Path) -> None:
     with Process("services", VOLUMES=tmp_path, THRESHOLDS="nonsense", PORT=18766, PAGE_PORT=18767) as run:
         assert BAD == run.wait()
     assert "THRESHOLDS" in run.text
+
+
+@pytest.mark.parametrize(
+    "refused", [{"PORT": None}, {"PAGE_PORT": None}, {"THRESHOLDS": "p99<5"}, {"BLOCK_SIZES": "x"}, {"LOCALE": "xx"}]
+)
+def test_a_refused_start_leaves_the_volumes_as_they_were(refused: dict[str, object], tmp_path: Path) -> None:
+    """A local run that is refused, for a port in use or by any of its services, ends with 104 and opens no run."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        wrong = {name: held.getsockname()[1] if value is None else value for name, value in refused.items()}
+        with LocalRun(tmp_path, CLIENTS=1, **wrong) as run:
+            assert BAD == run.wait(), run.text
+    assert next(iter(refused)) in run.text
+    assert [] == run.volumes.runs()
+    assert [] == list(tmp_path.glob("*/2*"))
+
+
+def test_an_env_file_is_not_ignored_without_a_word(tmp_path: Path) -> None:
+    """Settings in ``.env``, which only Compose reads, are named at the start of a local run."""
+    (tmp_path / ".env").write_text("RATE=500\n# SEED=1\nexport RECORDS='10'\nOTHER=1\n", encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-m", "services"],
+        cwd=tmp_path,
+        env=environment({"RECORDS": "10", "CLIENTS": "x", "PYTHONPATH": ROOT}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert BAD == ended.returncode
+    assert "note: only docker compose reads .env; without effect here: RATE\n" in ended.stderr
 
 
 @pytest.mark.containers

@@ -37,20 +37,6 @@ def test_the_clients_that_were_started_are_waited_for(folder: Path, engine: None
         assert {f"client-{number}.{part}" for number in range(1, 6) for part in (1, 2)} == before
 
 
-def test_a_tenth_client_with_a_name_too_long_for_dns_is_not_forgotten(folder: Path, engine: None) -> None:
-    """With a project name of 54 characters the tenth container has no reverse name and is late: nine do not pass."""
-    with Stack(folder, RECORDS=200, RATE=100, GRACE_SECONDS=5) as stack:
-        stack.project = f"{stack.project}-{'x' * 53}"[:54]
-        stack.up(clients=10)
-        poll_until(lambda: started(stack), "the run begins", 90)
-        assert [10] == expects(stack)
-        code, text = stack.wait()
-        summary = stack.volumes.summary()
-        assert summary is not None
-        finished = [client.client for client in summary.clients if client.state == "finished"]
-        assert code != 0 or len(finished) == 10, text
-
-
 def test_what_the_operator_states_comes_first(folder: Path, engine: None) -> None:
     """``CLIENTS=1`` takes precedence: the run does not wait for other containers."""
     with Stack(folder, RECORDS=200, RATE=100, CLIENTS=1) as stack:

@@ -131,10 +131,10 @@ def test_the_collector_can_write_to_neither_ledger_nor_logs(good_stack: GoodStac
 
 
 def test_only_prepare_is_root_and_it_has_no_network(good_stack: GoodStack) -> None:
-    """The only service that runs as root has three capabilities, no network, and has ended."""
+    """The only service that runs as root has three capabilities, no network, and idles."""
     found = good_stack.stack.inspect("prepare")
     host = found["HostConfig"]
     assert ("0:0", "none", True) == (found["Config"]["User"], host["NetworkMode"], host["ReadonlyRootfs"])
     assert ["CHOWN", "FOWNER", "FSETID"] == sorted(name.removeprefix("CAP_") for name in host["CapAdd"])
     assert ["ALL"] == host["CapDrop"]
-    assert ("exited", 0) == (found["State"]["Status"], found["State"]["ExitCode"])
+    assert ("running", "healthy") == (found["State"]["Status"], found["State"]["Health"]["Status"])

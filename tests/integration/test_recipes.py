@@ -192,6 +192,27 @@ def check_durations(rows: list[Row], volumes: Volumes) -> None:
     assert all(float(str(row[2])) >= float(str(row[1])) for row in rows[2:])
 
 
+def slowest(volumes: Volumes) -> tuple[int, str]:
+    """Return the highest 99th percentile of a client, in nanoseconds, and whose it is."""
+    summary = volumes.summary()
+    assert summary is not None
+    return max((client.latency_ns.p99 or 0, client.client) for client in summary.clients)
+
+
+def check_slowest_client(rows: list[Row], volumes: Volumes) -> None:
+    """The recipe shows the client with the highest percentile, below the names of the columns."""
+    p99_ns, name = slowest(volumes)
+
+    assert (volumes.newest(), name, p99_ns) == (*rows[1][1:3], float(str(rows[1][3])))
+
+
+def check_slowest_in_duckdb(rows: list[Row], volumes: Volumes) -> None:
+    """The recipe shows the same client, without missing ranges."""
+    p99_ns, name = slowest(volumes)
+
+    assert [(volumes.newest(), name, p99_ns, None)] == rows
+
+
 def check_parquet(rows: list[Row], volumes: Volumes) -> None:
     """The Parquet file has a row per message."""
     assert [(CLIENTS * RECORDS,)] == rows
@@ -212,6 +233,8 @@ CHECKS: dict[str, Callable[[list[Row], Volumes], None]] = {
     "Do the digests agree?": check_digests,
     "Which blocks took longest?": check_longest,
     "How long do blocks take?": check_durations,
+    "Which client was slowest?": check_slowest_client,
+    "Which client was slowest, in DuckDB?": check_slowest_in_duckdb,
     "Every message as Parquet": check_parquet,
 }
 """Expected results of the recipes, by heading."""

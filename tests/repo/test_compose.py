@@ -27,7 +27,7 @@ def service(name: str) -> dict[str, Any]:
 
 def test_services_are_in_the_order_of_the_data() -> None:
     """The services are in the order in which the data flows."""
-    assert ["prepare", *SERVICES, *MONITORING] == ALL
+    assert ["prepare", *SERVICES, "verdict", *MONITORING] == ALL
 
 
 @every_service
@@ -46,8 +46,11 @@ def test_is_hardened(name: str) -> None:
     assert found["cap_drop"] == ["ALL"]
     assert found["security_opt"] == ["no-new-privileges:true"]
     assert found["init"] is True
-    assert found["pids_limit"] <= 256
-    assert found["mem_limit"]
+    # Compose refuses `deploy.resources.limits` in an override file beside `mem_limit`, `pids_limit` or `cpus` here.
+    limits = found["deploy"]["resources"]["limits"]
+    assert limits["pids"] <= 256
+    assert limits["memory"] == "512m"
+    assert not found.keys() & {"mem_limit", "pids_limit", "cpus"}
     assert not found.keys() & {"privileged", "devices", "pid", "ipc", "userns_mode", "extra_hosts"}
 
 
@@ -61,7 +64,7 @@ def test_is_not_root(name: str) -> None:
 
 
 def test_only_prepare_is_root() -> None:
-    """The one-shot service that changes owners of folders is root with three capabilities and no network, and ends."""
+    """The service that changes owners of folders is root with three capabilities, no network and no second try."""
     found = service("prepare")
 
     assert found["user"] == "0:0"
@@ -70,6 +73,24 @@ def test_only_prepare_is_root() -> None:
     assert found["restart"] == "no"
     assert "build" not in found
     assert found["image"] == service("collector")["image"]
+
+
+def test_no_container_ends_before_the_verdict() -> None:
+    """With the profile, every service but the one with the verdict stays up, so `up --exit-code-from verdict` works."""
+    found = service("verdict")
+
+    assert found["profiles"] == ["verdict"]
+    assert found["command"][2:5] == ["services.collector", "wait", "--next"]
+    assert found["restart"] == "no"
+    assert found["image"] == service("collector")["image"]
+    assert all(mount["read_only"] for mount in found["volumes"])
+    assert "--stay" in service("prepare")["command"]
+    assert not [
+        name
+        for name in ALL
+        for needed in service(name).get("depends_on", {}).values()
+        if needed["condition"] == "service_completed_successfully"
+    ]
 
 
 @every_service
@@ -110,12 +131,12 @@ def test_is_built_on_every_up(name: str) -> None:
 
 
 @staying
-def test_waits_for_what_it_needs(name: str) -> None:
-    """Every dependency has a condition, so that a service starts only after the services that it needs."""
+def test_waits_only_for_its_folders(name: str) -> None:
+    """All services wait for their folders; the other dependencies give the order of stopping and delay no start."""
     expected = {
-        "collector": {"prepare": {"condition": "service_completed_successfully"}},
-        "server": {"collector": {"condition": "service_healthy"}},
-        "client": {"server": {"condition": "service_healthy"}, "collector": {"condition": "service_healthy"}},
+        "collector": {"prepare": {"condition": "service_healthy"}},
+        "server": {"collector": {"condition": "service_started"}},
+        "client": {"server": {"condition": "service_started"}, "collector": {"condition": "service_started"}},
     }
 
     assert expected[name] == service(name)["depends_on"]
@@ -158,7 +179,7 @@ def test_each_writes_only_its_own() -> None:
     assert {"/volumes/summary"} == writable["collector"]
 
 
-@pytest.mark.parametrize("name", ["prepare", *SERVICES])
+@pytest.mark.parametrize("name", ["prepare", *SERVICES, "verdict"])
 def test_mounts_are_of_the_checkout(name: str) -> None:
     """Every mount is a bind of the volumes folder or, read-only, of the user's schemas and profiles."""
     own = {"./schemas": ("server", "/app/schemas"), "./feeds": ("client", "/app/feeds")}

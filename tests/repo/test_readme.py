@@ -12,9 +12,8 @@ from tests.repo.repository import ROOT, text
 
 RUN_BY = {
     "docker compose up --scale client=5": "tests/integration/test_graceful_stop.py::test_ctrl_c_leaves_sealed_logs",
-    "docker compose up -d --scale client=5": "tests/integration/test_scale.py::test_names_come_from_the_network",
-    "docker compose exec -T collector python -m services.collector wait": (
-        "tests/integration/test_first_number.py::test_the_verdict_comes_first"
+    "docker compose --profile verdict up --exit-code-from verdict --scale client=5": (
+        "tests/integration/test_up_with_verdict.py::test_the_exit_code_is_the_verdict"
     ),
     "docker compose exec -T collector python -m services.collector verify /volumes": (
         "tests/integration/test_run_cannot_end_by_accident.py::test_the_unchanged_run_passes"
@@ -22,8 +21,6 @@ RUN_BY = {
     "docker compose exec -T collector python -m services.collector prove /volumes": (
         "tests/integration/test_run_cannot_end_by_accident.py::test_a_container_proves_that_damage_is_caught"
     ),
-    "docker compose restart server": "tests/integration/test_server_restart.py::test_a_restarted_server_goes_on",
-    "docker compose down": "tests/integration/stack.py::down",
     "jq -c 'select(.kind==\"block\") | [.client, .block, .first, .last, .duration_ns]' volumes/logs/*/*/*.jsonl": (
         "tests/integration/test_logs_read_everywhere.py::test_jq_counts_the_messages"
     ),

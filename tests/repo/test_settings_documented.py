@@ -27,6 +27,7 @@ FIXED_IN_COMPOSE = {
     "CLIENT_SERVICE": "client",
     "PAGE_HOST": "0.0.0.0",
     "PAGE_PORT": "8766",  # of the container; the variable names the port of the host
+    "PAGE_PUBLISHED": "${PAGE_PORT:-8766}",
 }
 """Settings with another meaning inside a container than outside, and their values inside."""
 
@@ -72,7 +73,7 @@ def test_is_in_compose(setting: Setting) -> None:
         assert {expected} == {environment(service)[setting.name] for service in given}
 
 
-@pytest.mark.parametrize("service", ["prepare", *SERVICES])
+@pytest.mark.parametrize("service", ["prepare", *SERVICES, "verdict"])
 def test_compose_has_no_other(service: str) -> None:
     """Every variable that the compose file sets is a setting."""
     assert not environment(service).keys() - BY_NAME.keys()

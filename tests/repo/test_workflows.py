@@ -54,18 +54,21 @@ def test_the_example_sets_what_exists() -> None:
     assert job["env"].keys() <= BY_NAME.keys()
 
 
-def test_the_example_names_services() -> None:
-    """The example uses services of the compose file, and the README's command to wait."""
+def test_the_example_judges_the_users_feed() -> None:
+    """The example checks out the user's repository, and Streamgauge beside it, whose verdict ends the job."""
+    checkouts = [step.get("with", {}) for step in steps(EXAMPLE) if "checkout" in step.get("uses", "")]
     commands = "\n".join(step.get("run", "") for step in steps(EXAMPLE))
 
-    assert {"client", "collector"} <= compose()["services"].keys()
-    assert "docker compose exec -T collector python -m services.collector wait" in text("README.md")
-    assert "docker compose exec -T collector python -m services.collector wait" in commands
+    assert [None, "streamgauge"] == [found.get("path") for found in checkouts]
+    assert "repository" not in checkouts[0]
+    assert {"client", "verdict"} <= compose()["services"].keys()
+    assert "docker compose -f deploy/judge.yml --profile verdict up --exit-code-from verdict" in commands
+    assert "docker compose --profile verdict up --exit-code-from verdict --scale client=5" in text(EXAMPLE)
 
 
 def test_the_example_keeps_what_it_found() -> None:
     """With every verdict the example shows the summary, stops the stack, and then keeps the folder."""
-    *_, summary, _, down, upload = steps(EXAMPLE)
+    *_, summary, down, upload = steps(EXAMPLE)
 
     assert ["always()"] * 3 == [step["if"] for step in (summary, down, upload)]
-    assert (ROOT / upload["with"]["path"]).is_dir()
+    assert (ROOT / upload["with"]["path"].removeprefix("streamgauge/")).is_dir()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -95,9 +96,10 @@ class LogSurvey:
         moved: client and session of lines that are in a file of another session, by their checksums.
     """
 
-    def __init__(self, volumes: Path, run: str) -> None:
-        """Read all block logs of the run."""
+    def __init__(self, volumes: Path, run: str, on_read: Callable[[int], None] | None = None) -> None:
+        """Read all block logs of the run; call ``on_read`` with the bytes of each line that is read, now or later."""
         self.volumes, self.run = volumes, run
+        self.on_read = on_read or _ignore
         self.clients: SessionsByClient = defaultdict(lambda: defaultdict(LogSession))
         self.left_out: list[RejectedLine] = []
         self.copies = 0
@@ -118,12 +120,17 @@ class LogSurvey:
         Raises:
             OSError: its file can no longer be read.
         """
+        self.on_read(place.size)
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(self.volumes / place.source.place, flags)
         try:
             return os.pread(descriptor, place.size, place.offset)
         finally:
             os.close(descriptor)
+
+
+def _ignore(_: int) -> None:
+    """Do nothing with the number of bytes."""
 
 
 class _Owner(NamedTuple):
@@ -154,6 +161,7 @@ class _LogFile:
         try:
             for line in read_lines(self._survey.volumes, self._source):
                 number = line.number
+                self._survey.on_read(len(line.data))
                 self._add(line)
         except OSError as error:
             self._leave_out(number, f"the file cannot be read: {error.strerror}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from services.collector import formatting
+from services.collector.commands.reading_progress import ReadingProgress, reading
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.scan import FileRewritten, RunFiles, find_runs
 from services.runtime.errors import OperatorError, UnwritableFolder
@@ -54,18 +55,27 @@ def new_folder(option: str, folder: Path) -> Path:
     return folder
 
 
-def load_evidence(volumes: Path, run: str) -> RunEvidence:
+def load_evidence(volumes: Path, run: str, progress: ReadingProgress | None = None) -> RunEvidence:
     """Read the ledger and the block logs of a run.
+
+    Args:
+        volumes: the volumes folder.
+        run: the run.
+        progress: shows how far the reading is; None shows that of this run.
 
     Raises:
         VolumesNotFound: the files are being rewritten.
     """
+    if progress is None:
+        with reading(volumes, [run]) as shown:
+            return load_evidence(volumes, run, shown)
     for _ in range(ATTEMPTS):
         # A command reads a run once, so the checksums for comparing it again later would be wasted.
         files, evidence = RunFiles(volumes, run, rechecked=False), RunEvidence(run)
         try:
             for source, line in files.lines():
                 evidence.add_line(source, line)
+                progress.add(len(line))
         except FileRewritten:
             continue
         evidence.add_sources(files.sources())

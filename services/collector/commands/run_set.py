@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from services.collector import formatting
+from services.collector.commands.reading_progress import reading
 from services.collector.commands.run_loader import load_evidence
 from services.collector.publish.files import run_files
 from services.collector.scan import find_runs, ledger_sources, read_file
@@ -112,15 +113,14 @@ def _read_summary(path: Path) -> list[Summary]:
 def _read_folder(volumes: Path) -> list[tuple[Summary, ledger.OpenEntry | None]]:
     # Old runs whose logs were removed still have their summaries.
     names = sorted({*find_runs(volumes), *run_files.runs_with_summary(volumes)}, key=run_order)
-    return [(_summary(volumes, name), _opening(volumes, name)) for name in names]
-
-
-def _summary(volumes: Path, run: str) -> Summary:
-    published = run_files.load(volumes, run)
+    published = {name: run_files.load(volumes, name) for name in names}
     # The summary of a run that was open is not final: the run may have continued since.
-    if published is not None and published.state == "closed":
-        return published
-    return reconcile(load_evidence(volumes, run), final=True)
+    closed = {name: found for name, found in published.items() if found is not None and found.state == "closed"}
+    with reading(volumes, [name for name in names if name not in closed]) as progress:
+        return [
+            (closed.get(name) or reconcile(load_evidence(volumes, name, progress), final=True), _opening(volumes, name))
+            for name in names
+        ]
 
 
 def _opening(volumes: Path, run: str) -> ledger.OpenEntry | None:

@@ -8,7 +8,7 @@ are left out, and its chain is not repaired at all.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -204,7 +204,9 @@ class SalvageResult(msgspec.Struct, frozen=True):
     copies: int
 
 
-def salvage(volumes: Path, evidence: RunEvidence, faults: list[Fault], out: Path) -> SalvageResult:
+def salvage(
+    volumes: Path, evidence: RunEvidence, faults: list[Fault], out: Path, on_read: Callable[[int], None] | None = None
+) -> SalvageResult:
     """Copy the good lines of a run.
 
     Args:
@@ -212,11 +214,12 @@ def salvage(volumes: Path, evidence: RunEvidence, faults: list[Fault], out: Path
         evidence: of the run; its ledger replaces the open line of a session that has lost it.
         faults: the faults of the run, which have the seqs of a lost line.
         out: the folder of the copies.
+        on_read: called with the number of bytes of each line of a log that is read, twice for each good line.
 
     Raises:
         OSError: a file cannot be read or written.
     """
-    survey = LogSurvey(volumes, evidence.run)
+    survey = LogSurvey(volumes, evidence.run, on_read)
     found = [*survey.left_out, *_ledger(volumes, evidence.run, out)]
     left_out = sorted(found, key=lambda line: (line.source.path, line.line))
     clients = []

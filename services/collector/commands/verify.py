@@ -12,6 +12,7 @@ import msgspec
 
 from services.collector import formatting
 from services.collector.commands import salvage
+from services.collector.commands.reading_progress import reading
 from services.collector.commands.run_loader import VolumesNotFound, load_evidence, new_folder, runs_of
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.build import build_result
@@ -86,7 +87,9 @@ def _outside(volumes: Path, out: Path) -> Path:
 
 def _salvaged(volumes: Path, summary: Summary, evidence: RunEvidence, out: Path) -> salvage.SalvageResult:
     try:
-        return salvage.salvage(volumes, evidence, summary.faults, out)
+        # Each line is read twice: to find the good ones, and to copy them.
+        with reading(volumes, [evidence.run], does="copying", times=2) as progress:
+            return salvage.salvage(volumes, evidence, summary.faults, out, progress.add)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UnwritableFolder(str(out), reason, "fix: make space, or name another folder for --salvage") from error
@@ -98,10 +101,13 @@ def check(volumes: Path, limits: Sequence[ThresholdLimit] = (), run: str | None 
     Raises:
         VolumesNotFound: the folder is not a volumes folder, or does not contain the run.
     """
-    for name in runs_of(volumes, run):
-        evidence = load_evidence(volumes, name)
-        result = build_result(evidence, final=True)
-        yield VerifiedRun(summarise(result, limits, made_at=evidence.ended_at), result, evidence)
+    runs = runs_of(volumes, run)
+    with reading(volumes, runs) as progress:
+        for name in runs:
+            evidence = load_evidence(volumes, name, progress)
+            result = build_result(evidence, final=True)
+            progress.erase()
+            yield VerifiedRun(summarise(result, limits, made_at=evidence.ended_at), result, evidence)
 
 
 def exit_code(verdicts: Sequence[str | None]) -> int:

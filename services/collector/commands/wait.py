@@ -7,50 +7,31 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import math
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-import msgspec
-
+from services.collector.commands.run_watcher import (
+    DEFAULT_INTERVALS,
+    NextRunWatcher,
+    ObservedRun,
+    RunWatcher,
+    WaitIntervals,
+    last_run_over,
+)
 from services.collector.publish.files import run_files
 from services.collector.publish.terminal.printer import TerminalPrinter
 from services.collector.scan import find_runs
 from services.collector.settings import CollectorSettings
 from services.collector.verdict.snapshot import Snapshot, empty
-from services.contract.scalars import run_order
-from services.contract.summary import EXIT_CODES, Summary
+from services.collector.verdict.summary import ABANDONED
+from services.contract.summary import EXIT_CODES
 from services.runtime import lifecycle
 from services.runtime.cli import Commands
 from services.runtime.errors import EXIT_ABORTED, BadSettings
-from services.runtime.settings import EXTERNAL
-
-
-class WaitIntervals(NamedTuple):
-    """The intervals of a wait, seconds.
-
-    Attributes:
-        poll: between two readings of the volumes.
-        measure: between two measurements of the logs' size, which lists every client's folder.
-        stall: time without progress after which the wait is aborted.
-        progress: between two lines of progress where there is no terminal.
-        restart: how long a run that was closed before the wait began can still be superseded by a new one: a server
-            that starts again needs that long to open it.
-    """
-
-    poll: float = 0.25
-    measure: float = 2.0
-    stall: float = 60.0
-    progress: float = 5.0
-    restart: float = 3.0
-
-
-DEFAULT_INTERVALS = WaitIntervals()
+from services.runtime.settings import EXTERNAL, read
 
 
 def add(commands: Commands) -> None:
@@ -62,9 +43,16 @@ def add(commands: Commands) -> None:
         {
             "wait": "the exit code is the verdict: for scripts and CI jobs",
             "wait --run 20261122T073000Z": "the verdict of this run, also when it was closed long ago",
+            "wait --next": "the verdict of the run that the services are about to open, or continue",
         },
     )
     parser.add_argument("--run", help="wait for the verdict of this run")
+    parser.add_argument(
+        "--next",
+        action="store_true",
+        help="wait for as many runs as RUNS says, without those that were over when the command began",
+    )
+    parser.add_argument("--brief", action="store_true", help="print one line for each run instead of its summary")
     parser.add_argument(
         "--clients-elsewhere",
         action="store_true",
@@ -80,17 +68,33 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """
     if chosen.clients_elsewhere:
         refuse_feed_settings(environment)
+    if chosen.next and chosen.run is not None:
+        raise BadSettings(["--next and --run name different runs: give one of them"])
+    runs = max(read(environment, ("RUNS",))["runs"], 1) if chosen.next else 1  # of an endless series, the first
 
     async def until_closed(settings: CollectorSettings, stop: asyncio.Event) -> int:
-        printer = TerminalPrinter.on_stdout(settings.volumes, colour=settings.colour)
+        volumes, kind = settings.volumes, BriefPrinter if chosen.brief else TerminalPrinter
+        printer = kind.on_stdout(volumes, colour=settings.colour)
+        report, now = _print_to_stderr, time.monotonic
         try:
-            return await wait(
-                settings.volumes, stop, printer, report=_print_to_stderr, now=time.monotonic, run=chosen.run
-            )
+            if chosen.next:
+                return await wait_for_next(volumes, stop, printer, runs, report=report, now=now)
+            watcher = RunWatcher(volumes, chosen.run)
+            return await wait(volumes, stop, printer, watcher, report=report, now=now)
         finally:
             printer.close()
 
     return lifecycle.run(lambda: CollectorSettings.read(environment), until_closed)
+
+
+class BriefPrinter(TerminalPrinter):
+    """Prints one line for each run: beside the collector's own output, its summary would be printed twice."""
+
+    def print_summary(self, snapshot: Snapshot) -> None:
+        """Print verdict and headline."""
+        self.close()
+        summary = snapshot.summary
+        print(f"{summary.verdict}  {summary.run}  {summary.headline}", flush=True)
 
 
 def refuse_feed_settings(environment: Mapping[str, str]) -> None:
@@ -115,21 +119,12 @@ def _print_to_stderr(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-@dataclass(frozen=True)
-class ObservedRun:
-    """What the volumes show of the run that is waited for: its summary, and the sizes of its files in bytes."""
-
-    run: str | None
-    summary: Summary | None = None
-    ledger_bytes: int = 0
-    log_bytes: int = 0
-
-
 class StallDetector:
     """Detects that a run makes no progress, and names the cause. Times are monotonic seconds."""
 
-    def __init__(self, now: float, stall_seconds: float = DEFAULT_INTERVALS.stall) -> None:
-        self._stall_seconds = stall_seconds
+    def __init__(self, now: float, stall_seconds: float = DEFAULT_INTERVALS.stall, over: str | None = None) -> None:
+        """Begin at ``now``; ``over`` is a run that ended before and is not waited for."""
+        self._stall_seconds, self._over = stall_seconds, over
         self._since = now
         self._last: ObservedRun | None = None
         self._summary_log_bytes = 0
@@ -158,7 +153,8 @@ class StallDetector:
 
     def _reason(self, status: ObservedRun) -> str:
         if status.run is None:
-            return "a run: none has been opened"
+            earlier = f" since this wait began, and {self._over} was over before" if self._over is not None else ""
+            return f"a run: none has been opened{earlier}"
         summary = status.summary
         if summary is None or status.log_bytes > self._summary_log_bytes:
             return f"collector: it does not keep up the summary of run {status.run}"
@@ -171,72 +167,14 @@ class StallDetector:
         return f"client: run {status.run} makes no progress at {summary.totals.received:,} messages"
 
 
-class RunWatcher:
-    """Reads the status of one run from a volumes folder.
-
-    Unless a run is named, it is the newest one at the first reading. If that run is closed already, a run that is
-    opened within ``intervals.restart`` replaces it.
-    """
-
-    def __init__(self, volumes: Path, run: str | None = None, intervals: WaitIntervals = DEFAULT_INTERVALS) -> None:
-        self._volumes, self._intervals = volumes, intervals
-        self._run = run
-        # A run that is named is decided from the beginning, even if there is a newer one.
-        self._decided_at: float | None = None if run is None else -math.inf
-        self._log_bytes = 0
-        self._measured_at: float | None = None
-
-    def status(self, now: float) -> ObservedRun:
-        """Read the status."""
-        if not self.is_decided(now):
-            self._run = self._newest()
-        if self._run is None:
-            return ObservedRun(None)
-        if self._decided_at is None:
-            published = run_files.load(self._volumes, self._run)
-            is_closed = published is not None and published.state == "closed"
-            # A verdict of an earlier run must not be returned for one that a starting server is about to open.
-            self._decided_at = now + self._intervals.restart if is_closed else now
-        if self._measured_at is None or now - self._measured_at >= self._intervals.measure:
-            self._log_bytes, self._measured_at = _size(self._volumes / "logs" / self._run, "*/*.jsonl"), now
-        summary = run_files.load(self._volumes, self._run)
-        return ObservedRun(
-            self._run,
-            # Without its date: a summary that was only made again is no progress.
-            msgspec.structs.replace(summary, made_at=None) if summary else None,
-            _size(self._volumes / "ledger" / self._run, "*.jsonl"),
-            self._log_bytes,
-        )
-
-    def is_decided(self, now: float) -> bool:
-        """Return whether it is decided which run is waited for."""
-        return self._decided_at is not None and now >= self._decided_at
-
-    def _newest(self) -> str | None:
-        return max(find_runs(self._volumes), key=run_order, default=None)
-
-
-def _size(folder: Path, pattern: str) -> int:
-    """Return the size of the matching files in bytes."""
-    total = 0
-    for path in folder.glob(pattern):
-        try:
-            # A client may put anything into its folder, such as a link that leads to itself.
-            total += path.lstat().st_size
-        # `KEEP_RUNS` may remove a file between the listing and this call, and a folder may be closed to this user.
-        except OSError:
-            continue
-    return total
-
-
 async def wait(
     volumes: Path,
     stop: asyncio.Event,
     printer: TerminalPrinter,
+    watcher: RunWatcher,
     *,
     report: Callable[[str], None],
     now: Callable[[], float],
-    run: str | None = None,
     intervals: WaitIntervals = DEFAULT_INTERVALS,
 ) -> int:
     """Wait for the verdict; return its exit code, or 105 if the wait is aborted.
@@ -245,12 +183,12 @@ async def wait(
         volumes: the volumes folder.
         stop: set by an interruption.
         printer: prints the summary; on a terminal it also shows the run meanwhile.
+        watcher: selects the run and reads its status.
         report: prints progress if there is no terminal, and the reason for an abort.
         now: monotonic seconds.
-        run: the run; None for the newest.
         intervals: how often the volumes are read, and when to give up.
     """
-    watcher, detector = RunWatcher(volumes, run, intervals), StallDetector(now(), intervals.stall)
+    detector = StallDetector(now(), intervals.stall, watcher.over)
     reported_at, shown = now(), None
     while not stop.is_set():
         status = watcher.status(now())
@@ -277,6 +215,42 @@ async def wait(
     printer.close()
     report("interrupted before the verdict")
     return EXIT_ABORTED
+
+
+async def wait_for_next(
+    volumes: Path,
+    stop: asyncio.Event,
+    printer: TerminalPrinter,
+    runs: int,
+    *,
+    report: Callable[[str], None],
+    now: Callable[[], float],
+    intervals: WaitIntervals = DEFAULT_INTERVALS,
+) -> int:
+    """Wait for runs that are not over yet, one after the other; return the worst verdict's exit code, or 105.
+
+    Args:
+        volumes: the volumes folder.
+        stop: set by an interruption.
+        printer: prints the summaries.
+        runs: how many runs to wait for. One that was interrupted, and is not continued, is not counted.
+        report: prints progress if there is no terminal, and the reason for an abort.
+        now: monotonic seconds.
+        intervals: see `wait`.
+    """
+    over, code, counted = last_run_over(volumes), 0, 0
+    present = frozenset(find_runs(volumes))
+    while counted < runs:
+        watcher = NextRunWatcher(volumes, over, intervals)
+        latest = await wait(volumes, stop, printer, watcher, report=report, now=now, intervals=intervals)
+        if latest == EXIT_ABORTED:
+            return latest
+        over = watcher.run
+        summary = run_files.load(volumes, over) if over is not None else None
+        if over in present and summary is not None and ABANDONED in summary.reasons:
+            continue
+        code, counted = max(code, latest), counted + 1
+    return code
 
 
 def _progress(status: ObservedRun) -> str:

@@ -29,6 +29,9 @@ from services.contract.scalars import utc_text
 from services.contract.sequence_text import span_text
 from services.contract.summary import Books, ClientSummary, Quantiles, Summary, Threshold, Totals, Verdict
 
+ABANDONED = "the run was abandoned: it was interrupted and not continued"
+"""A reason of an INVALID run."""
+
 
 def reconcile(
     evidence: RunEvidence, limits: Sequence[ThresholdLimit] = (), *, final: bool, made_at: str | None = None
@@ -173,7 +176,7 @@ def _untrustworthy(case: CheckInput) -> list[str]:
     reasons += consistency.without_end(result)
     # Even if all that was sent has arrived: the rest of the run was never played.
     if result.ledger_facts.is_abandoned:
-        reasons.append("the run was abandoned: it was interrupted and not continued")
+        reasons.append(ABANDONED)
     return reasons
 
 

@@ -24,6 +24,7 @@ class ContainerCounter:
 
     Args:
         service: name that compose gives to the clients' containers.
+        project: of compose; empty takes it from the name of this container.
         answer_seconds: how long to wait for the addresses of the service.
         reverse_seconds: how long to wait for the names of all addresses; Docker's name server does not answer about a
             name that is too long for DNS.
@@ -35,6 +36,7 @@ class ContainerCounter:
     def __init__(
         self,
         service: str,
+        project: str = "",
         *,
         answer_seconds: float = 1.0,
         reverse_seconds: float = 0.5,
@@ -42,7 +44,7 @@ class ContainerCounter:
         port: int = dns.PORT,
         own_address: str | None = None,
     ) -> None:
-        self._service, self._resolv_conf, self._port = service, resolv_conf, port
+        self._service, self._project, self._resolv_conf, self._port = service, project, resolv_conf, port
         self._answer_seconds, self._reverse_seconds = answer_seconds, reverse_seconds
         self._own_address = own_address
 
@@ -63,7 +65,8 @@ class ContainerCounter:
                 own, *others = self._reverse_names(asking, [own_address, *addresses])
         except OSError:
             return None
-        return len(addresses_of_project(own, dict(zip(addresses, others, strict=True)), self._service))
+        project = self._project or project_of(own)
+        return len(addresses_of_project(project, dict(zip(addresses, others, strict=True)), self._service))
 
     def _reverse_names(self, asking: socket.socket, addresses: Collection[str]) -> list[str | None]:
         questions = {
@@ -77,23 +80,28 @@ class ContainerCounter:
         ]
 
 
-def addresses_of_project(own: str | None, names: Mapping[str, str | None], service: str) -> Collection[str]:
+def project_of(own: str | None) -> str:
+    """Return the project of a container by its reverse name, such as ``shop-server-1.shop_wire``; empty if unknown."""
+    # Compose joins project, service and number by hyphens; older versions used underscores.
+    match = re.fullmatch(r"(.+)[-_][^-_]+[-_][0-9]+", _first_label(own))
+    return "" if match is None else match[1]
+
+
+def addresses_of_project(project: str, names: Mapping[str, str | None], service: str) -> Collection[str]:
     """Return the addresses that are not known to belong to another project. Pure.
 
     Args:
-        own: reverse name of this container, such as ``streamgauge-server-1.streamgauge_wire``; None without one.
+        project: of this container; empty if it is unknown.
         names: reverse name of each address; an address without one counts.
         service: name of the clients' service.
     """
-    # Compose joins project, service and number by hyphens; older versions used underscores.
-    own_match = re.fullmatch(r"(.+)[-_][^-_]+[-_][0-9]+", _first_label(own))
-    replica = re.compile(rf"(.+)[-_]{re.escape(service)}[-_][0-9]+")
+    replica = re.compile(rf"(.+)[-_]{re.escape(service)}[-_][0-9]+", re.IGNORECASE)
 
-    def is_ours(name: str | None) -> bool:
+    def is_of_project(name: str | None) -> bool:
         match = replica.fullmatch(_first_label(name))
-        return own_match is None or match is None or match[1] == own_match[1]
+        return not project or match is None or match[1].lower() == project.lower()
 
-    return [address for address, name in names.items() if is_ours(name)]
+    return [address for address, name in names.items() if is_of_project(name)]
 
 
 def _first_label(name: str | None) -> str:

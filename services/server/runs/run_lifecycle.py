@@ -19,6 +19,13 @@ reports how many containers there are, their clients must be subscribed too.
 FIRST_QUIET_SECONDS = 1.5
 """The same while only one client is subscribed: the second takes longest."""
 
+KNOWN_QUIET_SECONDS = 0.3
+"""The same where the number of containers is known, has not changed for `UNCHANGED_SECONDS`, and all are subscribed.
+
+Compose starts the containers of a service one after the other, each in less time than a client takes to subscribe: by
+the time the first has subscribed, the name server knows the second.
+"""
+
 JOIN_AT_MOST_SECONDS = 10.0
 """Without a known number of clients the run starts this long after the first subscription, even if more come."""
 
@@ -79,8 +86,17 @@ class ExpectedClients:
             connected: number of clients that are subscribed.
             first_joined_at: since when at least one has been.
         """
-        is_settled = self._answered_at - self._unchanged_since >= UNCHANGED_SECONDS
-        return (is_settled and connected >= self.clients) or now - first_joined_at >= EXPECT_AT_MOST_SECONDS
+        is_complete = self.is_settled and connected >= self.clients
+        return is_complete or now - first_joined_at >= EXPECT_AT_MOST_SECONDS
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the number has stayed the same for a while."""
+        return self._answered_at - self._unchanged_since >= UNCHANGED_SECONDS
+
+    def entry(self, at: str) -> ledger.ExpectEntry:
+        """Return the entry with the number."""
+        return ledger.ExpectEntry(at=at, clients=self.clients, source=self.source)
 
 
 class RunLifecycle:
@@ -118,17 +134,24 @@ class RunLifecycle:
         self._watch_clients(now, connected, sent_records)
         self._watch_pause(now)
         if recorded.state == "waiting" and self._may_start(now, connected):
-            expected = None
-            if self._is_number_known(now):
-                clients, source = self._expected.clients, self._expected.source
-                expected = ledger.ExpectEntry(at=self.run.at(), clients=clients, source=source)
-            self.run.start(expected)
+            self.run.start(self._expected.entry(self.run.at()) if self._is_number_known(now) else None)
         elif self._must_resume and not self.is_stopping and self._is_paused_by_a_stop():
             if self._awaited <= connected or now - self._began_at > RETURN_SECONDS:
                 # If another server decides something meanwhile, the next step sees whether that was the resumption.
                 self._must_resume = not self.run.resume()
+        elif recorded.state == "running" and self._lacks_containers(now):
+            self.run.decide(self._expected.entry(self.run.at()))
         elif recorded.state == "running" and (reason := self._end_reason(now, head)) is not None:
             self.run.finish(reason)
+
+    def _lacks_containers(self, now: float) -> bool:
+        """Return whether containers of clients were started that neither took part nor are expected.
+
+        A client may need so long to start that the run is over before it subscribes. The run must not pass without it.
+        """
+        recorded = self.run.recorded
+        counted = max(recorded.expected, self.run.settings.min_clients, len(recorded.clients))
+        return self._is_number_known(now) and self._expected.is_settled and self._expected.clients > counted
 
     def _is_paused_by_a_stop(self) -> bool:
         return self.run.recorded.is_halted and not self.run.recorded.is_paused_by_operator
@@ -166,11 +189,12 @@ class RunLifecycle:
         # All clients that the operator named are there. A setting of 1 is a minimum, so further clients are waited for.
         if self.run.settings.clients > 1:
             return True
-        quiet_seconds = JOIN_QUIET_SECONDS if len(connected) > 1 else FIRST_QUIET_SECONDS
-        is_quiet = now - self._last_joined_at >= quiet_seconds or now - self._enough_since >= JOIN_AT_MOST_SECONDS
+        quiet_seconds = now - self._last_joined_at
         if self._is_number_known(now):
-            return is_quiet and self._expected.may_start(now, len(connected), self._enough_since)
-        return is_quiet
+            is_complete = self._expected.may_start(now, len(connected), self._enough_since)
+            return is_complete and quiet_seconds >= KNOWN_QUIET_SECONDS
+        least_seconds = JOIN_QUIET_SECONDS if len(connected) > 1 else FIRST_QUIET_SECONDS
+        return quiet_seconds >= least_seconds or now - self._enough_since >= JOIN_AT_MOST_SECONDS
 
     def _is_number_known(self, now: float) -> bool:
         # The operator's CLIENTS takes precedence over the name server, even if it is 1.

@@ -112,6 +112,7 @@ class RecordedRun:
         is_paused_by_operator: an operator paused the run, so a server that starts must not resume it by itself.
         late: names of clients that asked to take part after the end.
         boots: identities of the kernels under which the ledgers were written.
+        expected: number of clients that the run waits for by the last `expect` entry; 0 without one.
     """
 
     def __init__(self, total: int) -> None:
@@ -125,6 +126,7 @@ class RecordedRun:
         self.is_paused_by_operator = False
         self.late: set[str] = set()
         self.boots: set[str] = set()
+        self.expected = 0
 
     @property
     def state(self) -> State:
@@ -166,15 +168,30 @@ class RecordedRun:
                 self._apply_control(entry)
             case ledger.EndEntry():
                 self.end = entry
-            case ledger.LateEntry():
-                self.late.add(entry.client)
+            case ledger.LateEntry() | ledger.ExpectEntry():
+                self._apply_count(entry)
             case _:
                 pass
 
-    def add_progress(self, name: str, sent: int, receipted: int) -> None:
-        """Add how far another server has served a client: the last seqs that it sent and that receipts cover."""
+    def _apply_count(self, entry: ledger.LateEntry | ledger.ExpectEntry) -> None:
+        if isinstance(entry, ledger.ExpectEntry):
+            self.expected = entry.clients
+        else:
+            self.late.add(entry.client)
+
+    def add_progress(self, name: str, fence: int, sent: int, receipted: int) -> None:
+        """Add how far another server has served a client.
+
+        Args:
+            name: of the client.
+            fence: of the subscription.
+            sent: the last seq that it may have been sent; 0 for not known.
+            receipted: the last seq that a receipt covers; 0 for not known.
+        """
         client = self.clients.setdefault(name, RecordedClient())
-        client.sent, client.receipted = max(client.sent, sent), max(client.receipted, receipted)
+        if sent:
+            client.may_be_sent(fence, sent)
+        client.receipted = max(client.receipted, receipted)
 
     def _apply_rate(self, entry: ledger.PaceEntry) -> None:
         self.schedule.add(RateSegment(entry.first, entry.due_us, entry.rate))

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from services.contract import bounds, ledger, wire
 from services.contract.scalars import utc_us
+from services.runtime.jsonlogs import LogOnce
 from services.server.connections.connection import FeedConnection
 from services.server.connections.gate import max_names
 from services.server.streaming.stream import Stream
@@ -80,6 +81,7 @@ class Admission:
     def __init__(self, stream: Stream, limits: AdmissionLimits | None = None) -> None:
         self._stream, self._limits = stream, limits or AdmissionLimits()
         self._queues: dict[str, _NameQueue] = {}
+        self._late_log = LogOnce()
 
     async def admit(self, connection: FeedConnection, request: wire.Subscribe) -> Subscription:
         """Grant a subscription and record it in the ledger.
@@ -159,6 +161,8 @@ class Admission:
         is_in_time = end is not None and now_us - utc_us(end.at) <= self._limits.late_seconds * 1_000_000
         if is_in_time and request.client not in late:
             run.append(ledger.LateEntry(at=run.at(), client=request.client, instance=request.instance))
+        # A client that asks later changes no verdict, which may have been printed, but the operator has to learn of it.
+        if self._late_log.allow(f"{run.name} {request.client}"):
             log.warning("client joined after the end of the run", extra={"client": request.client, "run": run.name})
 
     def _refuse_former_instance(self, request: wire.Subscribe) -> None:

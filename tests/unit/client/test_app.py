@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.client import app
+from services.client.container_name import FoundName
 from services.client.external.subscriber import ExternalSubscriber
 from services.client.settings import ClientSettings
 from services.client.subscriber import Subscriber
@@ -28,7 +29,7 @@ async def test_one_process_can_be_several_clients(
     """With either feed each connection is a client with its own name and block size; all share one instance."""
     (tmp_path / "logs").mkdir()
     config = settings(tmp_path, CONNECTIONS="3", FEED=feed)
-    clients = await app.subscribers(config, "app-client-2.app_wire", SaturationMonitor())
+    clients = await app.subscribers(config, FoundName("client-2", "reverse DNS"), SaturationMonitor())
     made = [client for client in clients if isinstance(client, kind)]
 
     assert [("client-2.1", 100), ("client-2.2", 250), ("client-2.3", 10)] == [

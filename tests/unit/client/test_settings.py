@@ -76,3 +76,20 @@ def test_each_client_measures_its_own_process_unless_given() -> None:
     assert first.saturation is not second.saturation
     assert first.budget is not second.budget
     assert (0.5, 0.2) == (first.retry_seconds, first.sync_seconds)
+
+
+@pytest.mark.parametrize(
+    ("url", "project", "expected"),
+    [
+        ("ws://127.0.0.1:9000/x?token=secret", "shop", "ws://127.0.0.1:9000/x"),
+        ("ws://localhost:9000", "shop", "ws://localhost:9000"),
+        ("ws://[::1]:9000", "shop", "ws://[::1]:9000"),
+        ("ws://host.docker.internal:9000", "shop", None),
+        ("ws://127.0.0.1:9000", "", None),
+    ],
+)
+def test_loopback_in_a_container_is_the_container(url: str, project: str, expected: str | None) -> None:
+    """A feed on the host's 127.0.0.1 cannot be reached from a container of compose; the warning has no secret."""
+    settings = ClientSettings.read({"SERVER_URL": url, "FEED": "foreign", "COMPOSE_PROJECT_NAME": project})
+
+    assert expected == settings.unreachable_address

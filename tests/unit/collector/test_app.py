@@ -34,6 +34,17 @@ async def test_the_service_serves_and_stops(tmp_path: Path) -> None:
     assert b"" == await get(port, "/healthz")
 
 
+@pytest.mark.parametrize(
+    ("published", "expected"),
+    [("", "http://localhost:8766/"), ("9000", "http://localhost:9000/"), ("0", "docker compose port collector 8766")],
+)
+def test_the_address_in_the_log_is_the_hosts(published: str, expected: str) -> None:
+    """In a container the log names the port at which the host publishes the page, or how to learn it."""
+    settings = CollectorSettings.read({"PAGE_PUBLISHED": published})
+
+    assert expected in app._shown_address("http://localhost:8766/", settings.page_published)
+
+
 async def test_a_run_that_just_ended_is_followed_until_it_is_closed(tmp_path: Path) -> None:
     """A collector that is stopped right after a run's end still reads late clients, and gives one verdict."""
     files = good_run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -13,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from services.runtime import prepare
 from services.runtime.control import token
 from services.runtime.errors import EXIT_BAD_SETTINGS
 from services.runtime.prepare import FOLDERS, WRITER, main
+from tests.repo.repository import ROOT
 
 OWNER, GROUP = 12345, 23456
 """The host's user, whose folder it is."""
@@ -198,10 +201,95 @@ def test_refuses_what_is_no_folder(
     (line,) = capsys.readouterr().err.splitlines()
 
     assert code == EXIT_BAD_SETTINGS == 104
-    assert re.match(
-        rf"prepare: cannot give {logs} to uid {WRITER}: not a folder \({logs} has uid \d+, mode \d+\); ", line
-    )
-    assert "sudo chown" in line
+    fault = "not a folder" if kind == "file" else "a link"
+    assert re.match(rf"prepare: cannot give {logs} to uid {WRITER}: {fault} \({logs} has uid \d+, mode \d+\); ", line)
+    assert "put a folder in the place of logs/" in line
+    assert "chown" not in line
+
+
+@as_root
+def test_nothing_is_left_behind(volumes: Path) -> None:
+    """Empty folders that the engine has made for its mounts are removed if the start is refused; others stay."""
+    (volumes / "logs").mkdir()
+    (volumes / "ledger").mkdir()
+    (volumes / "ledger" / "kept").touch()
+    (volumes / "summary").touch()
+    main(volumes)
+
+    assert ["ledger", "summary"] == sorted(path.name for path in volumes.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("number", "files", "mounted", "expected"),
+    [
+        (errno.EROFS, {}, True, "remount,rw"),
+        (errno.EROFS, {}, False, "there is none"),
+        (errno.ENOENT, {}, False, "there is none"),
+        (errno.ENOSPC, {}, True, "make space"),
+        (errno.EDQUOT, {}, True, "make space"),
+        (errno.EPERM, {"/proc/self/uid_map": "0 100000 65536\n"}, True, "`sudo chown -R 100000` the folder of VOLUMES"),
+        (errno.EPERM, {"/proc/self/uid_map": "0 0 4294967295\n"}, True, "`sudo chown -R 10001` it"),
+        (errno.EACCES, {"/proc/self/attr/current": "system_u:system_r:container_t:s0"}, True, "container_file_t"),
+        (errno.EACCES, {}, True, "`sudo chown -R 10001` it"),
+    ],
+)
+def test_the_remedy_is_that_of_the_cause(
+    number: int, files: dict[str, str], mounted: bool, expected: str, volumes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each cause has its own remedy: a change of owner helps only where the owner is the cause."""
+    monkeypatch.setattr(prepare, "_read", lambda path: files.get(path, ""))
+    monkeypatch.setattr(os.path, "ismount", lambda _: mounted)
+    line = prepare._advice(volumes / "logs", OSError(number, os.strerror(number)))
+
+    assert expected in line
+    assert ("chown" in expected) == ("chown" in line)
+
+
+def test_settings_without_effect_are_named() -> None:
+    """A setting that containers do not read is named if it is given, with what takes its place."""
+    (line,) = prepare.notes(["--stay", "PORT=", "CLIENT_ID=mine", "SERVERS=", "OTHER=1"])
+
+    assert line.startswith("prepare: CLIENT_ID=mine has no effect in containers: ")
+
+
+CLOSED = """
+import os, sys
+from pathlib import Path
+from services.runtime.prepare import main
+sys.exit(main(Path(sys.argv[1])))
+"""
+
+
+def without_override(volumes: Path) -> subprocess.CompletedProcess[str]:
+    """Prepare the folders as root with the capabilities that the container has."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not installed")
+    kept = "-all,+chown,+fowner,+fsetid"
+    command = ["setpriv", "--bounding-set", kept, "--inh-caps", kept, sys.executable, "-c", CLOSED, str(volumes)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+@as_root
+@pytest.mark.parametrize("mode", [0o750, 0o700])
+def test_a_folder_that_root_may_not_enter(volumes: Path, mode: int) -> None:
+    """After a checkout under umask 027 or 077, root without DAC_OVERRIDE prepares the folders; the parent stays."""
+    volumes.chmod(mode)
+    before = ownership(volumes)
+    ended = without_override(volumes)
+
+    assert (0, "") == (ended.returncode, ended.stderr)
+    assert before == ownership(volumes)
+    assert {ownership(volumes / name) for name in FOLDERS} == {(WRITER, GROUP, 0o2775)}
+
+
+@as_root
+def test_a_prepared_folder_keeps_its_owner_throughout(volumes: Path) -> None:
+    """Where there is nothing to create, the owner of the parent is not changed even for a moment."""
+    main(volumes)
+    before = volumes.stat().st_ctime_ns
+    without_override(volumes)
+
+    assert before == volumes.stat().st_ctime_ns
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root is refused nothing here")
@@ -225,6 +313,7 @@ def test_a_read_only_disk_is_reported_with_its_remedy(
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(os, "chown", refuse)
+    monkeypatch.setattr(os.path, "ismount", lambda _: True)
     code = main(volumes)
     (line,) = capsys.readouterr().err.splitlines()
 

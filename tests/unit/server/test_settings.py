@@ -50,7 +50,7 @@ def test_a_schema_is_a_name_or_a_file(tmp_path: Path) -> None:
 
 def test_mistakes_of_a_schema_are_reported_with_the_others(tmp_path: Path) -> None:
     """Mistakes of a schema file, in the chosen locale, are reported together with all other mistakes."""
-    (tmp_path / "mine.toml").write_text('[fields]\nx = "nam"\ny = "phone_number"\n', encoding="utf-8")
+    (tmp_path / "mine.toml").write_text('[fields]\nx = "nam"\ny = "kana_name"\n', encoding="utf-8")
     with pytest.raises(BadSettings) as caught:
         ServerSettings.read({"SCHEMA": str(tmp_path / "mine.toml"), "LOCALE": "en_PH", "PORT": "0"})
 

@@ -54,6 +54,7 @@ def _flat(client: ClientSummary) -> Iterator[tuple[str, CsvValue]]:
             parts = msgspec.structs.asdict(value).items()
             yield from ((f"{name}_{part}", one) for part, one in parts if not isinstance(one, list))
         elif isinstance(value, list):
-            yield name, " ".join(f"{first}-{last}" for first, last in value)
+            # Not a hyphen: spreadsheets take 3-5 for a date.
+            yield name, " ".join(f"{first}..{last}" for first, last in value)
         elif value is not msgspec.UNSET:
             yield name, value

@@ -58,7 +58,9 @@ class HostGuard:
             await self._app(scope, receive, send_guarded)
         else:
             # 421 Misdirected Request: this server is not responsible for that name.
-            refusal = PlainTextResponse("this page answers to localhost only\n", status_code=421)
+            port = host[len(_without_port(host)) + 1 :] or "8766"
+            elsewhere = f"from another machine: ssh -L {port}:127.0.0.1:{port} HOST, then open http://127.0.0.1:{port}/"
+            refusal = PlainTextResponse(f"this page answers to localhost only; {elsewhere}\n", status_code=421)
             await refusal(scope, receive, send_guarded)
 
 

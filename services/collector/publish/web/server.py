@@ -225,6 +225,10 @@ class PageServer:
         self._serving = asyncio.current_task()
         await self._server.serve(sockets=[self._socket])
 
+    def close(self) -> None:
+        """Release the port without having served."""
+        self._socket.close()
+
     async def stop(self) -> None:
         """Close all connections and release the port, within a second."""
         self._board.close()

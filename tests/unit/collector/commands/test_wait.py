@@ -6,18 +6,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.collector.commands.wait import (
+from services.collector.commands.run_watcher import (
     DEFAULT_INTERVALS,
     ObservedRun,
     RunWatcher,
-    StallDetector,
     WaitIntervals,
+)
+from services.collector.commands.wait import (
+    StallDetector,
     refuse_feed_settings,
     wait,
+    wait_for_next,
 )
 from services.collector.publish.files import run_files
 from services.collector.publish.terminal.printer import TerminalPrinter
 from services.collector.verdict.snapshot import Snapshot, empty
+from services.collector.verdict.summary import ABANDONED
 from services.contract.summary import RunState, Summary, Verdict
 from services.runtime.errors import BadSettings
 from tests.builders.runs import RUN, good_run, judged, ledger_source, write
@@ -48,8 +52,16 @@ class FakeWait:
         """Wait, and return the exit code."""
         printer = TerminalPrinter(self.volumes, self.printed.append)
         intervals = WaitIntervals(poll=0)
-        return await wait(
-            self.volumes, self.stop, printer, report=self.reported.append, now=self.now, intervals=intervals
+        watcher = RunWatcher(self.volumes, None, intervals)
+        report = self.reported.append
+        return await wait(self.volumes, self.stop, printer, watcher, report=report, now=self.now, intervals=intervals)
+
+    async def next_code(self, runs: int = 1) -> int:
+        """Wait for runs that are not over yet, and return the exit code."""
+        printer, report = TerminalPrinter(self.volumes, self.printed.append), self.reported.append
+        intervals = WaitIntervals(poll=0)
+        return await wait_for_next(
+            self.volumes, self.stop, printer, runs, report=report, now=self.now, intervals=intervals
         )
 
 
@@ -176,6 +188,82 @@ def test_a_named_run_is_waited_for(tmp_path: Path) -> None:
 
     assert RUN == watcher.status(0).run
     assert watcher.is_decided(0)
+
+
+LATER, LATEST = "20271122T073000Z", "20271122T074000Z"
+
+
+def open_run(volumes: Path, run: str) -> None:
+    """Open a run: its ledger is there, and no summary."""
+    (volumes / "ledger" / run).mkdir(parents=True)
+
+
+class Publishes(FakeWait):
+    """A wait during which runs are opened and closed, one at each report of progress."""
+
+    def __init__(self, volumes: Path, *events: tuple[str, Verdict, list[str]]) -> None:
+        super().__init__(volumes)
+        self._events = list(events)
+
+    def now(self) -> float:
+        """Advance the clock; every tenth second publish the next summary."""
+        if int(self.seconds) % 10 == 9 and self._events:
+            run, verdict, reasons = self._events.pop(0)
+            (self.volumes / "ledger" / run).mkdir(parents=True, exist_ok=True)
+            publish(self.volumes, msgspec.structs.replace(MADE, run=run, verdict=verdict, reasons=reasons))
+        return super().now()
+
+
+async def test_a_verdict_from_before_is_never_returned(tmp_path: Path) -> None:
+    """A run that was over when the wait for the next one began is no verdict, however long the next one takes."""
+    write(good_run(), tmp_path)
+    publish(tmp_path, MADE)
+    waiting = FakeWait(tmp_path)
+
+    assert 105 == await waiting.next_code()
+    assert waiting.reported[-1].endswith(f"none has been opened since this wait began, and {RUN} was over before")
+    assert [] == waiting.printed
+
+
+async def test_an_ended_run_without_a_summary_is_over(tmp_path: Path) -> None:
+    """A run whose ledger has an end is over, even if no collector has closed it."""
+    write(good_run(), tmp_path)
+    waiting = Publishes(tmp_path, (RUN, "PASS", []), (LATER, "FAIL", []))
+
+    assert 99 == await waiting.next_code()
+
+
+async def test_the_next_run_is_waited_for(tmp_path: Path) -> None:
+    """The verdict of the run that is opened during the wait is returned."""
+    write(good_run(), tmp_path)
+    publish(tmp_path, MADE)
+    waiting = Publishes(tmp_path, (LATER, "INVALID", []))
+
+    assert 98 == await waiting.next_code()
+    assert 1 == len(waiting.printed)
+
+
+async def test_a_continued_run_is_waited_for(tmp_path: Path) -> None:
+    """A run that was open when the wait began counts, unless it is abandoned for another one."""
+    open_run(tmp_path, RUN)
+
+    assert 0 == await Publishes(tmp_path, (RUN, "PASS", []), (LATER, "FAIL", [])).next_code()
+
+
+async def test_an_abandoned_run_is_passed_over(tmp_path: Path) -> None:
+    """An interrupted run that the server does not continue is not the run of this start."""
+    open_run(tmp_path, RUN)
+    waiting = Publishes(tmp_path, (RUN, "INVALID", [ABANDONED]), (LATER, "PASS", []))
+
+    assert 0 == await waiting.next_code()
+
+
+async def test_as_many_runs_as_are_played_are_waited_for(tmp_path: Path) -> None:
+    """With several runs the worst verdict is the exit code, and each is printed."""
+    waiting = Publishes(tmp_path, (RUN, "PASS", []), (LATER, "INVALID", []), (LATEST, "PASS", []))
+
+    assert 98 == await waiting.next_code(3)
+    assert 3 == len(waiting.printed)
 
 
 def test_settings_that_the_clients_do_not_get_are_refused() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from services.runtime.dns import ADDRESS, reverse
 from services.server.runs import client_containers
-from services.server.runs.client_containers import ContainerCounter, addresses_of_project
+from services.server.runs.client_containers import ContainerCounter, addresses_of_project, project_of
 
 SERVER = "shop-server-1.shared"
 CLIENTS = {"10.0.0.1": "shop-client-1.shared", "10.0.0.2": "shop-client-2.shared"}
@@ -40,7 +40,7 @@ CLIENTS = {"10.0.0.1": "shop-client-1.shared", "10.0.0.2": "shop-client-2.shared
 )
 def test_addresses_of_other_projects_are_excluded(own: str | None, name: str | None, *, ours: bool) -> None:
     """An address counts unless its name and that of this server show different projects."""
-    assert ours == ("10.0.0.9" in addresses_of_project(own, {"10.0.0.9": name}, "client"))
+    assert ours == ("10.0.0.9" in addresses_of_project(project_of(own), {"10.0.0.9": name}, "client"))
 
 
 Reply = Callable[[bytes], bytes | None]

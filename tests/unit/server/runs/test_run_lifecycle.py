@@ -15,6 +15,7 @@ from services.server.runs.run_lifecycle import (
     FIRST_QUIET_SECONDS,
     JOIN_AT_MOST_SECONDS,
     JOIN_QUIET_SECONDS,
+    KNOWN_QUIET_SECONDS,
     KNOWN_SECONDS,
     RETURN_SECONDS,
     ExpectedClients,
@@ -123,6 +124,12 @@ def start_time(run: Run, clients: int, *, answer: int | None, until: float, conn
     return None if run.state == "waiting" else now
 
 
+def expect_entries_of(run: Run) -> list[tuple[int, str]]:
+    """Return the number and source of each `expect` entry."""
+    entries = read_entries(run.ledger.path.parent)
+    return [(entry.clients, entry.source) for entry in entries if isinstance(entry, ledger.ExpectEntry)]
+
+
 def expect_entries(run: Run) -> list[tuple[int, str]]:
     """Return the number and source of each `expect` entry, after checking that the start comes later."""
     lines = [
@@ -190,16 +197,42 @@ def test_clients_setting_takes_precedence(clients: int, tmp_path: Path, clock: S
     assert [] == expect_entries(run)
 
 
-def test_later_containers_do_not_delay_a_running_run(tmp_path: Path, clock: StoppedClock) -> None:
-    """Containers that are started after the start of a run change nothing."""
+def test_a_known_number_starts_the_run_at_once(tmp_path: Path, clock: StoppedClock) -> None:
+    """When the clients of all containers are subscribed, the run starts a moment after the last of them."""
     run = new_run(tmp_path, clock)
-    expected = ExpectedClients("client")
+
+    assert pytest.approx(5 + KNOWN_QUIET_SECONDS, abs=0.3) == start_time(run, 5, answer=5, until=60)
+
+
+@pytest.mark.parametrize(("answers", "expected"), [([5], [1]), ([5, 5, 5], [1, 5]), ([5, 1, 5], [1]), ([0, 0, 0], [1])])
+def test_later_containers_are_expected_too(
+    answers: list[int], expected: list[int], tmp_path: Path, clock: StoppedClock
+) -> None:
+    """Containers that are started during a run are waited for at its end; their start alone does not delay it."""
+    run = new_run(tmp_path, clock)
+    containers = ExpectedClients("client")
     assert start_time(run, 1, answer=1, until=20) is not None
-    expected.add_answer(30, 5)
-    RunLifecycle(run, 30, expected).step(31, {"client-1"}, 0)
+    life = RunLifecycle(run, 30, containers)
+    for later, answer in enumerate(answers):
+        containers.add_answer(30 + later, answer)
+        life.step(30.1 + later, {"client-1"}, 0)
 
     assert "running" == run.state
-    assert [1] == [clients for clients, _ in expect_entries(run)]
+    assert expected == [clients for clients, _ in expect_entries_of(run)]
+
+
+def test_later_containers_that_took_part_are_counted(tmp_path: Path, clock: StoppedClock) -> None:
+    """Clients that have joined since the start need no entry: they have to finish in any case."""
+    run = new_run(tmp_path, clock)
+    containers = ExpectedClients("client")
+    assert start_time(run, 1, answer=1, until=20) is not None
+    life = RunLifecycle(run, 30, containers)
+    join(run, "client-2")
+    for now in (30, 32, 34):
+        containers.add_answer(now, 2)
+        life.step(now + 0.1, {"client-1", "client-2"}, 0)
+
+    assert [1] == [clients for clients, _ in expect_entries_of(run)]
 
 
 def interrupted(tmp_path: Path, clock: StoppedClock, *, finished: tuple[str, ...] = ()) -> Run:

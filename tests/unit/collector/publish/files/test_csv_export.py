@@ -2,8 +2,10 @@
 
 import csv
 import io
+from pathlib import Path
 
 import msgspec
+import pytest
 
 from services.collector.publish.files.csv_export import clients_csv, columns
 from services.contract.summary import Causes, Quantiles
@@ -27,7 +29,7 @@ def test_a_client_is_a_row_of_its_numbers() -> None:
 
     assert (RUN, "client-1", "1234567") == (row["run"], row["client"], row["received"])
     assert ("5400001", "", "7") == (row["latency_ns_p99"], row["latency_ns_p90"], row["missing_by_cause_never_sent"])
-    assert ("1-3 9-9", "") == (row["missing_ranges"], row["block_size"])
+    assert ("1..3 9..9", "") == (row["missing_ranges"], row["block_size"])
 
 
 def test_every_number_of_a_client_has_a_column() -> None:
@@ -67,6 +69,24 @@ def test_pandas_reads_numbers() -> None:
 
     assert [client.latency_ns.p99 for client in MADE.clients] == list(table["latency_ns_p99"])
     assert MADE.totals.received == table["received"].sum()
+
+
+@pytest.mark.parametrize("name", ["007", "1e5", "nan", "null", "2026-11-22", "true"])
+def test_names_like_numbers_are_read_as_text(name: str, tmp_path: Path) -> None:
+    """With the options of the recipes, pandas and DuckDB read any name of a client and any ranges as text."""
+    import duckdb  # noqa: PLC0415
+    import pandas as pd  # noqa: PLC0415
+
+    client = msgspec.structs.replace(MADE.clients[0], client=name, missing_ranges=[(3, 5)])
+    path = tmp_path / "clients.csv"
+    path.write_bytes(clients_csv(msgspec.structs.replace(MADE, clients=[client])))
+    table = pd.read_csv(path, dtype={"client": str}, keep_default_na=False, na_values=[""])
+    query = f"select client, missing_ranges from read_csv('{path}', types = {{'client': 'VARCHAR'}})"
+    rows = duckdb.sql(query)
+
+    assert rows is not None
+    assert (name, "3..5") == (table["client"][0], table["missing_ranges"][0])
+    assert [(name, "3..5")] == rows.fetchall()
 
 
 def test_a_run_without_clients_has_a_head() -> None:

@@ -30,6 +30,14 @@ async def test_other_names_are_refused(host: str) -> None:
     assert 421 == (await ask(GUARDED, "/", host)).status
 
 
+@pytest.mark.parametrize(("host", "port"), [("lab.example:9000", "9000"), ("lab.example", "8766"), ("", "8766")])
+async def test_a_refusal_names_the_way_in(host: str, port: str) -> None:
+    """A user who opens the page from another machine learns how to forward its port."""
+    answer = await ask(GUARDED, "/", host)
+
+    assert f"ssh -L {port}:127.0.0.1:{port} HOST".encode() in answer.body
+
+
 @pytest.mark.parametrize("host", ["localhost", "evil.example"])
 async def test_every_response_has_security_headers(host: str) -> None:
     """Every response has the security headers, refusals included."""
