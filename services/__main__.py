@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from services.local.invocation_runs import InvocationRuns
@@ -114,8 +114,8 @@ def environment_of(given: dict[str, str]) -> tuple[dict[str, str], int, int]:
     given = {"CLIENTS": "5", **{name: value for name, value in given.items() if value.strip()}}
     values = read(given, ("CLIENTS", "CONNECTIONS", "HOST", "PORT", "RUNS", "SERVERS"))
     given.setdefault("VOLUMES", str(Path.cwd() / "volumes"))
-    if not names_profile(given):
-        given.setdefault("SERVER_URL", f"ws://{_reachable_host(values['host'])}:{values['port']}")
+    if not names_profile(given) and "SERVER_URL" not in given:
+        given |= _own_address(given, _reachable_host(values["host"]), values["port"])
     # Logs are stored by client name, so the client processes cannot share one.
     if given.pop("CLIENT_ID", None):
         raise BadSettings(["CLIENT_ID: names one client; the clients of a local run are client-1, client-2 …"])
@@ -126,6 +126,15 @@ def environment_of(given: dict[str, str]) -> tuple[dict[str, str], int, int]:
     given[invocation.VARIABLE] = invocation.draw(time.time_ns() // 1000)
     # An external feed has one run; several are played by this project's server only.
     return given, values["clients"], 1 if is_external_feed(given) else values["runs"]
+
+
+def _own_address(given: Mapping[str, str], host: str, port: int) -> dict[str, str]:
+    """Return the address at which this machine's clients reach the server, and the certificates that they trust."""
+    if "TLS_CERT_FILE" not in given:
+        return {"SERVER_URL": f"ws://{host}:{port}"}
+    # One that `python -m services.server token` makes is its own issuer, and is for 127.0.0.1 too.
+    trusted = given.get("TLS_CA_FILE", given["TLS_CERT_FILE"])
+    return {"SERVER_URL": f"wss://{host}:{port}", "TLS_CA_FILE": trusted}
 
 
 def _ensure_free(host: str, port: int) -> None:

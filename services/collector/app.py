@@ -24,6 +24,7 @@ from services.collector.publish.web.self_metrics import SelfMeter, resident_byte
 from services.collector.publish.web.server import PageServer
 from services.collector.settings import CollectorSettings
 from services.runtime import parent_pipe
+from services.runtime.access.access_control import AccessControl
 from services.runtime.clock import Clock
 from services.runtime.heartbeat import beat
 from services.runtime.jsonlogs import ErrorLog
@@ -37,13 +38,23 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     check_writable(settings.volumes / "summary")
     board = SnapshotBoard()
     routes = control.routes(ControlProxy(settings).ask)
-    page = PageServer(settings.page_host, settings.page_port, board, settings.volumes, routes)
+    access = AccessControl(settings.access)
+    page = PageServer(
+        settings.page_host,
+        settings.page_port,
+        board,
+        settings.volumes,
+        routes,
+        access=access,
+        names=settings.page_names,
+    )
     terminal = TerminalPrinter.on_stdout(settings.volumes, colour=settings.colour)
     terminal.relay_stdin()
     poller = Poller(settings, Clock(), printer_of_invocation(terminal, parent_pipe.attached()))
     asyncio.get_running_loop().set_exception_handler(partial(_log_loop_error, poller.errors))
     show = partial(_show, poller, board, SelfMeter(), settings.volumes)
     tasks = [asyncio.create_task(beat(alive=poller.is_alive)), asyncio.create_task(page.serve())]
+    tasks.append(asyncio.create_task(access.follow_files()))
     log.info("ready", extra={"page": page.address, "volumes": str(Path(settings.volumes))})
     try:
         await _poll_until(stop, poller, show)

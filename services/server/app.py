@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,13 @@ from websockets.typing import Subprotocol
 
 from services.contract import wire
 from services.runtime import eventloop, heartbeat
+from services.runtime.access.access_control import AccessControl
 from services.runtime.clock import Clock, boot_id
 from services.runtime.control import token
 from services.runtime.saturation import SaturationMonitor
 from services.runtime.volumes import check_writable, remove_old_runs_regularly
 from services.server.connections.connection import QUIET_SECONDS, WRITE_LIMIT, FeedConnection, connection_class
+from services.server.connections.gatekeeper import METRICS_PATH, Gatekeeper
 from services.server.connections.listen_sockets import BACKLOG, bind_sockets, listen
 from services.server.feed.generator import FeedGenerator
 from services.server.metrics import CONTENT_TYPE, ServerMetrics
@@ -110,6 +112,7 @@ class ServerApp:
         self.metrics = ServerMetrics(self.stream)
         self.handlers: set[ConnectionHandler] = set()
         self.token = settings.control_token
+        self.gatekeeper = Gatekeeper(AccessControl(settings.access), self.stream.refusals, self._is_operator)
         self.is_draining = False
         self._rebalancer, self._moves = Rebalancer(), set[asyncio.Task[None]]()
         # One class for all listening sockets, since it holds the count of all connections.
@@ -140,6 +143,7 @@ class ServerApp:
             # A peer that does not complete its handshake holds a file descriptor.
             open_timeout=5,
             write_limit=WRITE_LIMIT,
+            **self.gatekeeper.tls_options,
             # The library's keepalive is a task and a timer for each connection; `ping_quiet_peers` is one for all.
             ping_interval=None,
             server_header=None,
@@ -149,9 +153,6 @@ class ServerApp:
     async def _handle_connection(self, connection: ServerConnection) -> None:
         if not isinstance(connection, FeedConnection):
             raise TypeError(f"expected a FeedConnection, not {type(connection)}")
-        # Decided once, before the request is released. The values get no name here: this coroutine lasts as long as the
-        # connection, and a variable would keep up to 25 kB of headers.
-        connection.is_operator = may_control(connection.authorization_values(), self.token, local=connection.is_local)
         connection.forget_handshake()
         handler = ConnectionHandler(connection, self.stream, self.admission)
         self.handlers.add(handler)
@@ -173,7 +174,9 @@ class ServerApp:
         path = request.path.partition("?")[0]
         if path == "/healthz":
             return connection.respond(200, f"{self.stream.run.state}\n")
-        if path == "/metrics":
+        if (refusal := self.gatekeeper.check(connection, request, path)) is not None:
+            return refusal
+        if path == METRICS_PATH:
             response = connection.respond(200, self.metrics.text())
             del response.headers["Content-Type"]
             response.headers["Content-Type"] = CONTENT_TYPE
@@ -181,6 +184,9 @@ class ServerApp:
         if self.is_draining:
             return connection.respond(503, "draining\n")
         return connection.respond(503, "too many connections\n") if self._refuse_if_full(connection) else None
+
+    def _is_operator(self, authorization: Collection[str], is_trusted: bool) -> bool:
+        return may_control(authorization, self.token, local=is_trusted)
 
     def _refuse_if_full(self, connection: ServerConnection) -> bool:
         """Return whether only spare places are left, which are for plain requests and holders of the token."""
@@ -381,6 +387,7 @@ async def _serve(app: ServerApp, servers: Sequence[Server], stop: asyncio.Event)
                 app.keep_time(),
                 app.ping_quiet_peers(servers),
                 app.count_containers(),
+                app.gatekeeper.access.follow_files(),
                 remove_old_runs_regularly(app.root, app.settings.keep_runs, app.intervals.remove_old),
                 app.saturation.watch(),
                 heartbeat.beat(),

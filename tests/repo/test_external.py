@@ -78,7 +78,7 @@ def test_one_file_judges() -> None:
     assert compose()["services"]["collector"]["image"] == verdict["image"]
     assert "none" == verdict["network_mode"]
     assert all(mount["read_only"] for mount in verdict["volumes"])
-    assert {"read_only", "cap_drop", "security_opt", "init", "pids_limit", "mem_limit"} <= verdict.keys()
+    assert {"read_only", "cap_drop", "security_opt", "init", "pids_limit", "mem_limit", "ipc"} <= verdict.keys()
     assert {name: hardened[name] for name in hardened.keys() & verdict.keys()} == {
         name: verdict[name] for name in hardened.keys() & verdict.keys()
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from services.contract import wire
+from services.runtime.access.tls import ClientTls
 from services.runtime.control import token
 from services.runtime.control.commands import (
     COMMANDS,
@@ -68,19 +69,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(
-    chosen: argparse.Namespace, environment: Mapping[str, str], connect: Callable[[str, str, float], ControlLink]
+    chosen: argparse.Namespace,
+    environment: Mapping[str, str],
+    connect: Callable[[str, str, float, ClientTls], ControlLink],
 ) -> int:
     """Run the console with its arguments; return the exit code.
 
     Args:
         chosen: the arguments.
         environment: the settings.
-        connect: returns a link to a server, given its address, a token and the time that a reply may take.
+        connect: returns a link to a server, given its address, a token, the time that a reply may take, and what
+            verifies the server.
 
     Raises:
         BadSettings: an argument or a setting is invalid.
     """
-    link = connect(_url(chosen.url, environment), _token(chosen.token_file, environment), REPLY_SECONDS)
+    url, token_text = _url(chosen.url, environment), _token(chosen.token_file, environment)
+    link = connect(url, token_text, REPLY_SECONDS, _tls(environment))
     output = ConsoleOutput(PROMPT if sys.stdin.isatty() and not chosen.requests else "", as_json=chosen.json)
 
     async def run_console() -> int:
@@ -98,12 +103,19 @@ def _url(given: str | None, environment: Mapping[str, str]) -> str:
     if given is None:
         if is_external_feed(environment):
             raise BadSettings([f"control: {NOT_CONTROLLABLE}; --url names a server that can be controlled"])
-        here = f"ws://127.0.0.1:{read(environment, ['PORT'])['port']}"
+        values = read(environment, ["PORT", "TLS_CERT_FILE"])
+        here = f"{'wss' if values['tls_cert_file'] else 'ws'}://127.0.0.1:{values['port']}"
         return str(read({"SERVER_URL": here, **_nonempty(environment)}, ["SERVER_URL"])["server_url"])
     try:
         return str(BY_NAME["SERVER_URL"].read(given))
     except ValueError as expected:
         raise BadSettings([f"--url {given!r}: expected {expected}"]) from None
+
+
+def _tls(environment: Mapping[str, str]) -> ClientTls:
+    files = read(environment, ["TLS_CA_FILE", "TLS_CERT_FILE"])
+    # A certificate that `python -m services.server token` makes is its own issuer.
+    return ClientTls(files["tls_ca_file"] or files["tls_cert_file"])
 
 
 def _token(given: Path | None, environment: Mapping[str, str]) -> str:

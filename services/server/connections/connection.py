@@ -17,6 +17,7 @@ from websockets.protocol import State
 
 from services.contract import wire
 from services.runtime import websocket_io
+from services.runtime.access.tokens import NOTHING
 from services.runtime.clock import Clock
 from services.runtime.rate_limit import TokenBucket
 from services.runtime.websocket_io import ArrivalTimes, SharedReads
@@ -63,13 +64,13 @@ class FeedConnection(ServerConnection, SharedReads):
         allowance: of messages besides receipts.
         last_received: when bytes were last received, monotonic seconds of the event loop.
         on_unblocked: called when a blocked peer has caught up; `do_nothing` for a peer without a subscription.
-        is_operator: whether the peer may control the run.
+        grant: what the peer may do; nothing until its opening request was checked.
     """
 
     # Slots: Python gives an object with more than 29 attributes a dictionary of 1.6 kB, and thousands of connections
     # exist. The library's own attributes leave no room for another one.
     __slots__ = (
-        "_cut_timer", "_is_blocked", "_is_counted", "allowance", "arrival_times", "is_operator", "last_received",
+        "_cut_timer", "_is_blocked", "_is_counted", "allowance", "arrival_times", "grant", "last_received",
         "on_unblocked",
     )  # fmt: skip
 
@@ -89,7 +90,7 @@ class FeedConnection(ServerConnection, SharedReads):
         self.last_received = asyncio.get_running_loop().time()
         self.on_unblocked: Callable[[], None] = do_nothing
         self.allowance = TokenBucket(MESSAGE_BURST, MESSAGES_PER_SECOND, self.last_received)
-        self.is_operator = False
+        self.grant = NOTHING
         self._is_blocked = False
         self._is_counted = False
         self._cut_timer: asyncio.TimerHandle | None = None
@@ -116,6 +117,11 @@ class FeedConnection(ServerConnection, SharedReads):
             return ipaddress.ip_address(self.peer).is_loopback
         except ValueError:
             return False
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether the peer may control the run."""
+        return self.grant.permits("control")
 
     def authorization_values(self) -> Collection[str]:
         """Return the values of ``Authorization`` in the opening request; none after `forget_handshake`."""
@@ -261,7 +267,12 @@ class FeedConnection(ServerConnection, SharedReads):
             self.abort()
 
     def _write_now(self, pieces: Sequence[bytes]) -> int:
-        """Write without copying, as asyncio's `writelines` does from Python 3.12 on; return the number of bytes."""
+        """Write without copying, as asyncio's `writelines` does from Python 3.12 on; return the number of bytes.
+
+        Writes nothing on a connection with TLS, whose transport has to encrypt the bytes first.
+        """
+        if self.transport.get_extra_info("sslcontext") is not None:
+            return 0
         try:
             return os.writev(self.transport.get_extra_info("socket").fileno(), pieces)
         except OSError:

@@ -12,12 +12,12 @@ from services.runtime.rate_limit import TokenBucket
 
 log = logging.getLogger(__name__)
 
-RefusalCause = Literal["protocol", "too_many", "later", "stalled", "full", "receipt", "fault"]
+RefusalCause = Literal["protocol", "too_many", "later", "stalled", "full", "receipt", "fault", "unauthorized"]
 """Why a peer, or a frame of a peer, was refused:
 
 ``protocol`` it broke the protocol, ``too_many`` it exceeded a limit, ``later`` it is to try again later, ``stalled`` it
 did not read, ``full`` the limit of connections was reached, ``receipt`` a receipt does not match, ``fault`` an error
-in this server.
+in this server, ``unauthorized`` it has no token for what it asks.
 """
 
 

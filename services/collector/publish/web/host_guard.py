@@ -26,6 +26,9 @@ HEADERS = {
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
+    # No other site can embed a response, nor keep a reference to a window of this page.
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
 
@@ -58,7 +61,8 @@ class HostGuard:
             await self._app(scope, receive, send_guarded)
         else:
             # 421 Misdirected Request: this server is not responsible for that name.
-            refusal = PlainTextResponse("this page answers to localhost only\n", status_code=421)
+            why = "this page answers to localhost, and to the names in PAGE_NAMES\n"
+            refusal = PlainTextResponse(why, status_code=421)
             await refusal(scope, receive, send_guarded)
 
 
