@@ -20,10 +20,9 @@ import msgspec
 
 from services.collector.publish.files import run_files
 from services.collector.publish.terminal.printer import TerminalPrinter
-from services.collector.scan import find_runs
+from services.collector.scan import find_runs, newest_run
 from services.collector.settings import CollectorSettings
 from services.collector.verdict.snapshot import Snapshot, empty
-from services.contract.scalars import run_order
 from services.contract.summary import EXIT_CODES, Summary
 from services.runtime import lifecycle
 from services.runtime.cli import Commands
@@ -85,7 +84,13 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         printer = TerminalPrinter.on_stdout(settings.volumes, colour=settings.colour)
         try:
             return await wait(
-                settings.volumes, stop, printer, report=_print_to_stderr, now=time.monotonic, run=chosen.run
+                settings.volumes,
+                stop,
+                printer,
+                report=_print_to_stderr,
+                now=time.monotonic,
+                run=chosen.run,
+                has_server=settings.server_url is not None,
             )
         finally:
             printer.close()
@@ -175,11 +180,18 @@ class RunWatcher:
     """Reads the status of one run from a volumes folder.
 
     Unless a run is named, it is the newest one at the first reading. If that run is closed already, a run that is
-    opened within ``intervals.restart`` replaces it.
+    opened within ``intervals.restart`` replaces it. ``has_server`` is that of `newest_run`.
     """
 
-    def __init__(self, volumes: Path, run: str | None = None, intervals: WaitIntervals = DEFAULT_INTERVALS) -> None:
-        self._volumes, self._intervals = volumes, intervals
+    def __init__(
+        self,
+        volumes: Path,
+        run: str | None = None,
+        intervals: WaitIntervals = DEFAULT_INTERVALS,
+        *,
+        has_server: bool = False,
+    ) -> None:
+        self._volumes, self._intervals, self._has_server = volumes, intervals, has_server
         self._run = run
         # A run that is named is decided from the beginning, even if there is a newer one.
         self._decided_at: float | None = None if run is None else -math.inf
@@ -213,7 +225,7 @@ class RunWatcher:
         return self._decided_at is not None and now >= self._decided_at
 
     def _newest(self) -> str | None:
-        return max(find_runs(self._volumes), key=run_order, default=None)
+        return newest_run(self._volumes, find_runs(self._volumes), has_server=self._has_server)
 
 
 def _size(folder: Path, pattern: str) -> int:
@@ -238,6 +250,7 @@ async def wait(
     now: Callable[[], float],
     run: str | None = None,
     intervals: WaitIntervals = DEFAULT_INTERVALS,
+    has_server: bool = False,
 ) -> int:
     """Wait for the verdict; return its exit code, or 105 if the wait is aborted.
 
@@ -249,8 +262,10 @@ async def wait(
         now: monotonic seconds.
         run: the run; None for the newest.
         intervals: how often the volumes are read, and when to give up.
+        has_server: the feed is this project's own; see `newest_run`.
     """
-    watcher, detector = RunWatcher(volumes, run, intervals), StallDetector(now(), intervals.stall)
+    watcher = RunWatcher(volumes, run, intervals, has_server=has_server)
+    detector = StallDetector(now(), intervals.stall)
     reported_at, shown = now(), None
     while not stop.is_set():
         status = watcher.status(now())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from services.contract import wire
+from services.runtime import printable
 from services.runtime.access.tls import ClientTls
 from services.runtime.control import token
 from services.runtime.control.commands import (
@@ -196,11 +197,12 @@ class ConsoleOutput:
 
     def print_frame(self, frame: wire.Frame, text: str) -> None:
         """Print a frame of the server, or the text that describes it."""
-        self.print(wire.encode(frame).decode() if self.as_json else text)
+        self.print(printable.json_text(wire.encode(frame).decode()) if self.as_json else text)
 
     def print(self, text: str) -> None:
         """Print a text; a prompt that is shown moves to the line below it."""
         # Carriage return, and erase the line.
+        text = printable.lines(text)
         print(f"\r\x1b[K{text}\n{self.prompt}" if self._prompt_is_shown else f"{text}\n", end="", flush=True)
 
     def print_error(self, text: str) -> None:
@@ -208,7 +210,7 @@ class ConsoleOutput:
         if self._prompt_is_shown:
             self.print(text)
         else:
-            print(f"error: {text}", file=sys.stderr, flush=True)
+            print(f"error: {printable.lines(text)}", file=sys.stderr, flush=True)
 
 
 class Console:
