@@ -49,6 +49,8 @@ def problem_of(problem: Exception, *, has_token: bool, uses_tls: bool) -> Connec
         return ConnectionProblem(tls, is_firm=True)
     if isinstance(problem, InvalidStatus):
         return _of_status(problem, has_token=has_token)
+    if isinstance(problem, OSError) and problem.errno in (errno.EMFILE, errno.ENFILE):
+        return ConnectionProblem("no file descriptor is left: raise the limit of open files (ulimit -n)", is_hint=True)
     # Neither is proved: a server that is being stopped may end a handshake in the same ways.
     if isinstance(problem, InvalidMessage) and not uses_tls:
         return ConnectionProblem(

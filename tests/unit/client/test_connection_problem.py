@@ -32,6 +32,7 @@ def status(code: int, body: bytes = b"") -> InvalidStatus:
         (ConnectionResetError(), False, True, "SERVER_URL has to begin with ws:", False),
         (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), False, True, "ConnectionRefusedError", False),
         (ConnectionResetError(errno.ECONNRESET, "reset"), False, False, "ConnectionResetError", False),
+        (OSError(errno.EMFILE, "too many"), False, False, "raise the limit of open files", False),
         (OSError("see ws://me:secret@host/?key=1"), False, False, "OSError: see ws://host/", False),
     ],
 )
