@@ -27,7 +27,7 @@ SERVICES := requirements/server.txt requirements/client.txt requirements/collect
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up wait local judge venv test unit coverage format check javascript house faults foreign bench screenshots requirements clean
+.PHONY: help up wait local judge venv test unit coverage format check javascript house faults foreign bench screenshots requirements sbom audit clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -110,8 +110,14 @@ requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requireme
 			--custom-compile-command 'make requirements' --group $$group --output-file requirements/$$group.txt || exit; \
 	done
 
+sbom: $(VENV)/.dev ## write the bills of materials of the images, CycloneDX JSON, into sbom/
+	@$(BIN)/python -m tools.supply_chain sbom $(ARGS)
+
+audit: $(VENV)/.dev ## check what is pinned and how, and ask for known vulnerabilities with pip-audit, installed into .bench/
+	@$(BIN)/python -m tools.supply_chain audit $(ARGS)
+
 clean: ## remove all files that make and the tools created; volumes/ stays
-	@rm -rf $(VENV) tools/javascript/node_modules .bench .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) tools/javascript/node_modules .bench sbom .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find services tests chaos benchmarks tools -name __pycache__ -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------------------------------ the virtual environment

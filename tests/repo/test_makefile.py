@@ -53,6 +53,8 @@ def test_make_lists_every_verb(verb: str) -> None:
         (["faults", "ARGS=chaos/wire"], "/python -m chaos chaos/wire$"),
         (["foreign"], "/python -m chaos.external *$"),
         (["bench"], "/python -m benchmarks"),
+        (["sbom"], "/python -m tools.supply_chain sbom *$"),
+        (["audit"], "/python -m tools.supply_chain audit *$"),
         (["screenshots"], "/python -m tools.screenshots$"),
         (["check"], "/ruff check$"),
         (["check"], "/ruff format --check$"),
