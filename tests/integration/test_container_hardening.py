@@ -1,7 +1,7 @@
 """The running containers keep the rules of the CIS Docker Benchmark that apply to images and to their run time.
 
-Its section 4 is about images, section 5 about containers. Rules about settings of the host, of the client or of Swarm do
-not apply, and 5.15 (at most five restarts) is not kept: a service has to come back as often as its host does.
+Its section 4 is about images, section 5 about containers. Rules about settings of the host, the client or Swarm do not
+apply, and 5.15 (at most five restarts) is not kept: a service has to come back as often as its host does.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def test_no_secret_is_in_the_image(stack: Stack, service: str) -> None:
 
 @every_service
 def test_the_container_has_no_rights(stack: Stack, service: str) -> None:
-    """5.3, 5.4, 5.21, 5.25: no capability, not privileged, no way to gain rights, the default filter of system calls."""
+    """5.3, 5.4, 5.21, 5.25: no capability, not privileged, no way to gain rights, the default filter of calls."""
     found = stack.inspect(service)
     host = found["HostConfig"]
     status = dict(

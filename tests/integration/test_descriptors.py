@@ -32,7 +32,7 @@ def answers(port: int) -> bool:
     """Return whether the page answers."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as reply:
-            return reply.status == 200
+            return bool(reply.status == 200)
     except (OSError, urllib.error.URLError):
         return False
 

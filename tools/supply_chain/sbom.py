@@ -93,10 +93,11 @@ def _licence(requirement: Requirement) -> Mapping[str, Any] | None:
         return None
     if found["Version"] != requirement.version:
         return None
-    if expression := found.get("License-Expression"):
-        return {"expression": expression}
+    if "License-Expression" in found:
+        return {"expression": found["License-Expression"]}
     classifiers = [text.rpartition(" :: ")[2] for text in found.get_all("Classifier") or [] if "License ::" in text]
-    name = classifiers[0] if classifiers else (found.get("License") or "").partition("\n")[0]
+    stated = found["License"] if "License" in found else ""
+    name = classifiers[0] if classifiers else stated.partition("\n")[0]
     return {"license": {"name": name}} if name else None
 
 
