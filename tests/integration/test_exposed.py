@@ -351,3 +351,32 @@ def test_a_proxy_in_front_of_an_open_server_is_noticed(tmp_path: Path) -> None:
             connect(f"ws://127.0.0.1:{port}", proxy=None, additional_headers={"X-Forwarded-For": "192.0.2.7"})
     assert 403 == refused.value.response.status_code
     assert b"FEED_TOKEN_FILE" in refused.value.response.body
+
+
+def test_no_output_shows_the_credentials_of_an_address(tmp_path: Path) -> None:
+    """User, password and query of SERVER_URL are in no log, no reply of the page and no message of the console."""
+    port = free_port()
+    url = f"ws://operator:s3cret-pass@127.0.0.1:{port}/feed?key=s3cret-key"
+    with System(tmp_path / "volumes", SERVER_URL=url) as system:
+        (tmp_path / "volumes").mkdir()
+        collector, client = system.start("collector"), system.client("client-1")
+        client.wait_for_line("not connected")
+        collector.wait_for_line('"ready"')
+        code, reply = poll_until(lambda: control_of(system.page_port), "the page answers", 20)
+        console = system.start("client", "console", "status")
+        mistyped = system.start("client", "console", "--url", url.replace("ws:", "http:"), "status")
+        texts = [collector.text, client.text, reply]
+        for process, expected in ((console, 105), (mistyped, BAD)):
+            assert expected == process.wait()
+            texts.append(process.text)
+    assert 200 == code
+    assert f"ws://127.0.0.1:{port}/feed" in reply
+    for text in texts:
+        assert "s3cret" not in text
+
+
+def control_of(page_port: int) -> tuple[int, str] | None:
+    """Return what the page says about control; None while it does not answer."""
+    with contextlib.suppress(OSError):
+        return status(f"http://127.0.0.1:{page_port}/control", ssl.create_default_context(), {})
+    return None

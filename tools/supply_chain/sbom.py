@@ -96,9 +96,8 @@ def _licence(requirement: Requirement) -> Mapping[str, Any] | None:
     if "License-Expression" in found:
         return {"expression": found["License-Expression"]}
     classifiers = [text.rpartition(" :: ")[2] for text in found.get_all("Classifier") or [] if "License ::" in text]
-    stated = found["License"] if "License" in found else ""
-    name = classifiers[0] if classifiers else stated.partition("\n")[0]
-    return {"license": {"name": name}} if name else None
+    names = classifiers or [text.partition("\n")[0] for text in found.get_all("License") or []]
+    return {"license": {"name": names[0]}} if names else None
 
 
 def _dependencies(image: str, base: str, requirements: Sequence[Requirement]) -> list[dict[str, Any]]:

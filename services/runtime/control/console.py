@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -107,10 +108,13 @@ def _url(given: str | None, environment: Mapping[str, str]) -> str:
         values = read(environment, ["PORT", "TLS_CERT_FILE"])
         here = f"{'wss' if values['tls_cert_file'] else 'ws'}://127.0.0.1:{values['port']}"
         return str(read({"SERVER_URL": here, **_nonempty(environment)}, ["SERVER_URL"])["server_url"])
+    setting = BY_NAME["SERVER_URL"]
     try:
-        return str(BY_NAME["SERVER_URL"].read(given))
+        return str(setting.read(given))
     except ValueError as expected:
-        raise BadSettings([f"--url {given!r}: expected {expected}"]) from None
+        # Without the text if it may contain a password.
+        shown = "" if re.search(setting.hidden, given) else f" {given!r}"
+        raise BadSettings([f"--url{shown}: expected {expected}"]) from None
 
 
 def _tls(environment: Mapping[str, str]) -> ClientTls:
