@@ -113,7 +113,7 @@ requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requireme
 sbom: $(VENV)/.dev ## write the bills of materials of the images, CycloneDX JSON, into sbom/
 	@$(BIN)/python -m tools.supply_chain sbom $(ARGS)
 
-audit: $(VENV)/.dev ## check what is pinned and how, and ask for known vulnerabilities with pip-audit, installed into .bench/
+audit: $(VENV)/.dev ## check all pins, and ask for known vulnerabilities with pip-audit, installed into .bench/
 	@$(BIN)/python -m tools.supply_chain audit $(ARGS)
 
 clean: ## remove all files that make and the tools created; volumes/ stays

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
-from services.runtime.access.shown_address import without_credentials
+from services.client.external.connection_failure import MAX_REASON_LENGTH, brief
 from services.runtime.access.tls import handshake_problem
 from services.runtime.jsonlogs import RateLimitedLog
 
@@ -16,7 +16,6 @@ FIRM_SECONDS = 5.0
 """Pause after a refusal that only an operator can change."""
 
 _SAME_SECONDS = 60.0
-_MAX_LENGTH = 200
 
 
 class ConnectionProblem(NamedTuple):
@@ -61,7 +60,7 @@ def problem_of(problem: Exception, *, has_token: bool, uses_tls: bool) -> Connec
             "the server ended the TLS handshake: if it does not speak TLS, SERVER_URL has to begin with ws:",
             is_hint=True,
         )
-    return ConnectionProblem(printable(f"{type(problem).__name__}: {problem}"))
+    return ConnectionProblem(brief(f"{type(problem).__name__}: {problem}", ()))
 
 
 def _of_status(problem: InvalidStatus, *, has_token: bool) -> ConnectionProblem:
@@ -69,12 +68,6 @@ def _of_status(problem: InvalidStatus, *, has_token: bool) -> ConnectionProblem:
     if status == HTTPStatus.UNAUTHORIZED:
         why = "the server does not know the token in FEED_TOKEN_FILE" if has_token else "the server needs a token"
         return ConnectionProblem(f"{why}: HTTP 401" + ("" if has_token else "; FEED_TOKEN_FILE names it"), is_firm=True)
-    said = bytes(problem.response.body[:_MAX_LENGTH]).decode("utf-8", "replace").strip()
+    said = bytes(problem.response.body[:MAX_REASON_LENGTH]).decode("utf-8", "replace").strip()
     why = f"the server answered HTTP {status}" + (f": {said}" if said else "")
-    return ConnectionProblem(printable(why), is_firm=status == HTTPStatus.FORBIDDEN)
-
-
-def printable(text: str) -> str:
-    """Return a text as one line of printable characters, without credentials in addresses."""
-    text = "".join(letter if letter.isprintable() else " " for letter in without_credentials(text))
-    return " ".join(text.split())[:_MAX_LENGTH]
+    return ConnectionProblem(brief(why, ()), is_firm=status == HTTPStatus.FORBIDDEN)

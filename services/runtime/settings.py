@@ -129,7 +129,7 @@ SETTINGS = (
     Setting("HOLD_SECONDS", "0", "all", number(0, 60), "wait before exiting 104, so that restarts do not spin"),
 )
 ACCESS = access_settings.SETTINGS
-"""Who may reach a service from other machines, and how."""
+"""Access to a service from other machines."""
 EXTERNAL = feed_settings.SETTINGS
 """How a client receives an external feed."""
 # Kubernetes sets these in every container beside a service that is named feed.

@@ -108,7 +108,7 @@ def test_the_container_has_bounds(stack: Stack, service: str) -> None:
 
 @every_service
 def test_only_the_page_is_published_and_on_loopback(stack: Stack, service: str) -> None:
-    """5.7, 5.8, 5.13: no privileged port, only what is needed, and on one address of this machine."""
+    """5.7, 5.8, 5.13: no privileged port, only the page's, and on one address of this machine."""
     ports = stack.inspect(service)["HostConfig"]["PortBindings"] or {}
     bindings = [binding for found in ports.values() for binding in found]
 

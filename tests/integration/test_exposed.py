@@ -296,8 +296,8 @@ def test_a_client_says_once_why_it_cannot_connect(case: str, expected: str, secr
         refused.wait_for_line(expected)
         # The client tries again after five seconds.
         poll_until(lambda: attempts(server, refused, case), "a second attempt", 30, 0.2)
-        told = [line for line in refused.lines if '"level": "WARNING"' in line]
-        assert 1 == len(told), refused.text
+        warnings = [line for line in refused.lines if '"level": "WARNING"' in line]
+        assert 1 == len(warnings), refused.text
         assert "Traceback" not in refused.text + server.text
         for role in ("feed", "observe", "control"):
             assert secrets.token(role) not in refused.text + server.text
@@ -343,7 +343,7 @@ def test_an_operator_can_opt_out_with_one_word(tmp_path: Path) -> None:
 
 
 def test_a_proxy_in_front_of_an_open_server_is_noticed(tmp_path: Path) -> None:
-    """A server on loopback without tokens refuses a request that a proxy forwards, and says what it needs."""
+    """A server on loopback without tokens refuses a request that a proxy forwards, and names the setting."""
     port = free_port()
     with Process("services.server", VOLUMES=tmp_path, PORT=port) as server:
         server.wait_for_line('"listening"')
@@ -362,7 +362,7 @@ def test_no_output_shows_the_credentials_of_an_address(tmp_path: Path) -> None:
         collector, client = system.start("collector"), system.client("client-1")
         client.wait_for_line("not connected")
         collector.wait_for_line('"ready"')
-        code, reply = poll_until(lambda: control_of(system.page_port), "the page answers", 20)
+        code, reply = poll_until(lambda: control_of(system.page_port), "the page answers", 20) or (0, "")
         console = system.start("client", "console", "status")
         mistyped = system.start("client", "console", "--url", url.replace("ws:", "http:"), "status")
         texts = [collector.text, client.text, reply]

@@ -1,4 +1,4 @@
-"""What is pinned and how, and the bills of materials of the images."""
+"""The pins of the repository, and the bills of materials of the images."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_loose_pin_is_found(check: Check, file: str, old: str, new: str, check
 
 @pytest.mark.parametrize("service", sbom.SERVICES)
 def test_a_bill_lists_every_package(service: str) -> None:
-    """A bill of materials has every package of the image with version and hashes, the base, and who needs what."""
+    """A bill of materials has every package of the image with version and hashes, the base, and the dependencies."""
     requirements = parse(text(f"requirements/{service}.txt"))
     made = json.loads(sbom.bill(service, __version__, BASE, requirements))
     libraries = {part["name"]: part for part in made["components"] if part["type"] == "library"}

@@ -1,1 +1,1 @@
-"""What the images contain, as bills of materials, and checks of how it is pinned: ``make sbom``, ``make audit``."""
+"""Bills of materials of the images, and checks of all pins: ``make sbom``, ``make audit``."""

@@ -1,4 +1,4 @@
-"""``python -m tools.supply_chain sbom`` writes bills of materials, ``… audit`` prints what is pinned and known."""
+"""``python -m tools.supply_chain sbom`` writes bills of materials, ``… audit`` checks pins and known faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tools.supply_chain.requirement_file import parse
 ROOT = Path(__file__).resolve().parents[2]
 BASE_IMAGE = "python:3.13-slim"
 NOT_COVERED = (
-    "not covered: the base images and what they bring; how a package came to be in its index; the browser of the tests"
+    "not covered: the base images and their packages; how a package came to be in its index; the browser of the tests"
 )
 
 
@@ -41,7 +41,7 @@ def write_bills(folder: Path) -> int:
 
 
 def audit() -> int:
-    """Print the result of every check; return 1 if one has found something. What was not checked is no success."""
+    """Print the result of every check; return 1 if one has found a fault. One that could not be made is no success."""
     has_findings = False
     for check in (*pins.CHECKS, advisories.known_vulnerabilities):
         promise = (check.__doc__ or "").partition("\n")[0].removesuffix(".")

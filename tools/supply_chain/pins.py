@@ -1,4 +1,4 @@
-"""Checks of how this repository pins what it uses; they need no network. Pure, apart from reading the checkout."""
+"""Checks of the pins of this repository, which need no network. Pure, apart from reading the checkout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COMMIT = re.compile(r"uses:\s*[\w./-]+@[0-9a-f]{40}\b")
 
 
 class Finding(NamedTuple):
-    """What a check found: where, and what is wrong there."""
+    """A fault that a check found: its place, and its description."""
 
     where: str
     what: str

@@ -1,1 +1,1 @@
-"""Who may reach a service: tokens and their roles, TLS, and what a service demands before it listens."""
+"""Access to a service: tokens and their roles, TLS, and the demands of a service before it listens."""

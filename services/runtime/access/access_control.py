@@ -62,7 +62,7 @@ class AccessControl:
         return found or (tokens.OPERATOR if is_operator else tokens.NOTHING)
 
     def refusal(self, peer: str, headers: Mapping[str, str], *, allow_private: bool = False) -> str | None:
-        """Return why a peer may not connect at all, whatever its token; None if it may.
+        """Return why a peer may not connect, with any token; None if it may.
 
         Args:
             peer: its address.

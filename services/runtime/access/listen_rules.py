@@ -1,4 +1,4 @@
-"""What a service demands of its peers, and the refusal to listen beyond this machine without protection."""
+"""The demands of a service on its peers, and the refusal to listen beyond this machine without protection."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Grant(NamedTuple):
     names: str = ANY_NAME
 
     def permits(self, role: Role) -> bool:
-        """Return whether the peer may act in this role; whoever may control the run may also look at everything."""
+        """Return whether the peer may act in this role; control includes to observe and to read metrics."""
         return role in self.roles or (role in ("observe", "metrics") and "control" in self.roles)
 
     def permits_name(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Decides before the WebSocket handshake whether a peer may connect, and what it may do afterwards."""
+"""Decides before the WebSocket handshake whether a peer may connect, and with which permissions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Gatekeeper:
         return {} if tls is None else {"ssl": tls.context, "ssl_handshake_timeout": HANDSHAKE_SECONDS}
 
     def check(self, connection: ServerConnection, request: Request, path: str) -> Response | None:
-        """Return the answer that refuses a peer; None lets it in, and sets what it may do.
+        """Return the answer that refuses a peer; None lets it in, and sets its grant.
 
         Args:
             connection: of the peer.

@@ -17,7 +17,7 @@ RefusalCause = Literal["protocol", "too_many", "later", "stalled", "full", "rece
 
 ``protocol`` it broke the protocol, ``too_many`` it exceeded a limit, ``later`` it is to try again later, ``stalled`` it
 did not read, ``full`` the limit of connections was reached, ``receipt`` a receipt does not match, ``fault`` an error
-in this server, ``unauthorized`` it has no token for what it asks.
+in this server, ``unauthorized`` its token does not permit the request.
 """
 
 

@@ -35,7 +35,7 @@ def test_texts_of_all_languages_stay(text: str) -> None:
 
 @given(st.text())
 def test_no_control_character_is_left(text: str) -> None:
-    """Whatever the text, no control character or separator of lines is left in its line."""
+    """Of any text, no control character or separator of lines is left in its line."""
     shown = printable.one_line(text)
 
     assert not {unicodedata.category(character) for character in shown} & {"Cc", "Zl", "Zp", "Cs"}

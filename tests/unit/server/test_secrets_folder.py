@@ -12,7 +12,7 @@ from services.server.secrets_folder import SecretsNotMade, make_all, make_certif
 
 
 def test_every_client_gets_a_token_of_its_own(tmp_path: Path) -> None:
-    """Each name has its own token; the clients' file has theirs alone, and no two tokens are equal."""
+    """Each name has its own token; the clients' file has only these, and no two tokens are equal."""
     make_all(tmp_path, [], ["edge-1", "lab-*"])
     everything = (tmp_path / "tokens").read_text().splitlines()
     clients = (tmp_path / "client" / "tokens").read_text().splitlines()

@@ -45,7 +45,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, capsys: pytest
 
 
 def test_the_output_names_files_and_settings_and_no_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The command prints what it made and how to use it, and no token."""
+    """The command prints the files and the settings that use them, and no token."""
     assert 0 == main(["token", str(tmp_path)])
     shown = capsys.readouterr().out
 

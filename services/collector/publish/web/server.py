@@ -258,7 +258,7 @@ class PageServer:
                 log_config=None,  # the services log JSON lines
                 log_level="error",  # a peer's malformed requests are not worth a warning here
                 server_header=False,
-                proxy_headers=False,  # the peer is the one that connects, whatever it writes
+                proxy_headers=False,  # the peer is the one that connects; a header proves nothing
                 ssl_context_factory=None if tls is None else lambda *_: tls.context,
                 timeout_graceful_shutdown=1,
                 ws="none",  # the page uses server-sent events

@@ -129,7 +129,7 @@ def test_an_unusable_file_is_a_bad_setting(content: str | None, tmp_path: Path) 
 
 
 def test_a_folder_or_a_pipe_is_no_token_file(tmp_path: Path) -> None:
-    """What is no regular file is refused at once, and not read for ever."""
+    """A folder or a device is refused at once, and not read for ever."""
     for path in (tmp_path, Path("/dev/zero")):
         with pytest.raises(BadSettings, match="expected a regular file"):
             usable_rules({"FEED_TOKEN_FILE": str(path)}, "HOST", ["127.0.0.1"])

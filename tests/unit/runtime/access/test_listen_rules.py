@@ -91,6 +91,6 @@ def test_tokens_or_the_word_permit_a_proxy() -> None:
 
 
 def test_a_name_is_not_resolved() -> None:
-    """A host name other than localhost counts as reachable, whatever it resolves to."""
+    """A host name other than localhost counts as reachable; it is not resolved."""
     assert is_loopback("LOCALHOST")
     assert not is_loopback("localhost.example.org")

@@ -42,7 +42,7 @@ def test_includes_connected_networks(neighbours: Neighbours, peer: str) -> None:
     "peer", ["172.19.0.1", "192.0.2.7", "10.1.2.3", "8.8.8.8", "fd00:1235::7", "2001:db8::1", "2606:4700::1", "", "x"]
 )
 def test_excludes_what_is_behind_a_gateway(neighbours: Neighbours, peer: str) -> None:
-    """Networks behind a gateway, the rest of the world, and what is no address are not."""
+    """Networks behind a gateway, the rest of the world, and texts that are no address are not."""
     assert not neighbours.includes(peer)
 
 

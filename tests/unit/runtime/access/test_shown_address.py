@@ -26,7 +26,7 @@ def test_an_address_is_shown_without_credentials(text: str, shown: str) -> None:
 
 @given(WORD, WORD, WORD)
 def test_no_credential_is_left(user: str, password: str, query: str) -> None:
-    """Whatever user, password and query are, they are not shown."""
+    """No user, password or query is shown."""
     shown = without_credentials(f"cannot reach wss://{user}:{password}@host:1/feed?key={query}: refused")
 
     assert "cannot reach wss://host:1/feed" in shown

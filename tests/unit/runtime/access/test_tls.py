@@ -127,11 +127,11 @@ def test_an_expired_certificate_is_named(tmp_path: Path) -> None:
 
 def test_plain_http_on_the_way_is_named(folder: Path) -> None:
     """A server that answers a handshake with HTTP does not speak TLS."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        theirs.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    near, far = socket.socketpair()
+    with near, far:
+        far.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         with pytest.raises(ssl.SSLError) as refused:
-            ClientTls().context().wrap_socket(ours, server_hostname="localhost")
+            ClientTls().context().wrap_socket(near, server_hostname="localhost")
     assert "does not speak TLS" in (handshake_problem(refused.value, "TLS_CA_FILE") or "")
 
 

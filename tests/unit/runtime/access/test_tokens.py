@@ -40,12 +40,12 @@ def test_a_token_has_its_roles_and_names() -> None:
 
 @given(st.text(max_size=80).filter(lambda text: text not in (FEED, EDGE, LOOK, RULE)))
 def test_any_other_text_is_unknown(token: str) -> None:
-    """No other text is a token, whatever it is."""
+    """No other text is a token."""
     assert parse(FILE).grant(token) is None
 
 
 def test_a_digest_is_no_token() -> None:
-    """Whoever reads the digest in the file cannot use it."""
+    """A reader of the file cannot use the digest in it."""
     digest = hashlib.sha256(RULE.encode()).hexdigest()
 
     assert parse(FILE).grant(digest) is None
@@ -154,7 +154,7 @@ def test_a_request_presents_one_bearer_token(values: list[str], token: str) -> N
 
 
 def test_a_login_presents_its_password() -> None:
-    """Where logins are allowed, the password of any user is the token; what is no login presents none."""
+    """Where logins are allowed, the password of any user is the token; any other header presents none."""
     login = base64.b64encode(b"anybody:pass:word").decode()
 
     assert "pass:word" == presented([f"Basic {login}"], allow_login=True)

@@ -8,7 +8,7 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
 def test_nothing_is_set_by_default() -> None:
-    """A user who sets nothing needs no file, and every default is valid."""
+    """Without any setting no file is needed, and every default is valid."""
     for setting in SETTINGS:
         assert "" == setting.default
         assert not setting.read("")

@@ -67,7 +67,7 @@ async def test_each_role_opens_its_own(app: ASGIApp, role: str, statuses: list[i
 
 
 async def test_a_login_is_a_token_as_password(app: ASGIApp) -> None:
-    """The login of a browser opens the page with the right password, whoever the user is."""
+    """The login of a browser opens the page with the right password and any user."""
     for password, status in ((TOKENS["observe"], 200), ("another-password-of-16", 401)):
         login = base64.b64encode(f"me:{password}".encode()).decode()
 

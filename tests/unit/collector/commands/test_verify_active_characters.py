@@ -1,4 +1,4 @@
-"""No output of the collector has a character on which a terminal acts, whatever ledger and logs contain."""
+"""Tests of services/collector/commands/verify.py and of other outputs: none has characters on which terminals act."""
 
 from __future__ import annotations
 
