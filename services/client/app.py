@@ -17,6 +17,7 @@ from services.client.settings import ClientConfig, ClientSettings
 from services.client.subscriber import Subscriber
 from services.client.write_budget import WriteBudget
 from services.runtime import heartbeat
+from services.runtime.access.server_access import ServerAccess
 from services.runtime.clock import Clock, boot_id
 from services.runtime.jsonlogs import RateLimitedLog
 from services.runtime.saturation import SaturationMonitor
@@ -83,7 +84,8 @@ async def subscribers(
         clients.append((identity.name, config))
     if settings.feed is not None:
         return await external_subscribers(settings.feed, clients, clock, retry_log)
-    return [Subscriber(name, settings.server_url, config, clock, retry_log) for name, config in clients]
+    access = ServerAccess(settings.server_url, settings.token_file, settings.ca_file)
+    return [Subscriber(name, settings.server_url, config, clock, retry_log, access=access) for name, config in clients]
 
 
 async def main(settings: ClientSettings, stop: asyncio.Event) -> int:

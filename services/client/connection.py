@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from websockets.typing import Subprotocol
 
 from services.client.dial import AddressLookup, reach
 from services.contract import wire
+from services.runtime.access.server_access import ServerAccess
 from services.runtime.clock import Clock
 from services.runtime.websocket_io import ArrivalTimes, SharedReads
 
@@ -103,7 +105,12 @@ def as_made(kind: type[Stamped], connection: ClientConnection) -> Stamped:
 
 
 async def connect_to(
-    url: str, process_clock: Clock, timeout_seconds: float, lookup: AddressLookup
+    url: str,
+    process_clock: Clock,
+    timeout_seconds: float,
+    lookup: AddressLookup,
+    access: ServerAccess | None = None,
+    name: str = "",
 ) -> StampedConnection:
     """Connect to a server.
 
@@ -112,13 +119,17 @@ async def connect_to(
         process_clock: clock by which messages are stamped.
         timeout_seconds: limit for TCP connection and opening handshake together.
         lookup: of the server's host name.
+        access: the client's token, and the certificates that it trusts; None without either.
+        name: the client's name, which selects the token.
 
     Raises:
+        BadSettings: a file with the token or with certificates cannot be used any more.
         TimeoutError: TCP connected, but the handshake was not answered in time.
         OSError, websockets.exceptions.WebSocketException: the server cannot be reached now.
     """
     address = urlsplit(url)
     port = address.port or _DEFAULT_PORTS[address.scheme]
+    options = access.options_for(name) if access is not None else {}
     began_at = asyncio.get_running_loop().time()
     # TCP first, by itself: reaching the host has a shorter limit than the handshake, and several attempts at a time.
     reached = await reach(lookup, address.hostname or "", port)
@@ -138,7 +149,11 @@ async def connect_to(
             close_timeout=_CLOSE_SECONDS,
             max_size=wire.MAX_FRAME,
             max_queue=_FRAMES_QUEUED,
+            **options,
         )
+    except ssl.SSLError:
+        # A certificate that cannot be verified is a ValueError as well.
+        raise
     except ValueError as problem:
         # The library follows no redirect with a socket that was passed to it, and cannot parse some redirects.
         raise ConnectionError(f"the server redirects: {problem}") from problem

@@ -14,6 +14,7 @@ from services.contract import block_text, wire
 from services.contract.block_text import longest_line
 from services.contract.blocklog import MAX_LINE
 from services.contract.scalars import is_name
+from services.runtime.access.server_access import ServerAccess
 from services.runtime.errors import BadSettings
 from services.runtime.saturation import SaturationMonitor
 from services.runtime.settings import read
@@ -22,6 +23,7 @@ NAMES = (
     "BLOCK_SIZES", "BLOCK_SECONDS", "BLOCK_BYTES", "FSYNC", "CONNECTIONS", "CLIENT_ID", "CLIENT_SERVICE",
     "COMPOSE_PROJECT_NAME", "SERVER_URL", "KEEP_RUNS", "VOLUMES", "CLIENTS",
 )  # fmt: skip
+ACCESS_NAMES = ("FEED_TOKEN_FILE", "TLS_CA_FILE")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class ClientSettings:
     volumes: Path
     clients: int
     feed: FeedSettings | None = None
+    token_file: str = ""
+    ca_file: str = ""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> ClientSettings:
@@ -49,13 +53,21 @@ class ClientSettings:
         Raises:
             BadSettings: with every problem found.
         """
-        values = read(environment, NAMES)
+        values, files = read(environment, NAMES), read(environment, ACCESS_NAMES)
         feed = read_feed(environment)
         longest = f"{values['client_id']}.{values['connections']}"
         if values["client_id"] and values["connections"] > 1 and not is_name(longest):
             raise BadSettings([f"CLIENT_ID={values['client_id']!r}: too long for CONNECTIONS={values['connections']}"])
         _refuse_long_lines(values["block_sizes"], values["block_bytes"], feed)
-        return cls(**{**values, "volumes": Path(values["volumes"]), "feed": feed})
+        if feed is None:
+            # Checked with the other settings, so that an unusable file is reported before anything is written.
+            ServerAccess(values["server_url"], files["feed_token_file"], files["tls_ca_file"])
+        return cls(
+            **{**values, "volumes": Path(values["volumes"])},
+            feed=feed,
+            token_file=files["feed_token_file"],
+            ca_file=files["tls_ca_file"],
+        )
 
     @property
     def unreachable_address(self) -> str | None:

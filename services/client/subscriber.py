@@ -16,12 +16,16 @@ from services.client import block_encoder
 from services.client.backoff import MAX_SECONDS, Backoff
 from services.client.clock_sync import UNANSWERED_SECONDS, PingExchange
 from services.client.connection import StampedConnection, connect_to
+from services.client.connection_problem import FIRM_SECONDS, ConnectionProblem, problem_of
 from services.client.dial import AddressLookup
 from services.client.session import ClientSession
 from services.client.settings import ClientConfig
 from services.contract import bounds, wire
 from services.contract.errors import PeerError
+from services.runtime.access.server_access import ServerAccess
+from services.runtime.access.shown_address import without_credentials
 from services.runtime.clock import Clock
+from services.runtime.errors import BadSettings
 from services.runtime.jsonlogs import RateLimitedLog
 from services.runtime.rate_limit import TokenBucket
 
@@ -77,12 +81,15 @@ class Subscriber:
         clock: Clock,
         retry_log: RateLimitedLog,
         limits: SubscriberLimits = DEFAULT_LIMITS,
+        access: ServerAccess | None = None,
     ) -> None:
         self.name = self._first_name = name
+        self._access = access or ServerAccess(url)
         self._url, self._config, self._clock, self._retry_log, self._limits = url, config, clock, retry_log, limits
         self._pings, self._backoff, self._lookup = PingExchange(clock), Backoff(limits.backoff_seconds), AddressLookup()
         self._session: ClientSession | None = None
         self._connection: StampedConnection | None = None
+        self._refusal: ConnectionProblem | None = None
         self._has_asked = self._is_subscribed = self._is_superseded = self._is_stopping = False
         self._was_connected = False
         self._attempted_us: int | None = None
@@ -119,14 +126,18 @@ class Subscriber:
         self._attempted_us = self._clock.now_us()
         began = time.monotonic()
         while not self._is_done():
-            why = await self._connect_once()
+            self._refusal = None
+            problem = await self._connect_once()
             if self._is_done():
                 break
+            if problem.is_firm:
+                self._backoff.not_before(FIRM_SECONDS)
             delay = self._backoff.next_seconds()
             # The services of one `up` start together, and the server may need a moment longer than its clients.
             is_starting = not self._was_connected and time.monotonic() - began < START_SECONDS
-            if not is_starting and self._retry_log.allow(time.monotonic()):
-                extra = {"client": self.name, "server": self._url, "why": why, "retry_s": round(delay, 2)}
+            if not is_starting and problem.may_be_logged(self._retry_log, time.monotonic()):
+                server = without_credentials(self._url)
+                extra = {"client": self.name, "server": server, "why": problem.why, "retry_s": round(delay, 2)}
                 log.warning("not connected", extra=extra)
             await asyncio.sleep(delay)
         if self._is_superseded and self._session is not None:
@@ -136,18 +147,21 @@ class Subscriber:
     def _is_done(self) -> bool:
         return self._is_superseded or self._is_stopping
 
-    async def _connect_once(self) -> str:
+    async def _connect_once(self) -> ConnectionProblem:
         """Connect, and receive until the connection ends; return why it ended or could not be made."""
         try:
             limit = self._backoff.handshake_seconds
-            await self._receive(await connect_to(self._url, self._clock, limit, self._lookup))
+            name = self._first_name
+            await self._receive(await connect_to(self._url, self._clock, limit, self._lookup, self._access, name))
         except (OSError, WebSocketException) as problem:
             if isinstance(problem, TimeoutError):
                 self._backoff.handshake_timed_out()
-            return f"{type(problem).__name__}: {problem}"
+            return problem_of(problem, has_token=self._access.has_token, uses_tls=self._url.startswith("wss:"))
         except PeerError as problem:
-            return f"the server does not speak {wire.SUBPROTOCOL}: {problem}"
-        return "the server closed the connection"
+            return ConnectionProblem(f"the server does not speak {wire.SUBPROTOCOL}: {problem}")
+        except BadSettings as problem:
+            return ConnectionProblem(str(problem), is_firm=True)
+        return self._refusal or ConnectionProblem("the server closed the connection")
 
     async def _receive(self, connection: StampedConnection) -> None:
         self._connection, self._last_message_at = connection, time.monotonic()
@@ -311,6 +325,8 @@ class Subscriber:
             self.name, self._has_asked = error.suggest, False
             self._open_session(session.run, session.total)
             self._subscribe()
+        elif error.code == "unauthorized":
+            self._refusal = ConnectionProblem(error.detail, is_firm=True)
         else:
             log.warning("refused", extra={"client": self.name, "code": error.code, "detail": error.detail})
 

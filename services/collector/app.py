@@ -24,6 +24,7 @@ from services.collector.publish.web.self_metrics import SelfMeter, resident_byte
 from services.collector.publish.web.server import PageServer
 from services.collector.settings import CollectorSettings
 from services.runtime import parent_pipe
+from services.runtime.access.access_control import AccessControl
 from services.runtime.clock import Clock
 from services.runtime.errors import UnwritableFolder
 from services.runtime.heartbeat import beat
@@ -37,7 +38,16 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     """Run the service until ``stop`` is set; return the exit code."""
     board = SnapshotBoard()
     routes = control.routes(ControlProxy(settings).ask)
-    page = PageServer(settings.page_host, settings.page_port, board, settings.volumes, routes)
+    access = AccessControl(settings.access)
+    page = PageServer(
+        settings.page_host,
+        settings.page_port,
+        board,
+        settings.volumes,
+        routes,
+        access=access,
+        names=settings.page_names,
+    )
     # After the port is bound: a start that is refused for it leaves the volumes as they were.
     try:
         check_writable(settings.volumes / "summary")
@@ -50,6 +60,7 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     asyncio.get_running_loop().set_exception_handler(partial(_log_loop_error, poller.errors))
     show = partial(_show, poller, board, SelfMeter(), settings.volumes)
     tasks = [asyncio.create_task(beat(alive=poller.is_alive)), asyncio.create_task(page.serve())]
+    tasks.append(asyncio.create_task(access.follow_files()))
     address = _shown_address(page.address, settings.page_published)
     log.info("ready", extra={"page": address, "volumes": str(Path(settings.volumes))})
     try:

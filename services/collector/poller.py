@@ -15,7 +15,7 @@ from services.collector.publish.terminal.printer import TerminalPrinter
 from services.collector.publish.terminal.progress import ProgressTimer
 from services.collector.publish.web.self_metrics import CollectorEffort
 from services.collector.results.run_result import RunDurations
-from services.collector.scan import find_runs
+from services.collector.scan import find_runs, newest_run
 from services.collector.settings import CollectorSettings
 from services.collector.verdict.snapshot import Snapshot
 from services.contract.scalars import run_order, utc_text
@@ -149,6 +149,7 @@ class Poller:
         self._policy, self._limits = policy, limits
         self._yield_cpu = CpuYield(policy, is_urgent=self._is_urgent)
         self._runs: list[str] = []
+        self._newest_name: str | None = None
         self._open: dict[str, PolledRun] = {}
         self._closed: set[str] = set()
         self._changed_at = self._alive_at = now()
@@ -175,7 +176,7 @@ class Poller:
         # The last poll is the last chance to read a backlog; the others must not hold up page and terminal.
         deadline = started + (self._limits.last_read if last else self._limits.read)
         for name in sorted(self._open, key=run_order):
-            is_newest = name == self._runs[-1]
+            is_newest = name == self._newest_name
             look = partial(self._look, self._open[name], is_newest=is_newest, deadline=deadline, last=last)
             has_failed |= not self._try("cannot read or publish a run", name, look)
         self._is_behind = any(polled.run.is_behind for polled in self._open.values())
@@ -205,7 +206,9 @@ class Poller:
         return True
 
     def _find_runs(self) -> None:
-        self._runs = find_runs(self._settings.volumes)
+        volumes, has_server = self._settings.volumes, self._settings.server_url is not None
+        self._runs = find_runs(volumes)
+        self._newest_name = newest_run(volumes, self._runs, has_server=has_server)
         for name in self._runs:
             if name in self._open or name in self._closed:
                 continue
@@ -213,7 +216,7 @@ class Poller:
             # A closed run is neither read nor printed again after a restart: its verdict is final.
             if published is not None and published.summary.state == "closed":
                 self._closed.add(name)
-                if name == self._runs[-1]:
+                if name == self._newest_name:
                     self.newest, self.durations = published, None
             else:
                 now = self._now()
@@ -228,7 +231,7 @@ class Poller:
         state_before = run.evidence.state
         self._read(polled, deadline)
         now = self._now()
-        final = run.is_over(now, has_successor=not is_newest, wall_us=self._clock.now_us()) or (
+        final = run.is_over(now, has_successor=run.run != self._runs[-1], wall_us=self._clock.now_us()) or (
             # A collector that is stopped right after the end still gives the verdict, since all servers have ended or
             # are gone.
             last and run.has_ended and not run.is_behind

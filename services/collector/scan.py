@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -101,6 +101,18 @@ def find_runs(volumes: Path) -> list[str]:
     logs = volumes / "logs"
     names |= {name for name in _folders(logs) if re.match(RUN_PATTERN, name) and _has_folder(logs / name)}
     return sorted((name for name in names if re.match(RUN_PATTERN, name)), key=run_order)
+
+
+def newest_run(volumes: Path, runs: Sequence[str], *, has_server: bool) -> str | None:
+    """Return the run to show as the newest one; None without any.
+
+    Args:
+        volumes: the volumes folder.
+        runs: its runs, oldest first.
+        has_server: the feed is this project's own. Then only a run with a ledger counts: any client can make a folder
+            in ``logs/`` whose name is that of a later run.
+    """
+    return next((run for run in reversed(runs) if not has_server or ledger_sources(volumes, run)), None)
 
 
 def log_clients(volumes: Path, run: str) -> list[str]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from services.collector.verdict import threshold_parser
 from services.collector.verdict.thresholds import ThresholdLimit
+from services.runtime.access.access_control import usable_rules
+from services.runtime.access.listen_rules import ListenRules
+from services.runtime.access.tls import ClientTls
 from services.runtime.errors import BadSettings
 from services.runtime.settings import is_external_feed, read
 
 NAMES = (
     "VOLUMES", "THRESHOLDS", "PAGE_PORT", "PAGE_PUBLISHED", "PAGE_HOST", "KEEP_RUNS", "SERVER_URL", "CONTROL_TOKEN",
 )  # fmt: skip
+ACCESS_NAMES = ("PAGE_NAMES", "TLS_CA_FILE")
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,11 @@ class CollectorSettings:
         page_published: the host's port for it; 0 for one that the engine chooses, None outside of compose.
         keep_runs: how many closed runs stay on disk; 0 keeps all.
         server_url: the server to which control requests are sent; None for an external feed.
+        ca_file: certificates to trust when they are sent by TLS; empty for those of the system.
         control_token: authorises these requests; empty takes the token that the server writes beside its ledger.
         colour: whether colours may be used on a terminal.
+        access: what the page demands of its peers.
+        page_names: further host names under which the page answers.
     """
 
     volumes: Path
@@ -42,6 +49,9 @@ class CollectorSettings:
     server_url: str | None
     control_token: str
     colour: bool
+    access: ListenRules = field(default_factory=ListenRules)
+    page_names: frozenset[str] = frozenset()
+    ca_file: str = ""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> CollectorSettings:
@@ -62,8 +72,16 @@ class CollectorSettings:
             values = read(environment, NAMES)
         except BadSettings as error:
             problems.extend(error.problems)
+        access, files = ListenRules(), dict[str, Any]()
+        try:
+            files = read(environment, ACCESS_NAMES)
+            hosts = [values["page_host"]] if values else []
+            access = usable_rules(environment, "PAGE_HOST", hosts, files["page_names"])
+            ClientTls(files["tls_ca_file"])
+        except BadSettings as error:
+            problems.extend(error.problems)
         if problems:
-            raise BadSettings(problems)
+            raise BadSettings(list(dict.fromkeys(problems)))
         return cls(
             volumes=Path(values["volumes"]),
             limits=limits,
@@ -76,6 +94,9 @@ class CollectorSettings:
             control_token=values["control_token"],
             # A convention of many programs, https://no-color.org: any value that is not empty.
             colour=not environment.get("NO_COLOR"),
+            access=access,
+            page_names=files["page_names"],
+            ca_file=files["tls_ca_file"],
         )
 
 

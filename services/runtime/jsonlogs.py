@@ -65,9 +65,15 @@ class RateLimitedLog:
         self._seconds = seconds
         self._last: dict[str, float] = {}
 
-    def allow(self, now: float, kind: str = "") -> bool:
-        """Return whether to log an event of this kind at ``now`` (monotonic seconds); if so, restart its interval."""
-        if now - self._last.get(kind, float("-inf")) < self._seconds:
+    def allow(self, now: float, kind: str = "", seconds: float | None = None) -> bool:
+        """Return whether to log an event of this kind at ``now`` (monotonic seconds); if so, restart its interval.
+
+        Args:
+            now: the present time.
+            kind: of the event.
+            seconds: least time between two events of this kind; None for that of all kinds.
+        """
+        if now - self._last.get(kind, float("-inf")) < (self._seconds if seconds is None else seconds):
             return False
         # A kind that is forgotten may be logged again too soon, which is better than memory that a peer can fill.
         if len(self._last) >= _MAX_KINDS:

@@ -1,5 +1,6 @@
 """Init container: makes `logs/`, `ledger/` and `summary/` writable for the services' user before any service starts.
 
+Also lets that user read the operator's tokens and certificates, if there are any.
 Runs in each `up`, as root with the capabilities CHOWN, FOWNER and FSETID only, so that the user need not create a
 folder or know a uid. The services write as uid 10001. Every file keeps the group of the host's folder and is
 group-writable, so that the host's user can delete it without sudo. Changes owners and modes, never contents.
@@ -23,6 +24,8 @@ FOLDERS = ("logs", "ledger", "summary")
 WRITER = 10001
 MARKER = Path("/tmp/prepared")  # noqa: S108
 """Exists, in the container, when all folders are prepared."""
+SECRETS, CLIENT_FOLDER = ("tokens", "tls.crt", "tls.key"), "client"
+SECRETS_FOLDER_MODE = 0o711  # uid 10001 opens files in it by name, and needs no list of them
 MODES = {stat.S_IFDIR: 0o2775, stat.S_IFREG: 0o664}  # set-group-id: new files inherit the group of the folder
 
 NOT_READ = {
@@ -50,6 +53,24 @@ def prepare(folder: Path) -> None:
     for _, folders, files, descriptor in os.fwalk(folder, onerror=_pass_over_vanished):
         for name in folders + files:
             _give_to_writer(name, group, descriptor)
+
+
+def share_secrets(folder: Path) -> None:
+    """Let uid 10001 read the files of `services.server token` in `folder`, and no other user of the host.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    for place in (folder, folder / CLIENT_FOLDER):
+        if place.is_symlink() or not place.is_dir():
+            continue
+        status = place.stat()
+        if status.st_mode & SECRETS_FOLDER_MODE != SECRETS_FOLDER_MODE:
+            place.chmod(stat.S_IMODE(status.st_mode) | SECRETS_FOLDER_MODE)
+        for name in SECRETS:
+            if (place / name).is_file() and not (place / name).is_symlink():
+                os.chown(place / name, WRITER, status.st_gid, follow_symlinks=False)
+                (place / name).chmod(token.MODE)
 
 
 @contextlib.contextmanager
@@ -90,8 +111,8 @@ def _pass_over_vanished(error: OSError) -> None:
         raise error
 
 
-def main(root: Path) -> int:
-    """Prepare the three folders under `root`; return the exit code.
+def main(root: Path, secrets: Path | None = None) -> int:
+    """Prepare the three folders under `root`, and the files in `secrets`; return the exit code.
 
     If that fails, folders without content that belong to root are removed: the engine made them for its mounts, and the
     host's user could not.
@@ -111,6 +132,12 @@ def main(root: Path) -> int:
         return EXIT_BAD_SETTINGS
     if is_new:
         print("prepare: VOLUMES is a new folder of root, which the engine made; make it first for your own", flush=True)
+    try:
+        if secrets is not None:
+            share_secrets(secrets)
+    except OSError as error:
+        print(f"prepare: cannot let uid {WRITER} read the files in secrets/: {error.strerror}", file=sys.stderr)
+        return EXIT_BAD_SETTINGS
     return 0
 
 
@@ -194,9 +221,10 @@ def notes(options: Iterable[str]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    code = main(Path(sys.argv[1]))
-    for line in notes(sys.argv[2:]):
+    folders = [argument for argument in sys.argv[1:] if argument.startswith("/")]
+    code = main(*map(Path, folders))
+    for line in notes(sys.argv[1:]):
         print(line, flush=True)
-    if code == 0 and "--stay" in sys.argv[2:]:
+    if code == 0 and "--stay" in sys.argv:
         stay()
     sys.exit(code)

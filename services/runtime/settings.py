@@ -13,7 +13,7 @@ from typing import Any
 from services.runtime.cli import closest, suggest
 from services.runtime.errors import BadSettings
 from services.runtime.rate_plan import read_plan
-from services.runtime.setting_tables import feed_settings
+from services.runtime.setting_tables import access_settings, feed_settings
 from services.runtime.setting_tables.parsers import (
     ANY,
     PARTS_OF_ADDRESS,
@@ -149,12 +149,14 @@ SETTINGS = (
     Setting("HEARTBEAT", "", "all", any_path, "a file touched while the service is healthy; the images set it"),
     Setting("HOLD_SECONDS", "0", "all", number(0, 60), "wait before exiting 104, so that restarts do not spin"),
 )
+ACCESS = access_settings.SETTINGS
+"""Access to a service from other machines."""
 EXTERNAL = feed_settings.SETTINGS
 """How a client receives an external feed."""
 # Kubernetes sets these in every container beside a service that is named feed.
 _OF_KUBERNETES = re.compile(r"FEED_(SERVICE_(HOST|PORT\w*)|PORT(_[0-9]+_(TCP|UDP|SCTP)\w*)?)")
 _FEED_NAMES = [setting.name for setting in EXTERNAL]
-BY_NAME = {setting.name: setting for setting in (*SETTINGS, *EXTERNAL)}
+BY_NAME = {setting.name: setting for setting in (*SETTINGS, *ACCESS, *EXTERNAL)}
 
 
 def is_external_feed(environment: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""Command line of the server: without a command it serves the feed until it is stopped; ``preview`` prints records."""
+"""Command line of the server: without a command it serves the feed until it is stopped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from services import SOFTWARE
 from services.runtime import cli, invocation, jsonlogs, lifecycle, process_setup
 from services.runtime.eventloop import exact_loop
-from services.server import app, preview
+from services.server import app, preview, token_command
 from services.server.settings import ServerSettings
 
 EXITS = "exit codes: 0 stopped, 104 bad configuration; settings come from the environment, as README.md lists them"
@@ -23,6 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     does = "Makes records and streams them to its clients."
     parser, commands = cli.parser(preview.PROGRAM, does, EXITS, SOFTWARE, _serve)
     preview.add(commands)
+    token_command.add(commands)
     return cli.run_command(parser.parse_args(arguments), os.environ)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from faker.config import AVAILABLE_LOCALES
 
+from services.runtime.access.access_control import usable_rules
+from services.runtime.access.listen_rules import ListenRules
 from services.runtime.errors import BadSettings
 from services.runtime.rate_plan import Plan
 from services.runtime.settings import BY_NAME, read
@@ -45,6 +47,7 @@ class ServerSettings:
     servers: int
     control_token: str
     volumes: Path
+    access: ListenRules = field(default_factory=ListenRules)
 
     @property
     def min_clients(self) -> int:
@@ -64,6 +67,11 @@ class ServerSettings:
             values = read(environment, NAMES)
         except BadSettings as mistakes:
             problems += mistakes.problems
+        access = ListenRules()
+        try:
+            access = usable_rules(environment, "HOST", values.get("host", ()))
+        except BadSettings as mistakes:
+            problems += mistakes.problems
         locale, schema = (environment.get(name, "").strip() or BY_NAME[name].default for name in ("LOCALE", "SCHEMA"))
         if locale not in AVAILABLE_LOCALES:
             problems.append(f"LOCALE={locale!r}: expected a locale that Faker has, such as en_US, de_DE or ja_JP")
@@ -75,5 +83,6 @@ class ServerSettings:
         except BadSchema as mistakes:
             problems += mistakes.problems
         if problems:
-            raise BadSettings(problems)
-        return cls(**{**values, "volumes": Path(values["volumes"])})
+            # A misspelt name is reported with every group of settings that is read.
+            raise BadSettings(list(dict.fromkeys(problems)))
+        return cls(**{**values, "volumes": Path(values["volumes"]), "access": access})

@@ -23,7 +23,7 @@ from tests.poll import poll_until
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
     """A server during a long run, with one client."""
-    with System(tmp_path, RECORDS=100_000, RATE=500, HOST="*") as made:
+    with System(tmp_path, RECORDS=100_000, RATE=500, HOST="*", EXPOSURE="internal") as made:
         made.server()
         made.client("client-1")
         poll_until(lambda: made.volumes.head("client-1"), "the client has receipted something", 15)

@@ -126,7 +126,7 @@ def test_a_refused_start_leaves_the_volumes_as_they_were(taken: str, tmp_path: P
     with socket.create_server(("127.0.0.1", 0)) as other:
         wrong: dict[str, object] = {
             "port": {"PORT": other.getsockname()[1]},
-            "host": {"HOST": "192.0.2.1"},
+            "host": {"HOST": "192.0.2.1", "EXPOSURE": "INSECURE"},
             "setting": {"HOST": "here"},
         }[taken]
         with Process("services.server", VOLUMES=volumes, **{"PORT": free_port(), **wrong}) as server:
@@ -147,7 +147,7 @@ def answers(host: str, port: int) -> bool:
 @pytest.mark.parametrize(("host", "others"), [(None, False), ("*", True), ("127.0.0.1,127.0.0.2", True)])
 def test_a_server_listens_on_its_host_only(host: str | None, others: bool, tmp_path: Path) -> None:
     """Outside containers the server listens on loopback only, unless ``HOST`` is set."""
-    with System(tmp_path, **({"HOST": host} if host else {})) as system:
+    with System(tmp_path, EXPOSURE="INSECURE", **({"HOST": host} if host else {})) as system:
         system.server()
 
         assert answers("127.0.0.1", system.port)

@@ -23,7 +23,7 @@ from tests.poll import poll_until
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
     """A server with a long run that waits for its first client."""
-    with System(tmp_path, RECORDS=100_000, RATE=500, CONTROL_TOKEN="sesame", HOST="*") as made:
+    with System(tmp_path, RECORDS=100_000, RATE=500, CONTROL_TOKEN="sesame", HOST="*", EXPOSURE="internal") as made:
         made.server()
         yield made
 

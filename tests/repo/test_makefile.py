@@ -57,6 +57,8 @@ def test_make_lists_every_verb(verb: str) -> None:
         (["scale"], "/python -m chaos.scale *$"),
         (["scale", "ARGS=a"], "/python -m chaos.scale a$"),
         (["bench"], "/python -m benchmarks"),
+        (["sbom"], "/python -m tools.supply_chain sbom *$"),
+        (["audit"], "/python -m tools.supply_chain audit *$"),
         (["screenshots"], "/python -m tools.screenshots$"),
         (["check"], "/ruff check$"),
         (["check"], "/ruff format --check$"),

@@ -14,3 +14,9 @@ def test_the_version_is_the_projects() -> None:
 
     assert project["version"] == __version__
     assert f"{project['name']}/{project['version']}" == SOFTWARE
+
+
+def test_the_images_have_it() -> None:
+    """Both Dockerfiles label their images with the version."""
+    for name in ("Dockerfile.server", "Dockerfile.client"):
+        assert f'org.opencontainers.image.version="{__version__}"' in Path(name).read_text(encoding="utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import ssl
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,6 +15,8 @@ from websockets.frames import CloseCode
 from websockets.http11 import Response
 from websockets.protocol import Protocol
 
+from services.runtime.access.shown_address import without_credentials
+from services.runtime.access.tls import handshake_problem
 from services.runtime.websocket_io import close_frames
 
 MAX_REASON_LENGTH = 200
@@ -28,9 +29,6 @@ _MIN_SECRET_LENGTH, _MIN_VALUE_LENGTH = 4, 8
 _FIRM_STATUSES = (401, 403, 429)
 # Codes of the application's own (RFC 6455, 7.4.2), by which most feeds refuse a client.
 _PRIVATE_CODES = range(4000, 5000)
-# Query strings and user names often contain tokens.
-_QUERY = re.compile(r"(\w+://[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
-_USER = re.compile(r"(\w+://)[^\s/@]*@")
 # A member of a message whose name says that its value is a secret.
 _SECRET_MEMBER = re.compile(
     r'"[^"]*(?:token|secret|pass|apikey|api_key|signature|jwt|auth)[^"]*"\s*:\s*"([^"]+)"', re.IGNORECASE
@@ -82,17 +80,14 @@ def _described(problem: Exception) -> str:
         has_ended = isinstance(problem.__cause__, EOFError)
         what = "closed the connection and did not answer" if has_ended else "did not answer in HTTP"
         return f"the server {what} the opening handshake: {problem.__cause__ or problem}"
-    if isinstance(problem, ssl.SSLCertVerificationError):
-        return f"certificate verify failed: {problem.verify_message}; FEED_CA_FILE adds certificates to trust"
-    if isinstance(problem, ssl.SSLError) and problem.reason in _NO_TLS:
-        return f"the server does not speak TLS ({problem.reason}): an address without it begins with ws:"
+    if (tls_problem := handshake_problem(problem, "FEED_CA_FILE")) is not None:
+        return tls_problem
     if isinstance(problem, socket.gaierror):
         return f"the name of the server cannot be resolved: {problem.strerror}"
     known = [text for kind, text in _PROBLEMS.items() if isinstance(problem, kind)]
     return f"{known[0] if known else type(problem).__name__}: {problem}"
 
 
-_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
 _PROBLEMS: Mapping[type[Exception], str] = {
     TimeoutError: "the server did not answer",
     ConnectionRefusedError: "connection refused",
@@ -131,7 +126,7 @@ def last_message(message: bytes) -> str:
 
 def brief(text: str, secrets: Iterable[str]) -> str:
     """Return a text fit for a log: one line of printable characters, without secrets and query strings."""
-    text = _USER.sub(r"\1", _QUERY.sub(r"\1", text))
+    text = without_credentials(text)
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     text = "".join(letter if letter.isprintable() else " " for letter in text)

@@ -22,6 +22,7 @@ from services.collector.scan import log_clients
 from services.collector.verdict.threshold_parser import nanoseconds
 from services.contract.sequence_text import seq_text
 from services.contract.summary import EXIT_CODES
+from services.runtime import printable
 from services.runtime.cli import Commands, suggest
 from services.runtime.errors import BadSettings
 
@@ -112,7 +113,7 @@ class _SkippedLines:
         self._more += 1
         if self._more <= 0:
             where = f"{line.file}:{line.line}" if line.line else line.file
-            print(f"{where}: skipped: {line.detail}", file=self._stream)
+            print(printable.one_line(f"{where}: skipped: {line.detail}"), file=self._stream)
 
     def print_rest(self) -> None:
         if self._more > 0:
@@ -135,7 +136,7 @@ def _write_lines(lines: Iterable[bytes], stream: IO[bytes]) -> int:
 
 
 def _json(logged: LoggedMessage) -> bytes:
-    return msgspec.json.encode(_line(logged)) + b"\n"
+    return printable.json_text(msgspec.json.encode(_line(logged)).decode()).encode() + b"\n"
 
 
 def _line(logged: LoggedMessage) -> MessageLine:
@@ -171,7 +172,7 @@ def _columns(logged_messages: Iterable[LoggedMessage], clients: Iterable[str]) -
             f"{logged.client:<{width}}  {f'{logged.session}/{logged.block}':>9}  {seq:>9}  "
             f"{line.received_at[11:26]}  {formatting.duration(line.latency_ns):>9}  "
             f"{formatting.duration(line.transit_ns):>9}  "
-            f"{bytes(line.record).decode(errors='replace')}"
+            f"{printable.one_line(bytes(line.record).decode(errors='replace'))}"
         )
         # Lines of a terminal are cut to its width; a pipe or a file gets the whole record.
         yield text[:screen].encode(errors="replace") + b"\n"

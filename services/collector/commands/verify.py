@@ -22,6 +22,7 @@ from services.collector.settings import CollectorSettings, read_limits
 from services.collector.verdict.summary import summarise
 from services.collector.verdict.thresholds import ThresholdLimit
 from services.contract.summary import EXIT_CODES, Summary
+from services.runtime import printable
 from services.runtime.cli import Commands
 from services.runtime.errors import UnwritableFolder
 
@@ -127,7 +128,7 @@ def text(verified: VerifiedRun) -> str:
     lines += [f"  {reason}" for reason in summary.reasons[1:]]
     lines += [f"  {formatting.MARKS[limit.ok]} {limit.expression}  {limit.detail}" for limit in summary.thresholds]
     lines.append(f"  residual {formatting.count(summary.totals.residual)}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(printable.one_line, lines)) + "\n"
 
 
 def _missing(client: ClientResult) -> Iterator[str]:
@@ -142,4 +143,4 @@ def _missing(client: ClientResult) -> Iterator[str]:
 
 def json_line(summary: Summary) -> str:
     """Return a summary as one line of JSON."""
-    return msgspec.json.encode(summary).decode() + "\n"
+    return printable.json_text(msgspec.json.encode(summary).decode()) + "\n"

@@ -77,9 +77,12 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         printer = kind.on_stdout(volumes, colour=settings.colour)
         report, now = _print_to_stderr, time.monotonic
         try:
+            has_server = settings.server_url is not None
             if chosen.next:
-                return await wait_for_next(volumes, stop, printer, runs, report=report, now=now)
-            watcher = RunWatcher(volumes, chosen.run)
+                return await wait_for_next(
+                    *(volumes, stop, printer, runs), report=report, now=now, has_server=has_server
+                )
+            watcher = RunWatcher(volumes, chosen.run, has_server=has_server)
             return await wait(volumes, stop, printer, watcher, report=report, now=now)
         finally:
             printer.close()
@@ -226,6 +229,7 @@ async def wait_for_next(
     report: Callable[[str], None],
     now: Callable[[], float],
     intervals: WaitIntervals = DEFAULT_INTERVALS,
+    has_server: bool = False,
 ) -> int:
     """Wait for runs that are not over yet, one after the other; return the worst verdict's exit code, or 105.
 
@@ -237,11 +241,12 @@ async def wait_for_next(
         report: prints progress if there is no terminal, and the reason for an abort.
         now: monotonic seconds.
         intervals: see `wait`.
+        has_server: the feed is this project's own; see `newest_run`.
     """
     over, code, counted = last_run_over(volumes), 0, 0
     present = frozenset(find_runs(volumes))
     while counted < runs:
-        watcher = NextRunWatcher(volumes, over, intervals)
+        watcher = NextRunWatcher(volumes, over, intervals, has_server=has_server)
         latest = await wait(volumes, stop, printer, watcher, report=report, now=now, intervals=intervals)
         if latest == EXIT_ABORTED:
             return latest

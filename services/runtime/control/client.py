@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+from http import HTTPStatus
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus, WebSocketException
@@ -19,7 +20,11 @@ from websockets.typing import Subprotocol
 
 from services.contract import wire
 from services.contract.errors import PeerError
+from services.runtime.access.server_access import bearer
+from services.runtime.access.shown_address import without_credentials
+from services.runtime.access.tls import ClientTls, handshake_problem
 from services.runtime.control.commands import ControlRefused, ServerUnreachable
+from services.runtime.errors import BadSettings
 
 _CLOSE_SECONDS = 0.5
 
@@ -34,12 +39,14 @@ class ControlClient:
         url: the server's address.
         token: the control token; empty for none.
         seconds: how long a reply may take.
+        tls: makes the context that verifies the server, for an address with TLS; None trusts the system's certificates.
     """
 
-    def __init__(self, url: str, token: str, seconds: float) -> None:
+    def __init__(self, url: str, token: str, seconds: float, tls: ClientTls | None = None) -> None:
         self.welcome: wire.Welcome | None = None
         self.on_event: Callable[[wire.FromServer], None] = lambda _: None
         self._url, self._token, self._seconds = url, token, seconds
+        self._tls = (tls or ClientTls()) if url.startswith("wss:") else None
         self._connection: ClientConnection | None = None
 
     async def request(self, request: wire.Control) -> wire.Controlled:
@@ -55,18 +62,20 @@ class ControlClient:
                 connection = await self._connected()
                 await connection.send(wire.encode(request), text=True)
                 return await self._reply(connection)
-        except (OSError, WebSocketException, PeerError) as error:
+        except (OSError, WebSocketException, PeerError, BadSettings) as error:
             await self.close()
-            raise ServerUnreachable(f"{self._url}: {self._reason(error)}") from error
+            raise ServerUnreachable(without_credentials(f"{self._url}: {self._reason(error)}")) from error
 
     async def _connected(self) -> ClientConnection:
         if self._connection is not None and self._connection.state is State.OPEN:
             return self._connection
         await self._drain()
+        tls: dict[str, Any] = {} if self._tls is None else {"ssl": self._tls.context()}
         self._connection = await connect(
             self._url,
             subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
-            additional_headers={"Authorization": f"Bearer {self._token}"} if self._token else None,
+            additional_headers=bearer(self._token),
+            **tls,
             compression=None,
             # A proxy in the environment is meant for the web, not for a container on the same network.
             proxy=None,
@@ -104,6 +113,10 @@ class ControlClient:
     def _reason(self, error: Exception) -> str:
         if isinstance(error, OSError) and "Connect call failed" in str(error):
             return "nothing listens there"
+        if (problem := handshake_problem(error, "TLS_CA_FILE")) is not None:
+            return problem
+        if isinstance(error, InvalidStatus) and error.response.status_code == HTTPStatus.UNAUTHORIZED:
+            return "the server does not know this control token" if self._token else "the server needs a control token"
         reasons: dict[type[Exception], str] = {
             TimeoutError: f"no reply within {self._seconds:g} s",
             socket.gaierror: "no host has that name",

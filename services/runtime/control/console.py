@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from services.contract import wire
+from services.runtime import printable
+from services.runtime.access.tls import ClientTls
 from services.runtime.control import token
 from services.runtime.control.commands import (
     COMMANDS,
@@ -68,19 +71,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(
-    chosen: argparse.Namespace, environment: Mapping[str, str], connect: Callable[[str, str, float], ControlLink]
+    chosen: argparse.Namespace,
+    environment: Mapping[str, str],
+    connect: Callable[[str, str, float, ClientTls], ControlLink],
 ) -> int:
     """Run the console with its arguments; return the exit code.
 
     Args:
         chosen: the arguments.
         environment: the settings.
-        connect: returns a link to a server, given its address, a token and the time that a reply may take.
+        connect: returns a link to a server, given its address, a token, the time that a reply may take, and what
+            verifies the server.
 
     Raises:
         BadSettings: an argument or a setting is invalid.
     """
-    link = connect(_url(chosen.url, environment), _token(chosen.token_file, environment), REPLY_SECONDS)
+    url, token_text = _url(chosen.url, environment), _token(chosen.token_file, environment)
+    link = connect(url, token_text, REPLY_SECONDS, _tls(environment))
     output = ConsoleOutput(PROMPT if sys.stdin.isatty() and not chosen.requests else "", as_json=chosen.json)
 
     async def run_console() -> int:
@@ -98,12 +105,22 @@ def _url(given: str | None, environment: Mapping[str, str]) -> str:
     if given is None:
         if is_external_feed(environment):
             raise BadSettings([f"control: {NOT_CONTROLLABLE}; --url names a server that can be controlled"])
-        here = f"ws://127.0.0.1:{read(environment, ['PORT'])['port']}"
+        values = read(environment, ["PORT", "TLS_CERT_FILE"])
+        here = f"{'wss' if values['tls_cert_file'] else 'ws'}://127.0.0.1:{values['port']}"
         return str(read({"SERVER_URL": here, **_nonempty(environment)}, ["SERVER_URL"])["server_url"])
+    setting = BY_NAME["SERVER_URL"]
     try:
-        return str(BY_NAME["SERVER_URL"].read(given))
+        return str(setting.read(given))
     except ValueError as expected:
-        raise BadSettings([f"--url {given!r}: expected {expected}"]) from None
+        # Without the text if it may contain a password.
+        shown = "" if re.search(setting.hidden, given) else f" {given!r}"
+        raise BadSettings([f"--url{shown}: expected {expected}"]) from None
+
+
+def _tls(environment: Mapping[str, str]) -> ClientTls:
+    files = read(environment, ["TLS_CA_FILE", "TLS_CERT_FILE"])
+    # A certificate that `python -m services.server token` makes is its own issuer.
+    return ClientTls(files["tls_ca_file"] or files["tls_cert_file"])
 
 
 def _token(given: Path | None, environment: Mapping[str, str]) -> str:
@@ -184,11 +201,12 @@ class ConsoleOutput:
 
     def print_frame(self, frame: wire.Frame, text: str) -> None:
         """Print a frame of the server, or the text that describes it."""
-        self.print(wire.encode(frame).decode() if self.as_json else text)
+        self.print(printable.json_text(wire.encode(frame).decode()) if self.as_json else text)
 
     def print(self, text: str) -> None:
         """Print a text; a prompt that is shown moves to the line below it."""
         # Carriage return, and erase the line.
+        text = printable.lines(text)
         print(f"\r\x1b[K{text}\n{self.prompt}" if self._prompt_is_shown else f"{text}\n", end="", flush=True)
 
     def print_error(self, text: str) -> None:
@@ -196,7 +214,7 @@ class ConsoleOutput:
         if self._prompt_is_shown:
             self.print(text)
         else:
-            print(f"error: {text}", file=sys.stderr, flush=True)
+            print(f"error: {printable.lines(text)}", file=sys.stderr, flush=True)
 
 
 class Console:

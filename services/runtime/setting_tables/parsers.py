@@ -142,6 +142,16 @@ def listen_hosts(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(hosts))
 
 
+def host_names(text: str) -> frozenset[str]:
+    """Return the host names in a list, which may be empty, in lower case and without ports."""
+    names = frozenset(part.strip().lower() for part in text.split(",")) if text else frozenset()
+    for name in names:
+        # An address in brackets is as a browser sends it.
+        if not re.fullmatch(r"\[[0-9a-f:.]+\]|[a-z0-9_-]+(\.[a-z0-9_-]+)*", name) or len(name) > 253:
+            raise ValueError("a list of host names without ports, like stream.example.org,192.0.2.7")
+    return names
+
+
 def client_count(text: str) -> int:
     """Return a number of clients, 0 for an empty text."""
     return integer(1, 100_000)(text) if text else 0

@@ -18,6 +18,7 @@ from websockets.protocol import State
 
 from services.contract import bounds, wire
 from services.runtime import websocket_io
+from services.runtime.access.tokens import NOTHING
 from services.runtime.clock import Clock
 from services.runtime.websocket_io import ArrivalTimes, SharedReads
 from services.server.connections.gate import Gate, MessageAllowance, max_connections
@@ -57,13 +58,13 @@ class FeedConnection(ServerConnection, SharedReads):
         allowance: of messages besides receipts, and of bytes in one read.
         last_received: when bytes were last received, monotonic seconds of the event loop.
         on_unblocked: called when a blocked peer has caught up; `do_nothing` for a peer without a subscription.
-        is_operator: whether the peer may control the run.
+        grant: what the peer may do; nothing until its opening request was checked.
     """
 
     # Slots: Python gives an object with more than 29 attributes a dictionary of 1.6 kB, and thousands of connections
     # exist. The library's own attributes leave no room for another one.
     __slots__ = (
-        "_cut_timer", "_is_blocked", "_is_counted", "allowance", "arrival_times", "is_operator", "last_received",
+        "_cut_timer", "_is_blocked", "_is_counted", "allowance", "arrival_times", "grant", "last_received",
         "on_unblocked",
     )  # fmt: skip
 
@@ -83,7 +84,7 @@ class FeedConnection(ServerConnection, SharedReads):
         self.last_received = asyncio.get_running_loop().time()
         self.on_unblocked: Callable[[], None] = do_nothing
         self.allowance = MessageAllowance(self.last_received, is_engaged=False)
-        self.is_operator = False
+        self.grant = NOTHING
         self._is_blocked = False
         self._is_counted = False
         self._cut_timer: asyncio.TimerHandle | None = None
@@ -110,6 +111,11 @@ class FeedConnection(ServerConnection, SharedReads):
             return ipaddress.ip_address(self.peer).is_loopback
         except ValueError:
             return False
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether the peer may control the run."""
+        return self.grant.permits("control")
 
     def authorization_values(self) -> Collection[str]:
         """Return the values of ``Authorization`` in the opening request; none after `forget_handshake`."""
@@ -289,7 +295,12 @@ class FeedConnection(ServerConnection, SharedReads):
             self.cut("stalled", "peer cut off: it does not read")
 
     def _write_now(self, pieces: Sequence[bytes]) -> int:
-        """Write without copying, as asyncio's `writelines` does from Python 3.12 on; return the number of bytes."""
+        """Write without copying, as asyncio's `writelines` does from Python 3.12 on; return the number of bytes.
+
+        Writes nothing on a connection with TLS, whose transport has to encrypt the bytes first.
+        """
+        if self.transport.get_extra_info("sslcontext") is not None:
+            return 0
         try:
             return os.writev(self.transport.get_extra_info("socket").fileno(), pieces)
         except OSError:

@@ -13,14 +13,25 @@ from services.runtime.rate_limit import TokenBucket
 log = logging.getLogger(__name__)
 
 RefusalCause = Literal[
-    "protocol", "too_many", "later", "stalled", "full", "crowded", "unsubscribed", "request", "receipt", "fault"
+    "protocol",
+    "too_many",
+    "later",
+    "stalled",
+    "full",
+    "crowded",
+    "unsubscribed",
+    "request",
+    "receipt",
+    "fault",
+    "unauthorized",
 ]
 """Why a peer, or a frame of a peer, was refused:
 
 ``protocol`` it broke the protocol, ``too_many`` it exceeded a limit, ``later`` it is to try again later, ``stalled`` it
 did not read or answer, ``full`` the limit of connections was reached, ``crowded`` that of the peers of one address
 without a subscription, ``unsubscribed`` it did not subscribe in time, ``request`` its opening request was refused,
-``receipt`` a receipt does not match, ``fault`` an error in this server.
+``receipt`` a receipt does not match, ``fault`` an error in this server, ``unauthorized`` its
+token does not permit the request.
 """
 
 

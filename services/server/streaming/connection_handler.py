@@ -16,6 +16,7 @@ from services.server.runs.run_state import RecordedClient
 from services.server.streaming import control as operator_control
 from services.server.streaming import receipts
 from services.server.streaming.admission import Admission, SubscriptionRefused
+from services.server.streaming.permission import refuse_unpermitted
 from services.server.streaming.stream import Stream
 from services.server.streaming.subscription import Subscription
 
@@ -149,6 +150,7 @@ class ConnectionHandler:
         if request.run not in ("", self._stream.run.name):
             # It was sent before the client received the welcome of the next run: the client will ask for that one.
             return
+        refuse_unpermitted(self._connection.grant, request)
         if not self._subscriptions.consume(self._connection.last_received):
             raise _refusal(wire.TOO_MANY, "too many subscriptions on one connection")
         try:

@@ -26,7 +26,9 @@ def test_defaults() -> None:
 
 def test_every_name_is_a_field() -> None:
     """The settings have a field for every name that is read from the environment."""
-    assert [*(name.lower() for name in NAMES), "feed"] == [field.name for field in fields(ClientSettings)]
+    assert [*(name.lower() for name in NAMES), "feed", "token_file", "ca_file"] == [
+        field.name for field in fields(ClientSettings)
+    ]
 
 
 def test_all_mistakes_are_reported_together() -> None:

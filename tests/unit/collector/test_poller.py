@@ -462,3 +462,15 @@ def test_on_a_busy_machine_the_published_number_is_at_most_two_seconds_old(
 
     assert 50 < len(stored)
     assert 2.0 >= max(later - earlier for earlier, later in pairwise(stored))
+
+
+def test_a_copied_log_under_a_later_name_is_not_shown(tmp_path: Path) -> None:
+    """A client that copies a log into the folder of a later run does not take the page's run away."""
+    write(good_run(), tmp_path)
+    shutil.copytree(tmp_path / "logs" / RUN, tmp_path / "logs" / "99991231T235959Z")
+    rig = Rig(tmp_path)
+    rig.polls(5)
+
+    assert rig.poller.newest is not None
+    assert RUN == rig.poller.newest.summary.run
+    assert RUN == json.loads((tmp_path / "summary" / "summary.json").read_text())["run"]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from services.collector import scan
-from services.collector.scan import FileRewritten, RunFiles, find_runs
+from services.collector.scan import FileRewritten, RunFiles, find_runs, newest_run
 from services.contract.scalars import run_order
-from tests.builders.runs import RUN
+from tests.builders.runs import RUN, good_run, write
 
 
 def put(volumes: Path, path: str, data: bytes) -> Path:
@@ -382,3 +382,17 @@ def test_a_run_that_cannot_be_listed_hides_no_other(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(scan, "_folders", refuse)
 
     assert [RUN] == find_runs(tmp_path)
+
+
+def test_a_run_that_no_ledger_knows_is_not_the_newest(tmp_path: Path) -> None:
+    """A folder of logs with the name of a later run does not take the place of a run with a ledger."""
+    write(good_run(), tmp_path)
+    later = "99991231T235959Z"
+    (tmp_path / "logs" / later / "client-1").mkdir(parents=True)
+    (tmp_path / "ledger" / "99991231T235958Z").mkdir()
+    runs = find_runs(tmp_path)
+
+    assert later == runs[-1]
+    assert RUN == newest_run(tmp_path, runs, has_server=True)
+    assert later == newest_run(tmp_path, runs, has_server=False)
+    assert newest_run(tmp_path, [later], has_server=True) is None

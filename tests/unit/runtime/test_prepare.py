@@ -53,6 +53,34 @@ def test_makes_the_folders(volumes: Path) -> None:
 
 
 @as_root
+def test_lets_the_services_read_secrets(tmp_path: Path, volumes: Path) -> None:
+    """The operator's tokens and keys become readable for uid 10001 and the folder's group; nothing else changes."""
+    secrets = tmp_path / "secrets"
+    for folder in (secrets, secrets / "client"):
+        folder.mkdir(mode=0o700)
+        for name in ("tokens", "tls.key", "README.md"):
+            (folder / name).touch(mode=0o600)
+            os.chown(folder / name, OWNER, GROUP)
+        os.chown(folder, OWNER, GROUP)
+    (secrets / "tls.crt").symlink_to(secrets / "README.md")
+
+    assert 0 == main(volumes, secrets)
+    for folder in (secrets, secrets / "client"):
+        assert (OWNER, GROUP, 0o711) == ownership(folder)
+        assert {(WRITER, GROUP, 0o640)} == {ownership(folder / name) for name in ("tokens", "tls.key")}
+        assert (OWNER, GROUP, 0o600) == ownership(folder / "README.md")
+
+
+@as_root
+def test_does_without_secrets(tmp_path: Path, volumes: Path) -> None:
+    """A folder of secrets that is empty, or is not there, changes nothing."""
+    (tmp_path / "secrets").mkdir()
+
+    assert 0 == main(volumes, tmp_path / "secrets")
+    assert 0 == main(volumes, tmp_path / "nothing")
+
+
+@as_root
 def test_leaves_the_parent_alone(volumes: Path) -> None:
     """Owner and mode of the parent folder are unchanged."""
     before = ownership(volumes)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.runtime.errors import BadSettings
 from services.runtime.rate_plan import steady
-from services.runtime.settings import BY_NAME, EXTERNAL, SETTINGS, is_external_feed, read
+from services.runtime.settings import ACCESS, BY_NAME, EXTERNAL, SETTINGS, is_external_feed, read
 
 NAMES = [setting.name for setting in SETTINGS]
 SERVICES = {"server", "client", "collector", "all"}
@@ -59,7 +59,7 @@ def test_table_is_complete(setting: Any) -> None:
 
 def test_names_are_unique() -> None:
     """No setting is in the table twice."""
-    assert len(BY_NAME) == len(SETTINGS) + len(EXTERNAL)
+    assert len(BY_NAME) == len(SETTINGS) + len(ACCESS) + len(EXTERNAL)
 
 
 def test_reads_only_what_is_asked_for() -> None:

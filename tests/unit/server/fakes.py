@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from services.contract import ledger, wire
+from services.runtime.access.tokens import PARTICIPANT
 from services.runtime.clock import Clock
 from services.runtime.rate_plan import read_plan
 from services.runtime.saturation import SaturationMonitor
@@ -61,6 +62,7 @@ class FakeConnection:
         self.answers_pings, self.last_received = True, 0.0
         self.remote_address = (address, 50_000)
         self.peer, self.is_operator = address, ipaddress.ip_address(address).is_loopback
+        self.grant = PARTICIPANT
         self.is_reading = self.is_within_limits = True
         self.is_engaged = self.has_hung_up = False
 

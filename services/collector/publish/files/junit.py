@@ -15,11 +15,12 @@ from services.collector.publish.table import Table
 from services.collector.publish.terminal import summary_text
 from services.collector.publish.view_model import CheckRow, View
 from services.collector.verdict.checks import INVALIDATING
+from services.runtime import printable
 
 NAME = "streamgauge"
 
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that no XML document may contain, not even escaped; a damaged log may."""
+_NOT_XML = re.compile("[\ufffe\uffff]")
+"""Characters that no XML document may contain, besides those that `printable` escapes; a damaged log may."""
 
 
 def junit(view: View) -> bytes:
@@ -94,4 +95,4 @@ def _case(group: str, check: CheckRow, result: str | None, reasons: Iterable[str
 
 
 def _valid(text: str) -> str:
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", printable.lines(text))

@@ -10,6 +10,7 @@ from services.collector.publish.sparkline import SILENCE
 from services.collector.publish.table import Cell, Table
 from services.collector.publish.terminal.text_layout import CLIENTS, most_important
 from services.collector.publish.view_model import CheckRow, View
+from services.runtime import printable
 
 MAX_ROWS = 50
 MAX_REASONS = 50
@@ -24,7 +25,7 @@ def markdown(view: View) -> bytes:
 
 def escaped(text: str) -> str:
     """Return a text as one line without markup, safe in a cell of a table."""
-    return _PUNCTUATION.sub(r"\\\1", " ".join(text.splitlines()))
+    return _PUNCTUATION.sub(r"\\\1", printable.one_line(" ".join(text.splitlines())))
 
 
 def _lines(view: View) -> Iterator[str]:

@@ -16,6 +16,7 @@ from services.collector.publish.terminal.text_layout import (
 )
 from services.collector.publish.view_model import Tile, View, tiles
 from services.contract.summary import Summary
+from services.runtime import printable
 
 MAX_ROWS = 20
 """Clients in a frame."""
@@ -50,7 +51,7 @@ def progress_line(summary: Summary, elapsed_s: float | None, rate: float | None)
         rate: messages logged per second lately, all clients together.
     """
     if summary.state in ("opened", "waiting"):
-        return summary.headline.replace(": ", "   ", 1)
+        return printable.one_line(summary.headline).replace(": ", "   ", 1)
     tile = {tile.key: tile for tile in tiles(summary)}
     received, _, expected = tile["delivered"].text.partition(" of ")
     parts = [
@@ -175,6 +176,7 @@ def _clients(view: View, width: int, room: int) -> Iterator[list[StyledSpan]]:
 
 def _cut_off(line: Sequence[StyledSpan], width: int) -> Iterator[StyledSpan]:
     for text, style in line:
+        shown = printable.one_line(text)
         if width > 0:
-            yield truncated(text, width), style
-        width -= len(text)
+            yield truncated(shown, width), style
+        width -= len(shown)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from services.collector.publish.table import Cell, Table
+from services.runtime import printable
 
 Style: TypeAlias = Literal["good", "bad", "doubt", "title", "value", "faint", ""]
 StyledSpan: TypeAlias = tuple[str, Style]
@@ -31,7 +32,7 @@ def styled_line(*spans: StyledSpan, colour: bool = False, bold: bool = False) ->
         colour: use ANSI colours.
         bold: make the whole line bold, if colours are used.
     """
-    parts = list(spans)
+    parts = [(printable.one_line(text), style) for text, style in spans]
     while parts and not parts[-1][0].rstrip():
         parts.pop()
     if parts:

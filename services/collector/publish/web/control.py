@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from services.collector.publish.web.access_guard import grant_of
 from services.contract import wire
 from services.contract.scalars import Name, Rate
 from services.runtime.control.commands import ControlRefused, ServerUnreachable
@@ -26,6 +27,7 @@ Ask: TypeAlias = Callable[[wire.Control], Awaitable[wire.Controlled]]
 MAX_BODY = 1024
 BODY_SECONDS = 2.0
 VIA = "page"
+NOT_PERMITTED = "this token does not permit to control the run"
 
 
 class PageRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -50,7 +52,9 @@ def routes(ask: Ask, body_seconds: float = BODY_SECONDS) -> list[Route]:
         body_seconds: the time within which the body of a POST has to arrive.
     """
 
-    async def get(_request: Request) -> Response:
+    async def get(request: Request) -> Response:
+        if not grant_of(request).permits("control"):
+            return _json(200, available=False, why=NOT_PERMITTED, status=None)
         try:
             reply = await ask(wire.Control(do="status", via=VIA))
         except (ControlRefused, ServerUnreachable) as error:
@@ -60,6 +64,7 @@ def routes(ask: Ask, body_seconds: float = BODY_SECONDS) -> list[Route]:
 
     async def post(request: Request) -> Response:
         try:
+            _check_grant(request)
             _check_origin(request.headers)
             control = _control(await _body(request, body_seconds))
             return _json(200, ok=True, status=_status(await ask(control)))
@@ -71,6 +76,11 @@ def routes(ask: Ask, body_seconds: float = BODY_SECONDS) -> list[Route]:
             return _json(503, ok=False, error=str(error))
 
     return [Route("/control", get), Route("/control", post, methods=["POST"])]
+
+
+def _check_grant(request: Request) -> None:
+    if not grant_of(request).permits("control"):
+        raise _BadRequest(403, NOT_PERMITTED)
 
 
 def _check_origin(headers: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from services.collector.settings import CollectorSettings
 from services.contract import wire
+from services.runtime.access.tls import ClientTls
 from services.runtime.control import token
 from services.runtime.control.client import ControlClient
 from services.runtime.control.commands import NOT_CONTROLLABLE, ServerUnreachable
@@ -17,9 +18,9 @@ from services.runtime.control.commands import NOT_CONTROLLABLE, ServerUnreachabl
 REPLY_SECONDS = 2.0
 
 
-def control_client(url: str, bearer_token: str, seconds: float) -> ControlClient:
+def control_client(url: str, bearer_token: str, seconds: float, tls: ClientTls) -> ControlClient:
     """Return a client of the server's control channel; see `ControlClient`."""
-    return ControlClient(url, bearer_token, seconds)
+    return ControlClient(url, bearer_token, seconds, tls)
 
 
 class ControlProxy:
@@ -31,6 +32,7 @@ class ControlProxy:
     def __init__(self, settings: CollectorSettings) -> None:
         self._url, self._token = settings.server_url, settings.control_token
         self._token_file = settings.volumes / "ledger" / token.NAME
+        self._tls = ClientTls(settings.ca_file)
         self._lock = asyncio.Lock()
 
     async def ask(self, request: wire.Control) -> wire.Controlled:
@@ -44,7 +46,7 @@ class ControlProxy:
         if self._url is None:
             raise ServerUnreachable(NOT_CONTROLLABLE)
         # One at a time: two requests that arrive together would be carried out in an unknown order.
-        async with self._lock, ControlClient(self._url, self._current_token(), REPLY_SECONDS) as client:
+        async with self._lock, ControlClient(self._url, self._current_token(), REPLY_SECONDS, self._tls) as client:
             return await client.request(request)
 
     def _current_token(self) -> str:

@@ -26,6 +26,9 @@ HEADERS = {
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
+    # No other site can embed a response, nor keep a reference to a window of this page.
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
 
@@ -60,7 +63,8 @@ class HostGuard:
             # 421 Misdirected Request: this server is not responsible for that name.
             port = host[len(_without_port(host)) + 1 :] or "8766"
             elsewhere = f"from another machine: ssh -L {port}:127.0.0.1:{port} HOST, then open http://127.0.0.1:{port}/"
-            refusal = PlainTextResponse(f"this page answers to localhost only; {elsewhere}\n", status_code=421)
+            why = f"this page answers to localhost, and to the names in PAGE_NAMES; {elsewhere}\n"
+            refusal = PlainTextResponse(why, status_code=421)
             await refusal(scope, receive, send_guarded)
 
 

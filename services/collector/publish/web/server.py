@@ -8,9 +8,10 @@ import functools
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp
 
 from services.collector.publish.files import html_page
 from services.collector.publish.web import block_messages, prometheus
+from services.collector.publish.web.access_guard import AccessGuard
 from services.collector.publish.web.events import SnapshotBoard
 from services.collector.publish.web.host_guard import HOSTS, HostGuard
 from services.collector.publish.web.peer_limits import (
@@ -33,6 +35,9 @@ from services.collector.publish.web.peer_limits import (
     RequestLimits,
 )
 from services.contract import summary
+from services.runtime.access.access_control import AccessControl
+from services.runtime.access.listen_rules import ListenRules
+from services.runtime.access.tls import HANDSHAKE_SECONDS
 from services.runtime.errors import BadSettings, PortInUse
 
 STOP_SECONDS = 1.0
@@ -48,7 +53,14 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 """Cache control of content whose address contains its version."""
 
 
-def make_app(board: SnapshotBoard, volumes: Path, page_host: str = "", more: Sequence[Route] = ()) -> ASGIApp:
+def make_app(
+    board: SnapshotBoard,
+    volumes: Path,
+    page_host: str = "",
+    more: Sequence[Route] = (),
+    access: AccessControl | None = None,
+    names: frozenset[str] = frozenset(),
+) -> ASGIApp:
     """Return the page's application.
 
     Args:
@@ -56,6 +68,8 @@ def make_app(board: SnapshotBoard, volumes: Path, page_host: str = "", more: Seq
         volumes: the volumes folder, from whose logs blocks are read.
         page_host: the address that the server listens on, which is an allowed host name as well.
         more: additional routes.
+        access: decides what peers may do; None lets all of them do everything.
+        names: further host names under which the page answers.
     """
     responses, reading = _SnapshotResponses(board), asyncio.Semaphore(1)
 
@@ -84,8 +98,9 @@ def make_app(board: SnapshotBoard, volumes: Path, page_host: str = "", more: Seq
         Route("/metrics", metrics),
         *more,
     ]
-    allowed = HOSTS | ({page_host} if page_host not in ("", "0.0.0.0", "::") else set())
-    return HostGuard(Starlette(routes=routes), allowed)
+    own_name = f"[{page_host}]" if ":" in page_host else page_host
+    allowed = HOSTS | names | ({own_name} if page_host not in ("", "0.0.0.0", "::") else set())
+    return HostGuard(AccessGuard(Starlette(routes=routes), access or AccessControl(ListenRules())), allowed)
 
 
 class _SnapshotResponses:
@@ -164,7 +179,31 @@ def _asset_route(path: str, content: bytes, media_type: str) -> Route:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to the lifecycle of the service."""
+    """A uvicorn server that leaves signals to the lifecycle of the service, and limits the time of TLS handshakes."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept connections; the library itself would give a peer a minute for the TLS handshake."""
+        if self.config.ssl is None:
+            await super().startup(sockets)
+            return
+        make_protocol = functools.partial(
+            cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class),
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                make_protocol,
+                sock=listener,
+                ssl=self.config.ssl,
+                backlog=self.config.backlog,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            )
+            for listener in sockets or ()
+        ]
+        self.started = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -182,6 +221,8 @@ class PageServer:
         volumes: the volumes folder.
         more: additional routes.
         limits: what one peer may cost.
+        access: decides what peers may do, and has the page's certificate; None lets all of them do everything.
+        names: further host names under which the page answers.
 
     Raises:
         PortInUse: another process listens on this port.
@@ -196,16 +237,19 @@ class PageServer:
         volumes: Path,
         more: Sequence[Route] = (),
         limits: RequestLimits = RequestLimits(),  # noqa: B008 - frozen
+        access: AccessControl | None = None,
+        names: frozenset[str] = frozenset(),
     ) -> None:
         self._board = board
         self._socket = _listen(host, port)
         bound = self._socket.getsockname()[1]
         # Addresses that mean all interfaces cannot be opened in a browser.
         name = "localhost" if host in ("0.0.0.0", "::", "127.0.0.1") else host
-        self.address = f"http://{name}:{bound}/"
+        tls = access.tls if access is not None else None
+        self.address = f"{'http' if tls is None else 'https'}://{name}:{bound}/"
         self._server = _Server(
             uvicorn.Config(
-                make_app(board, volumes, host, more),
+                make_app(board, volumes, host, more, access, names),
                 access_log=False,  # health checks and scrapes come every few seconds
                 backlog=BACKLOG,
                 http=functools.partial(LimitedProtocol, limits=limits),  # type: ignore[arg-type]
@@ -214,6 +258,8 @@ class PageServer:
                 log_config=None,  # the services log JSON lines
                 log_level="error",  # a peer's malformed requests are not worth a warning here
                 server_header=False,
+                proxy_headers=False,  # the peer is the one that connects; a header proves nothing
+                ssl_context_factory=None if tls is None else lambda *_: tls.context,
                 timeout_graceful_shutdown=1,
                 ws="none",  # the page uses server-sent events
             )

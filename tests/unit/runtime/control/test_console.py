@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from services.contract import wire
+from services.runtime.access.tls import ClientTls
 from services.runtime.control import console, token
 from services.runtime.control.commands import ControlRefused, ServerUnreachable
 from services.runtime.control.console import Console, ConsoleOutput, StdinLines
@@ -213,7 +214,7 @@ def connected(*given: str, **environment: str) -> tuple[str, str]:
     """Return the address and the token with which the console connects."""
     connections: list[tuple[str, str]] = []
 
-    def connect(url: str, shown: str, _seconds: float) -> FakeLink:
+    def connect(url: str, shown: str, _seconds: float, _tls: ClientTls) -> FakeLink:
         connections.append((url, shown))
         return FakeLink()
 
