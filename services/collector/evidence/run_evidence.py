@@ -11,7 +11,8 @@ from typing import Protocol
 from services.collector.cpu_yield import no_yield
 from services.collector.evidence.ledger_evidence import LedgerEvidence, LedgerFileReader
 from services.collector.evidence.line_chain import FileDamage
-from services.collector.evidence.log_evidence import LogEvidence, LogFileReader
+from services.collector.evidence.log_evidence import FilesOverlap, LogEvidence
+from services.collector.evidence.log_file_reader import LogFileReader
 from services.collector.evidence.timestamps import bounded, moment
 from services.collector.evidence.timing import RunTiming
 from services.collector.scan import FileTail, Source
@@ -44,6 +45,28 @@ class RunEvidence:
         if None not in sources:
             rest.ledger = self.ledger
         return rest
+
+    def merge(self, other: RunEvidence) -> None:
+        """Add other files of the run, as if they had been read here. ``other`` must not be used any more.
+
+        Raises:
+            FilesOverlap: both have files of a client, or of the ledger, that cannot be read apart. Neither can be used
+                any more.
+        """
+        self.times.merge(other.times)
+        if other.ledger.files:
+            if self.ledger.files:
+                raise FilesOverlap("ledger")
+            self.ledger = other.ledger
+            for log in self.logs.values():
+                self._grant(log)
+        for name, log in other.logs.items():
+            if name in self.logs:
+                self.logs[name].merge(log)
+            else:
+                self.logs[name] = log
+                log.join(self.times)
+                self._grant(log)
 
     def add_line(self, source: Source, line: bytes) -> None:
         """Add one line with its newline. The lines of a file have to be added in order, the files in any order."""
@@ -136,11 +159,14 @@ class RunEvidence:
         log = self.logs.get(client)
         if log is None:
             log = self.logs[client] = LogEvidence(client, self.times)
-            # The ledger may have been read before the first file of this client.
-            known = self.ledger.clients.get(client)
-            if known is not None and known.first_session is not None:
-                log.times.catch_up.grant(*known.first_session)
+            self._grant(log)
         return log
+
+    def _grant(self, log: LogEvidence) -> None:
+        # The ledger may have been read before the first file of this client.
+        known = self.ledger.clients.get(log.client)
+        if known is not None and known.first_session is not None:
+            log.times.catch_up.grant(*known.first_session)
 
     def _add_torn(self, file: LogFileReader | LedgerFileReader, size: int) -> None:
         chain = file.chain
