@@ -1,0 +1,1 @@
+"""Several servers that play one run, tried for real: ``make scale``."""
