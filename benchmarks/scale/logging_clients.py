@@ -1,8 +1,9 @@
 """Measures the collector with thousands of clients that log: its memory, and its processor time for a message.
 
-The folders are written by another process. For the memory, 5,000 clients log 60 blocks of 10 messages each, and the
-service follows the run to its verdict. For the processor time, a few clients log blocks of 10, 250 and 1,000 messages
-of the real feed, each message with an arrival time of its own, as at a low rate; the time includes the receipts.
+The folders are written by another process. For the memory, 5,000 clients log 60 blocks of 10 messages each, and one
+process reads them and makes the files of the run. For the processor time, a few clients log blocks of 10, 250 and
+1,000 messages of the real feed, each message with an arrival time of its own, as at a low rate; the time includes the
+receipts.
 """
 
 from __future__ import annotations
@@ -17,11 +18,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from benchmarks.measure import Figures, InvalidRun, Metric, environment, free_port
+from benchmarks.measure import Figures, InvalidRun, Metric, environment
 from benchmarks.scale.run_files import RUN, Ledger, Log, batch
 from benchmarks.scale.verifying import peak_bytes
 from services.collector.open_run import OpenRun
-from services.collector.publish.files.run_files import load
 from services.contract import blocklog
 from services.server.feed.generator import FeedGenerator
 
@@ -44,7 +44,7 @@ class Metrics(NamedTuple):
     @classmethod
     def of(cls, clients: int) -> Metrics:
         """Return the metrics of a run with this many clients."""
-        what = f"collector, {clients:,} clients that log {BLOCKS} blocks of {BLOCK}"
+        what = f"collector, `report` of {clients:,} clients that log {BLOCKS} blocks of {BLOCK}"
         return cls(
             memory=Metric(f"{what}: peak memory", "MiB", "less", 256 if clients == 5_000 else None),
             of_one=Metric(f"{what}: memory of one more client", "kB", "less", 25),
@@ -78,28 +78,23 @@ def _in_another_process(volumes: Path, *sizes: int | str) -> None:
 
 
 def _peak(volumes: Path) -> int:
-    """Follow a run to its verdict with the service; return the most memory that it used, in bytes."""
-    deadline = time.monotonic() + _DEADLINE_SECONDS
+    """Read a run and make all of its files in one process; return the most memory that it used, in bytes."""
     with (volumes / "output").open("wb") as output:
-        service = subprocess.Popen(
-            [sys.executable, "-m", "services.collector"],
-            env=environment(VOLUMES=volumes, PAGE_PORT=free_port()),
+        reporting = subprocess.Popen(
+            [sys.executable, "-m", "services.collector", "report", volumes, "--jobs", "1", "--out", volumes / "files"],
+            env=environment(VOLUMES=volumes),
             stdout=output,
             stderr=output,
         )
-    try:
-        peak = 0
-        while (summary := load(volumes, RUN)) is None or summary.state != "closed":
-            peak = peak_bytes(service.pid) or peak
-            if time.monotonic() > deadline or service.poll() is not None:
-                raise InvalidRun(f"the collector does not close the run: {(volumes / 'output').read_text()[-2000:]}")
-            time.sleep(_POLL_SECONDS)
-        if summary.verdict != "PASS":
-            raise InvalidRun(f"the run is {summary.verdict}: {summary.headline}")
-        return max(peak, peak_bytes(service.pid) or 0)
-    finally:
-        service.terminate()
-        service.wait(30)
+    deadline, peak = time.monotonic() + _DEADLINE_SECONDS, 0
+    while reporting.poll() is None:
+        peak = peak_bytes(reporting.pid) or peak
+        if time.monotonic() > deadline:
+            reporting.kill()
+        time.sleep(_POLL_SECONDS)
+    if reporting.returncode:
+        raise InvalidRun(f"report ended with code {reporting.returncode}: {(volumes / 'output').read_text()[-2000:]}")
+    return peak
 
 
 def _microseconds(volumes: Path) -> float:

@@ -34,6 +34,7 @@ class RunEvidence:
         self.times = RunTiming()
         self.ledger = LedgerEvidence()
         self.logs: dict[str, LogEvidence] = {}
+        self._reader: LogFileReader | None = None
 
     def without(self, sources: Collection[str | None]) -> RunEvidence:
         """Return the evidence of the same run without the logs of some clients, and for None without the ledger.
@@ -71,7 +72,10 @@ class RunEvidence:
     def add_line(self, source: Source, line: bytes) -> None:
         """Add one line with its newline. The lines of a file have to be added in order, the files in any order."""
         if source.client is not None:
-            self._log(source.client).add_line(source, line)
+            # Nearly every line is of the file of the line before it: then no file is looked up.
+            if self._reader is None or self._reader.source is not source:
+                self._reader = self._log(source.client).file(source)
+            self._reader.add_line(line)
             return
         entry = self.ledger.add_line(source, line)
         if isinstance(entry, ledger.SubscribeEntry):
