@@ -29,6 +29,8 @@ class Sizes(NamedTuple):
     """Records of a run with or without slow neighbours, at 1,000 per second."""
     volumes: tuple[int, ...]
     """Sizes of the folders to verify, in MB; sizes for which the disk is too small are skipped with a message."""
+    logging: int
+    """Clients that log, for the memory of the collector."""
     appended: int
     """Blocks that are appended while the collector runs."""
     idle: float
@@ -44,6 +46,7 @@ class Sizes(NamedTuple):
             growth=((5, 2_000_000), (200, 50_000), (5_000, 2_000)),
             paced=6_000,
             volumes=(100, 1_000, 10_000),
+            logging=5_000,
             appended=60,
             idle=5,
         )
@@ -57,6 +60,7 @@ class Sizes(NamedTuple):
             growth=((5, 400_000), (200, 10_000)),
             paced=1_500,
             volumes=(20,),
+            logging=500,
             appended=6,
             idle=3,
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.measure import Figures
-from benchmarks.scale import cuts, following, growth, neighbours, verifying
+from benchmarks.scale import cuts, following, growth, logging_clients, neighbours, verifying
 from benchmarks.scale.sizes import Sizes
 
 Benchmark = Callable[[Figures, Path, Sizes], None]
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "growth": lambda figures, folder, sizes: growth.measure(figures, folder, sizes.growth),
     "neighbours": lambda figures, folder, sizes: neighbours.measure(figures, folder, sizes.paced),
     "verify": lambda figures, folder, sizes: verifying.measure(figures, folder, sizes.volumes),
+    "logging": lambda figures, folder, sizes: logging_clients.measure(figures, folder, sizes.logging),
     "follow": lambda figures, folder, sizes: following.measure(figures, folder, sizes.appended, sizes.idle),
 }
 

@@ -93,7 +93,7 @@ def _verify(folder: Path) -> VerifyCost:
     cpu_by_process: dict[int, float] = {}
     while verifying.poll() is None:
         for pid in (verifying.pid, *children(verifying.pid)):
-            peaks[pid] = _peak_bytes(pid) or peaks.get(pid, 0)
+            peaks[pid] = peak_bytes(pid) or peaks.get(pid, 0)
             cpu_by_process[pid] = cpu_seconds(pid) or cpu_by_process.get(pid, 0.0)
         if time.perf_counter() - began > _DEADLINE_SECONDS:
             verifying.kill()
@@ -106,7 +106,8 @@ def _verify(folder: Path) -> VerifyCost:
     return VerifyCost(seconds, sum(cpu_by_process.values()), sum(peaks.values()))
 
 
-def _peak_bytes(pid: int) -> int | None:
+def peak_bytes(pid: int) -> int | None:
+    """Return the most memory that a process has used, None if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:

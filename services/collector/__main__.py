@@ -17,7 +17,7 @@ from services.runtime import cli, process_setup
 if TYPE_CHECKING:
     import asyncio
 
-COMMANDS = ("wait", "report", "verify", "compare", "messages", "prove", "control")
+COMMANDS = ("wait", "report", "verify", "compare", "messages", "prove", "part", "merge", "control")
 """In the order in which the help lists them."""
 
 PROGRAM = "python -m services.collector"

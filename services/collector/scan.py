@@ -152,12 +152,16 @@ class RunFiles:
         volumes: the volumes folder.
         run: the run.
         rechecked: keep a checksum of the yielded bytes for `recheck`; not needed to read a run once.
+        chosen: returns whether a file is read; None for all of them.
     """
 
-    def __init__(self, volumes: Path, run: str, *, rechecked: bool = True) -> None:
+    def __init__(
+        self, volumes: Path, run: str, *, rechecked: bool = True, chosen: Callable[[Source], bool] | None = None
+    ) -> None:
         self.volumes = volumes
         self.run = run
         self._rechecked = rechecked
+        self._chosen = chosen
         self._positions: dict[Source, _ReadPosition] = {}
         self._refused: dict[Source, str] = {}
         self._turn: str | None = None
@@ -221,13 +225,22 @@ class RunFiles:
             if (position.size > position.offset and not position.has_hole) or position.refused:
                 yield FileTail(source, position.size - position.offset, position.refused)
         for source, why in self._refused.items():
-            yield FileTail(source, 0, why)
+            if self._chosen is None or self._chosen(source):
+                yield FileTail(source, 0, why)
 
     def sources(self) -> list[Source]:
         """Return the files found so far, including empty ones."""
         return list(self._positions)
 
+    def sizes(self) -> list[tuple[Source, int]]:
+        """Return the files as they are now, and the bytes of each."""
+        return list(self._files())
+
     def _files(self) -> Iterator[tuple[Source, int]]:
+        every = self._all_files()
+        return every if self._chosen is None else (pair for pair in every if self._chosen(pair[0]))
+
+    def _all_files(self) -> Iterator[tuple[Source, int]]:
         for name, size in _regular(self.volumes / "ledger" / self.run):
             yield Source(self.run, None, name), size
         self._refused.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final, Literal, Protocol
 
@@ -241,6 +242,26 @@ class ClientSummary(msgspec.Struct, frozen=True, kw_only=True):
     connections: Connections = Connections()
 
 
+MOST_CLIENTS = 1000
+"""Most clients that a summary lists. Of more clients those that are not whole are listed, and the others counted."""
+
+
+class UnlistedClients(msgspec.Struct, frozen=True, kw_only=True):
+    """The clients of a large run that its summary does not list; they are in ``clients.csv``.
+
+    Attributes:
+        count: how many they are.
+        whole: how many of them finished with every record, once and in order.
+        states: how many there are in each state.
+        block_sizes: the different numbers of messages per block that they were configured with.
+    """
+
+    count: int
+    whole: int
+    states: dict[ClientState, int]
+    block_sizes: list[int]
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The results of one run: a pure function of the set of valid lines, except for ``made_at``."""
 
@@ -263,11 +284,22 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     instrument_ns: InstrumentShare = InstrumentShare()
     silence: Silence | None = None
     clients: list[ClientSummary]
+    unlisted: UnlistedClients | msgspec.UnsetType = msgspec.UNSET
     missing_by_cause: Causes
     faults: list[Fault]
     total: int | None
     rate: float | int | None
     made_at: str | None = None
+
+    @property
+    def client_count(self) -> int:
+        """The number of all clients, listed or not."""
+        return len(self.clients) + (self.unlisted.count if self.unlisted else 0)
+
+    @property
+    def client_states(self) -> Counter[ClientState]:
+        """How many clients are in each state, listed or not."""
+        return Counter(client.state for client in self.clients) + Counter(self.unlisted.states if self.unlisted else {})
 
 
 def encode(summary: Summary) -> bytes:

@@ -98,7 +98,7 @@ def run_command(chosen: argparse.Namespace, environment: Mapping[str, str]) -> i
         sys.stdout.flush()
     except OperatorError as error:
         sys.stderr.write(error.report())
-        return EXIT_BAD_SETTINGS
+        return error.exit_code
     except BrokenPipeError:
         # The reader of the output, such as `head`, has exited. Python flushes standard output once more when it exits;
         # without a valid target it would print a second error.

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 EXIT_BAD_SETTINGS = 104
 """Exit code for bad configuration, as of k6: it has to be repaired before another start makes sense."""
@@ -23,7 +24,12 @@ class OperatorError(Exception):
     """Base class of errors that the operator can repair.
 
     Its text has one line for each error; an indented line continues the line above it.
+
+    Attributes:
+        exit_code: of a command that ends with it.
     """
+
+    exit_code: ClassVar[int] = EXIT_BAD_SETTINGS
 
     def report(self) -> str:
         """Return the text to print, each error prefixed by ``error:``, with a final newline."""

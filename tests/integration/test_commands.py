@@ -111,6 +111,20 @@ def test_each_client_is_held_to_a_limit(good_run: GoodRun) -> None:
     assert 99 == run_command("verify", good_run.volumes.root, "--thresholds", "transit{client:*}.p1<1ns")[0]
 
 
+def test_parts_of_a_real_run_merge_to_its_summary(good_run: GoodRun, tmp_path: Path) -> None:
+    """``part`` of a folder for each client, and ``merge`` of these: what ``verify`` prints of all of them."""
+    root, parts = good_run.volumes.root, []
+    for folder in sorted((root / "logs" / good_run.name).iterdir()):
+        node = tmp_path / folder.name
+        shutil.copytree(root / "ledger", node / "ledger")
+        shutil.copytree(folder, node / "logs" / good_run.name / folder.name)
+        parts.append(tmp_path / f"{folder.name}.part")
+        code, _, err = run_command("part", node, "--out", parts[-1])
+        assert (0, "") == (code, err)
+
+    assert run_command("verify", root, "--json", "--run", good_run.name) == run_command("merge", *parts, "--json")
+
+
 def test_every_command_teaches() -> None:
     """The help of each command has a description, examples and exit codes."""
     for name in ("wait", "verify", "compare", "messages", "prove"):

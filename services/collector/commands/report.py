@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from services.collector.commands import verify
-from services.collector.commands.run_loader import VolumesNotFound, load_evidence, runs_of
+from services.collector.commands.run_loader import VolumesNotFound, add_jobs, load_evidence, runs_of
 from services.collector.publish.files import run_files
 from services.collector.publish.files.run_files import render_files
 from services.collector.publish.terminal import summary_text
@@ -41,6 +41,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--json", action="store_true", help="print the summary as one line of JSON")
     parser.add_argument("--out", metavar="FOLDER", type=Path, help="folder of the files; DIR/summary/RUN if not given")
     parser.add_argument("--thresholds", metavar="LIMITS", help="check the run against these instead of THRESHOLDS")
+    add_jobs(parser)
 
 
 def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -51,7 +52,7 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     if not runs:
         raise VolumesNotFound(f"{volumes}: no run")
     (name,) = runs_of(volumes, chosen.run or runs[-1])
-    evidence = load_evidence(volumes, name)
+    evidence = load_evidence(volumes, name, chosen.jobs)
     # Dated by the end of the run, so that the same evidence gives the same bytes at any time (ADR 42).
     taken = snapshot(evidence, limits, final=True, made_at=evidence.ended_at)
     if chosen.out is not None:

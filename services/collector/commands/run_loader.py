@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from services.collector import formatting
+from services.collector.commands.parallel_reading import cores, read_run
 from services.collector.commands.reading_progress import ReadingProgress, reading
 from services.collector.evidence.run_evidence import RunEvidence
-from services.collector.scan import FileRewritten, RunFiles, find_runs
+from services.collector.scan import FileRewritten, find_runs
 from services.runtime.errors import OperatorError, UnwritableFolder
 
 ATTEMPTS = 3
 """How often a run is read from the beginning if a file shrinks meanwhile, as it may while it is being written."""
+
+MOST_JOBS = 256
 
 
 class VolumesNotFound(OperatorError):
@@ -36,6 +40,23 @@ def runs_of(volumes: Path, run: str | None = None) -> list[str]:
     return runs if run is None else [run]
 
 
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add the option with the number of processes."""
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=_jobs,
+        default=cores(),
+        help="processes that read a large run; all cores if not given",
+    )
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_JOBS:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of processes: 1 to {MOST_JOBS}")
+    return int(text)
+
+
 def new_folder(option: str, folder: Path) -> Path:
     """Return an empty folder for the output of a command, created if it is missing.
 
@@ -55,30 +76,25 @@ def new_folder(option: str, folder: Path) -> Path:
     return folder
 
 
-def load_evidence(volumes: Path, run: str, progress: ReadingProgress | None = None) -> RunEvidence:
-    """Read the ledger and the block logs of a run.
+def load_evidence(volumes: Path, run: str, jobs: int = 1, progress: ReadingProgress | None = None) -> RunEvidence:
+    """Read the ledger and the block logs of a run, those of a large run with as many processes as ``jobs``.
 
     Args:
         volumes: the volumes folder.
         run: the run.
+        jobs: the highest number of processes.
         progress: shows how far the reading is; None shows that of this run.
 
     Raises:
         VolumesNotFound: the files are being rewritten.
+        ReadingFailed: one of the processes ended early.
     """
     if progress is None:
         with reading(volumes, [run]) as shown:
-            return load_evidence(volumes, run, shown)
+            return load_evidence(volumes, run, jobs, shown)
     for _ in range(ATTEMPTS):
-        # A command reads a run once, so the checksums for comparing it again later would be wasted.
-        files, evidence = RunFiles(volumes, run, rechecked=False), RunEvidence(run)
         try:
-            for source, line in files.lines():
-                evidence.add_line(source, line)
-                progress.add(len(line))
+            return read_run(volumes, run, jobs, progress.add)
         except FileRewritten:
             continue
-        evidence.add_sources(files.sources())
-        evidence.add_tails(files.tails())
-        return evidence
     raise VolumesNotFound(f"{volumes}: run {run} is being rewritten")

@@ -83,12 +83,15 @@ def workload(run: Summary, opened: ledger.OpenEntry | None) -> Workload:
     """Return the workload of a run; the open line of the ledger, if known, adds the rate plan."""
     rate = run.rate if opened is None else opened.rate
     sizes = sorted(client.block_size or 0 for client in run.clients)
+    if run.unlisted:
+        # Which clients are listed depends on their flaws, and not on the workload.
+        sizes = sorted({*sizes, *run.unlisted.block_sizes})
     return Workload(
         feed=run.feed or "-",
         records=formatting.several(run.total or 0, "record"),
         # Runs with different plans may end at the same rate, and only the open line shows the difference.
         rate=opened.plan if opened and opened.plan else f"{formatting.number(rate)}/s" if rate else "full speed",
-        clients=formatting.several(len(run.clients), "client"),
+        clients=formatting.several(run.client_count, "client"),
         blocks=f"blocks of {', '.join(str(size) if size else '-' for size in sizes)}",
     )
 

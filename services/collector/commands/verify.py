@@ -13,7 +13,7 @@ import msgspec
 from services.collector import formatting
 from services.collector.commands import salvage
 from services.collector.commands.reading_progress import reading
-from services.collector.commands.run_loader import VolumesNotFound, load_evidence, new_folder, runs_of
+from services.collector.commands.run_loader import VolumesNotFound, add_jobs, load_evidence, new_folder, runs_of
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientResult
@@ -55,6 +55,7 @@ def add(commands: Commands) -> None:
         "--salvage", metavar="OUT", type=Path, help="copy the good lines into this folder, which is empty or new"
     )
     parser.add_argument("--thresholds", metavar="LIMITS", help="check the runs against these instead of THRESHOLDS")
+    add_jobs(parser)
 
 
 def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -64,7 +65,7 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     limits = CollectorSettings.read(environment).limits if given is None else read_limits("--thresholds", given)
     out = None if chosen.salvage is None else new_folder("--salvage", _outside(chosen.folder, chosen.salvage))
     salvaged = []
-    for verified in check(chosen.folder, limits, chosen.run):
+    for verified in check(chosen.folder, limits, chosen.run, jobs=chosen.jobs):
         summary = verified.summary
         sys.stdout.write(json_line(summary) if chosen.json else text(verified))
         verdicts.append(summary.verdict)
@@ -96,16 +97,19 @@ def _salvaged(volumes: Path, summary: Summary, evidence: RunEvidence, out: Path)
         raise UnwritableFolder(str(out), reason, "fix: make space, or name another folder for --salvage") from error
 
 
-def check(volumes: Path, limits: Sequence[ThresholdLimit] = (), run: str | None = None) -> Iterator[VerifiedRun]:
+def check(
+    volumes: Path, limits: Sequence[ThresholdLimit] = (), run: str | None = None, *, jobs: int = 1
+) -> Iterator[VerifiedRun]:
     """Read every run of a folder, or one, and yield its verdict.
 
     Raises:
         VolumesNotFound: the folder is not a volumes folder, or does not contain the run.
+        ReadingFailed: one of the processes that read a large run ended early; ``jobs`` is their number.
     """
     runs = runs_of(volumes, run)
     with reading(volumes, runs) as progress:
         for name in runs:
-            evidence = load_evidence(volumes, name, progress)
+            evidence = load_evidence(volumes, name, jobs, progress)
             result = build_result(evidence, final=True)
             progress.erase()
             yield VerifiedRun(summarise(result, limits, made_at=evidence.ended_at), result, evidence)

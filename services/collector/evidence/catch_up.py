@@ -112,6 +112,26 @@ class CatchUp:
         self._keep(early)
         return others
 
+    def merge(self, other: CatchUp) -> None:
+        """Add the messages of other files of the client."""
+        # First, so that each knows which session of both was the first.
+        mine, theirs = self._first, other._first
+        if theirs is not None:
+            self.grant(*theirs)
+        if mine is not None:
+            other.grant(*mine)
+        for session, waiting in other._undecided.items():
+            messages = self._undecided.setdefault(session, UndecidedMessages())
+            for message in waiting.messages():
+                messages.add(*message)
+        for session, attempt_us in other._attempts.items():
+            self._attempts.setdefault(session, attempt_us)
+        for interval, histogram in other._early.items():
+            self._early.setdefault(interval, Histogram()).merge(histogram)
+        self.histogram.merge(other.histogram)
+        for session in self._undecided.keys() & self._attempts.keys():
+            self._decide(session)
+
     def undecided(self) -> dict[int, Histogram]:
         """Return latencies that may turn out to be catch-up, by time of receipt.
 

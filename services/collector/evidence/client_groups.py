@@ -285,6 +285,12 @@ class GroupComparison:
             self._sample.add_messages(client, key, first, places, messages, texts, moments)
         return digests
 
+    def merge(self, other: GroupComparison) -> None:
+        """Add the records of other clients of the run."""
+        self._contents.update(other._contents)
+        self._sample.merge(other._sample)
+        self._unread |= other._unread
+
     def groups(self, starts: Starts, keys: Collection[SequenceName], *, is_shared: bool = False) -> Groups:
         """Return the groups of clients; the last answer is kept until the sample or the arguments change.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import NamedTuple
 
 Key = tuple[int, int]
@@ -33,15 +34,18 @@ class IndexRow(NamedTuple):
     mark: int
 
 
+_NARROW, _WIDE = "I", "Q"
+_MOST_NARROW = 2**32 - 1
+
+
 class _Table:
-    """The rows of one session, sorted by block number."""
+    """The rows of one session, sorted by block number. Its numbers have four bytes until one needs more."""
 
     __slots__ = ("blocks", "columns")
 
     def __init__(self) -> None:
-        self.blocks = array("Q")
-        # Digests and checksums have 32 bits; seqs and counts may need more.
-        self.columns = (array("Q"), array("Q"), array("Q"), array("I"), array("I"))
+        self.blocks = array(_NARROW)
+        self.columns = [array(_NARROW) for _ in IndexRow._fields]
 
     def indexes(self, block: int) -> range:
         # Nearly every block is the highest so far, and then needs no search.
@@ -49,15 +53,36 @@ class _Table:
             return range(0)
         return range(bisect_left(self.blocks, block), bisect_right(self.blocks, block))
 
+    def rows(self) -> Iterator[tuple[int, ...]]:
+        return zip(self.blocks, *self.columns, strict=True)
+
     def row(self, index: int) -> IndexRow:
         return IndexRow._make([column[index] for column in self.columns])
 
     def insert(self, block: int, new: IndexRow) -> None:
-        is_late = self.blocks and block < self.blocks[-1]
-        index = bisect_right(self.blocks, block) if is_late else len(self.blocks)
-        self.blocks.insert(index, block)
+        if max(block, *new) > _MOST_NARROW:
+            self._widen()
+        if self.blocks and block < self.blocks[-1]:
+            index = bisect_right(self.blocks, block)
+            self.blocks.insert(index, block)
+            for column, value in zip(self.columns, new, strict=True):
+                column.insert(index, value)
+            return
+        self.blocks.append(block)
         for column, value in zip(self.columns, new, strict=True):
-            column.insert(index, value)
+            column.append(value)
+
+    def _widen(self) -> None:
+        if self.blocks.typecode == _NARROW:
+            self.blocks, *self.columns = (array(_WIDE, column) for column in (self.blocks, *self.columns))
+
+    def merge(self, other: _Table) -> None:
+        if other.blocks.typecode == _WIDE:
+            self._widen()
+        # The sort is stable: the rows of one block keep their order.
+        rows = sorted((*self.rows(), *other.rows()), key=itemgetter(0))
+        for column, values in zip((self.blocks, *self.columns), zip(*rows, strict=True), strict=True):
+            column[:] = array(column.typecode, values)
 
 
 class CompactIndex:
@@ -87,6 +112,23 @@ class CompactIndex:
         table.insert(block, row)
         self.count += 1
         return True
+
+    def shares_a_block(self, other: CompactIndex) -> bool:
+        """Return whether any block has rows in both."""
+        return any(
+            not set(self._tables[session].blocks).isdisjoint(other._tables[session].blocks)
+            for session in self._tables.keys() & other._tables.keys()
+        )
+
+    def merge(self, other: CompactIndex) -> None:
+        """Add the rows of other blocks: of none that has a row here."""
+        for session, table in other._tables.items():
+            if session in self._tables:
+                self._tables[session].merge(table)
+            else:
+                self._tables[session] = table
+        self.count += other.count
+        self.repeated.update(other.repeated)
 
     def of(self, key: Key) -> list[IndexRow]:
         """Return the rows of a block, none if it is not known."""

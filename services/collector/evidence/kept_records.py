@@ -105,6 +105,16 @@ class RecordSample:
         if len(self._kept) > 2 * CLUSTERS or self._entries > 2 * self._room:
             self._thin()
 
+    def merge(self, other: RecordSample) -> None:
+        """Add the sample of other clients of the run. Each has all of its records below its limit."""
+        self._limit = min(self._limit, other._limit)
+        for cluster, clients in other._kept.items():
+            self._kept.setdefault(cluster, {}).update(clients)
+        self._kept = {cluster: clients for cluster, clients in self._kept.items() if cluster[0] < self._limit}
+        self._entries = sum(len(facts) for clients in self._kept.values() for facts in clients.values())
+        self._version += other._version
+        self._thin()
+
     @property
     def version(self) -> int:
         """A number that rises with every change of the sample."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from services.collector.scan import Source
 from services.contract.errors import LineError, UnsupportedVersion
@@ -80,6 +80,10 @@ class LineChain(Generic[Entry]):
         self._last = FIRST
         self._excused = False
         self._unclosed: list[FileDamage] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs of a file that was read to its end: no decoder."""
+        return {name: value for name, value in self.__dict__.items() if name != "_codec"} | {"error": None}
 
     def read(self, line: bytes) -> tuple[Sealed, Entry] | None:
         """Decode the next line; record a fault and return None if it is damaged."""

@@ -5,27 +5,26 @@ A line counts once, also if it is in several files: it is identified by its cont
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
-from services.collector.evidence.block_check import BlockContent, OpenIndexRow, examine, number
+from services.collector.evidence.block_check import BlockContent, OpenIndexRow, number
 from services.collector.evidence.compact_index import CompactIndex, IndexRow
 from services.collector.evidence.external_evidence import ExternalEvidence
-from services.collector.evidence.line_chain import LineChain
+from services.collector.evidence.log_file_reader import LogFileReader, Segment
 from services.collector.evidence.numbers.arrival_times import ArrivalTimesOfBlock
 from services.collector.evidence.saturation import SessionSaturation, StallEvidence
-from services.collector.evidence.timestamps import TimestampReader, moment
+from services.collector.evidence.timestamps import moment
 from services.collector.evidence.timing import ClientTiming, RunTiming
 from services.collector.scan import Source
 from services.contract import blocklog
-from services.contract.errors import UnreleasedForm
 from services.contract.feed_description import FeedDescription
 from services.contract.jsonl import Sealed
 from services.contract.rangeset import RangeSet
 from services.contract.sequence_rules import PLAIN
 
-Segment = tuple[int, int]
-"""Session and segment of a file of the block log, by its lines; its name may differ."""
+
+class FilesOverlap(Exception):
+    """Files of one client cannot be read apart from each other."""
 
 
 class LogEvidence:
@@ -43,7 +42,6 @@ class LogEvidence:
         stalls: when they did not read, because too much waited for the disk.
         clock_error_us: the largest error of the clock offset in any block, None for not measured.
         torn: bytes of the torn last line by file name.
-        external: the numbers of an external feed.
         is_external: whether any line is of an external feed.
         feed: how the external feed was read, by the last segment; None for not known.
         until_us: when the run of an external feed is to end, by the same line; epoch microseconds.
@@ -68,7 +66,7 @@ class LogEvidence:
         self._comparison = times.comparison
         self.clock_error_us: int | None = None
         self.torn: dict[str, int] = {}
-        self.external = ExternalEvidence()
+        self._external: ExternalEvidence | None = None
         self.is_external = False
         self.feed: FeedDescription | None = None
         self.until_us: int | None = None
@@ -81,6 +79,46 @@ class LogEvidence:
     def add_line(self, source: Source, line: bytes) -> None:
         """Add one line of one file."""
         self.file(source).add_line(line)
+
+    def join(self, times: RunTiming) -> None:
+        """Become a part of another run, to whose times those of this one's were added."""
+        self.times.join(times)
+        self._comparison = times.comparison
+
+    def merge(self, other: LogEvidence) -> None:
+        """Add what other files of the client hold, as if they had been read here. ``other`` must not be used any more.
+
+        Raises:
+            FilesOverlap: lines of both are about the same messages, or the feed is an external one: then what one file
+                means depends on the others, and all have to be read together.
+        """
+        if self._overlaps(other):
+            raise FilesOverlap(self.client)
+        self.blocks.merge(other.blocks)
+        self.opens.update(other.opens)
+        self.ends.update(other.ends)
+        self.sessions |= other.sessions
+        self.logged |= other.logged
+        self.corrupt |= other.corrupt
+        self.messages, self.bytes = self.messages + other.messages, self.bytes + other.bytes
+        self.duplicates, self.reordered = self.duplicates + other.duplicates, self.reordered + other.reordered
+        self.saturation.merge(other.saturation)
+        self.stalls.merge(other.stalls)
+        self.times.merge(other.times)
+        errors = [error for error in (self.clock_error_us, other.clock_error_us) if error is not None]
+        self.clock_error_us = max(errors, default=None)
+        self._offset = max(filter(None, (self._offset, other._offset)), default=None)
+        for name, size in other.torn.items():
+            self.torn[name] = max(size, self.torn.get(name, 0))
+        for source, file in other._files.items():
+            file.log = self
+            self._files[source] = file
+
+    def _overlaps(self, other: LogEvidence) -> bool:
+        is_external = self.is_external or other.is_external
+        is_twice = bool(self.twice or other.twice or self.logged & other.logged)
+        has_copies = not (self.opens.keys() | self.ends.keys()).isdisjoint(other.opens.keys() | other.ends.keys())
+        return is_external or is_twice or has_copies or self.blocks.shares_a_block(other.blocks)
 
     def file(self, source: Source) -> LogFileReader:
         """Return the reader of a file; a new file is added."""
@@ -95,6 +133,14 @@ class LogEvidence:
     def files(self) -> list[LogFileReader]:
         """The readers of all files, in the order in which they were added."""
         return list(self._files.values())
+
+    @property
+    def external(self) -> ExternalEvidence:
+        """The numbers of an external feed."""
+        # Made when it is needed: a client of the own feed has none, and it takes more than a kilobyte.
+        if self._external is None:
+            self._external = ExternalEvidence()
+        return self._external
 
     @property
     def is_empty(self) -> bool:
@@ -245,122 +291,3 @@ class LogEvidence:
                 for again in self.logged.within(first, last):
                     self.twice.add(*again)
             self.logged.add(first, last)
-
-
-class LogFileReader:
-    """Reads one file of a block log, line by line."""
-
-    def __init__(self, log: LogEvidence, source: Source) -> None:
-        self.log = log
-        self.source = source
-        self.chain: LineChain[blocklog.LogLine] = LineChain(source, blocklog.codec)
-        self.segment: Segment | None = None
-        self._sha = hashlib.sha256()
-        self._blocks = 0
-        self._messages = 0
-        self._stamps = TimestampReader()
-        self._last_misfiled: str | None = None
-        self._feed: FeedDescription | None = None
-        self.ended = False
-
-    @property
-    def is_well_named(self) -> bool:
-        """Whether the name of the file is that of its session and segment."""
-        return self.segment is not None and blocklog.file_name(*self.segment) == self.source.name
-
-    def add_line(self, line: bytes) -> None:
-        """Add the next line."""
-        decoded = self.chain.read(line)
-        if decoded is not None:
-            misfiled = self._misfiled(*decoded)
-            if misfiled:
-                self._add_misfiled(*decoded, misfiled)
-            else:
-                self._add(*decoded)
-        elif self.chain.number == 1 and isinstance(self.chain.error, UnreleasedForm):
-            # Else the report would name a missing ledger, and not the form of the log, as the cause.
-            self.log.is_external = True
-        # Only now, since the digest in an end line covers the lines before it and not itself.
-        self._sha.update(line)
-
-    def _misfiled(self, sealed: Sealed, entry: blocklog.LogLine) -> str | None:
-        """Return why a line belongs to another file, None if it does not."""
-        if isinstance(entry, blocklog.EndLine):
-            # It has no client and no session: it belongs to the line that it continues. If that is damaged, the line
-            # is misfiled if all good lines so far are.
-            is_misfiled = sealed.prev == self._last_misfiled or (self._last_misfiled and self.segment is None)
-            return "the line ends another's file" if is_misfiled else None
-        if (entry.run, entry.client) != (self.source.run, self.source.client):
-            return f"the line belongs to {entry.client} in run {entry.run}"
-        # A whole file may have been appended to one that was closed; within one no other session begins.
-        is_appended = isinstance(entry, blocklog.OpenLine) and self.ended
-        if self.segment and entry.session != self.segment[0] and not is_appended:
-            return f"the line belongs to session {entry.session}, the file to session {self.segment[0]}"
-        return None
-
-    def _add_misfiled(self, sealed: Sealed, entry: blocklog.LogLine, why: str) -> None:
-        self._last_misfiled = sealed.crc
-        self.chain.add_misfiled(why)
-        # The client received the block, although it is in the file of another session.
-        if isinstance(entry, blocklog.AnyBlock) and (
-            (entry.run, entry.client) == (self.source.run, self.source.client)
-        ):
-            self._block(sealed, entry)
-
-    def _add(self, sealed: Sealed, entry: blocklog.LogLine) -> None:
-        chain = self.chain
-        is_open = isinstance(entry, blocklog.OpenLine)
-        if is_open and chain.number > 1:
-            chain.add_fault("misplaced", "an open line inside the file")
-        elif not is_open and chain.number == 1:
-            # The line does not continue the beginning of the file either, which would be the same fault again.
-            chain.add_fault("line_missing", "the file does not begin with its open line", raw=sealed.text)
-            chain.excuse()
-        if self.ended:
-            chain.add_fault("misplaced", "a line after the end line")
-        continues = isinstance(entry, blocklog.OpenLine) and entry.segment > 1 and chain.number == 1
-        if not chain.link(sealed, continues=continues):
-            return
-        if isinstance(entry, blocklog.OpenLine):
-            self._open(sealed, entry)
-        elif isinstance(entry, blocklog.AnyBlock):
-            self.segment = self.segment or (entry.session, self._named()[1])
-            self.chain.pass_seqs(*entry.positions)
-            self._block(sealed, entry)
-        elif isinstance(entry, blocklog.ConnectionLine):
-            self.log.connections[sealed.crc] = entry
-            self.log.is_external = True
-        else:
-            self._end(sealed, entry)
-
-    def _open(self, sealed: Sealed, entry: blocklog.OpenLine) -> None:
-        self.segment = (entry.session, entry.segment)
-        self._feed = entry.external
-        self.log.add_open(sealed, entry, self.source)
-
-    def _block(self, sealed: Sealed, block: blocklog.AnyBlock) -> None:
-        self._blocks += 1
-        self._messages += len(block.messages)
-        content = examine(block)
-        if content.problem:
-            self.chain.add_fault("inconsistent", f"block {block.block}: {content.problem}")
-        try:
-            # Messages of one batch share their time, so few texts are parsed.
-            stamps = self._stamps.read(dict.fromkeys([message.received_at for message in block.messages]))
-        except ValueError as bad_time:
-            stamps = {}
-            self.chain.add_fault("inconsistent", f"block {block.block}: received_at: {bad_time}")
-        self.log.add_block(sealed, block, content, stamps, self._feed)
-
-    def _end(self, sealed: Sealed, entry: blocklog.EndLine) -> None:
-        logged = (entry.block_count, entry.message_count, entry.sha256)
-        counted = (self._blocks, self._messages, self._sha.hexdigest())
-        # After another fault the counts cannot be right; a second fault would hide the cause.
-        if logged != counted and not self.chain.damages:
-            self.chain.add_fault("end_mismatch", "counts or sha256 of the end line are not those of the file")
-        self.ended = True
-        self.segment = self.segment or self._named()
-        self.log.add_end(sealed, entry, self.segment)
-
-    def _named(self) -> Segment:
-        return blocklog.parse_file_name(self.source.name) or (0, 0)

@@ -11,7 +11,8 @@ from typing import Protocol
 from services.collector.cpu_yield import no_yield
 from services.collector.evidence.ledger_evidence import LedgerEvidence, LedgerFileReader
 from services.collector.evidence.line_chain import FileDamage
-from services.collector.evidence.log_evidence import LogEvidence, LogFileReader
+from services.collector.evidence.log_evidence import FilesOverlap, LogEvidence
+from services.collector.evidence.log_file_reader import LogFileReader
 from services.collector.evidence.timestamps import bounded, moment
 from services.collector.evidence.timing import RunTiming
 from services.collector.scan import FileTail, Source
@@ -33,6 +34,7 @@ class RunEvidence:
         self.times = RunTiming()
         self.ledger = LedgerEvidence()
         self.logs: dict[str, LogEvidence] = {}
+        self._reader: LogFileReader | None = None
 
     def without(self, sources: Collection[str | None]) -> RunEvidence:
         """Return the evidence of the same run without the logs of some clients, and for None without the ledger.
@@ -45,10 +47,35 @@ class RunEvidence:
             rest.ledger = self.ledger
         return rest
 
+    def merge(self, other: RunEvidence) -> None:
+        """Add other files of the run, as if they had been read here. ``other`` must not be used any more.
+
+        Raises:
+            FilesOverlap: both have files of a client, or of the ledger, that cannot be read apart. Neither can be used
+                any more.
+        """
+        self.times.merge(other.times)
+        if other.ledger.files:
+            if self.ledger.files:
+                raise FilesOverlap("ledger")
+            self.ledger = other.ledger
+            for log in self.logs.values():
+                self._grant(log)
+        for name, log in other.logs.items():
+            if name in self.logs:
+                self.logs[name].merge(log)
+            else:
+                self.logs[name] = log
+                log.join(self.times)
+                self._grant(log)
+
     def add_line(self, source: Source, line: bytes) -> None:
         """Add one line with its newline. The lines of a file have to be added in order, the files in any order."""
         if source.client is not None:
-            self._log(source.client).add_line(source, line)
+            # Nearly every line is of the file of the line before it: then no file is looked up.
+            if self._reader is None or self._reader.source is not source:
+                self._reader = self._log(source.client).file(source)
+            self._reader.add_line(line)
             return
         entry = self.ledger.add_line(source, line)
         if isinstance(entry, ledger.SubscribeEntry):
@@ -136,11 +163,14 @@ class RunEvidence:
         log = self.logs.get(client)
         if log is None:
             log = self.logs[client] = LogEvidence(client, self.times)
-            # The ledger may have been read before the first file of this client.
-            known = self.ledger.clients.get(client)
-            if known is not None and known.first_session is not None:
-                log.times.catch_up.grant(*known.first_session)
+            self._grant(log)
         return log
+
+    def _grant(self, log: LogEvidence) -> None:
+        # The ledger may have been read before the first file of this client.
+        known = self.ledger.clients.get(log.client)
+        if known is not None and known.first_session is not None:
+            log.times.catch_up.grant(*known.first_session)
 
     def _add_torn(self, file: LogFileReader | LedgerFileReader, size: int) -> None:
         chain = file.chain

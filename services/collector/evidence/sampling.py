@@ -51,6 +51,10 @@ class SpreadSample:
 
     __hash__ = None  # type: ignore[assignment]  # it grows while a run is read
 
+    def rows(self) -> list[tuple[int, int, int, str]]:
+        """Return the sampled records by seq: first and last receipt in epoch microseconds, and the client's name."""
+        return [(seq, *times) for seq, times in sorted(self._seen.items())]
+
     def copy(self) -> SpreadSample:
         """Return a copy, which does not change when more is added here."""
         return SpreadSample(self._stride, self._seen.copy())
@@ -98,6 +102,15 @@ class ExternalSpreadSample:
         # Twice the limit, so that sorting is rare; `histogram` thins to the limit itself.
         if len(self._seen) > 2 * MOST_SHARED:
             self._thin()
+
+    def merge(self, other: ExternalSpreadSample) -> None:
+        """Add the sample of other clients of the run. Each has all of its records below its limit."""
+        self._limit = min(self._limit, other._limit)
+        for digest, receipts in other._seen.items():
+            self._seen.setdefault(digest, {}).update(receipts)
+        self._keys.update(other._keys)
+        self._seen = {digest: receipts for digest, receipts in self._seen.items() if digest < self._limit}
+        self._thin()
 
     def histogram(self, groups: Groups | None = None) -> Histogram:
         """Return the durations from first to last client, of records that several clients received once each.
@@ -180,12 +193,30 @@ class BlockSample:
             self._rows.extend(row)
             self._bars = None
 
+    def merge(self, other: BlockSample) -> None:
+        """Add the sample of other blocks of the client."""
+        for session, highest in other._highest.items():
+            self._highest[session] = max(highest, self._highest.get(session, 0))
+        self.stride = max(self.stride, other.stride)
+        self._rows += other._rows
+        self._rows = array("q", [value for row in self._table() if not row[1] % self.stride for value in row])
+        self._count_kept()
+        self.thin()
+        self._bars = None
+
+    def join(self, limit: BlockSampleLimit) -> None:
+        """Follow the limit of another run: that of all parts of which this sample was one."""
+        self._limit = limit
+        if self._highest:
+            limit.share(self)
+            self.thin()
+
     def thin(self) -> None:
         """Double the stride until no more blocks are kept than the limit allows."""
         stride = self.stride
         while self._kept > self._limit.most:
             self.stride *= 2
-            self._kept = sum(highest // self.stride for highest in self._highest.values())
+            self._count_kept()
         if self.stride > stride:
             self._bars = None
             rows = self._table()
@@ -198,6 +229,9 @@ class BlockSample:
             rows = {row[:2]: row for row in sorted(self._table(), reverse=True)}
             self._bars = msgspec.convert([rows[key] for key in sorted(rows)], list[Bar])
         return self._bars
+
+    def _count_kept(self) -> None:
+        self._kept = sum(highest // self.stride for highest in self._highest.values())
 
     def _table(self) -> list[tuple[int, ...]]:
         return list(zip(*[iter(self._rows)] * _FIELDS, strict=True))

@@ -49,12 +49,19 @@ class SaturationEvidence(NamedTuple):
 class SessionSaturation:
     """The measurements of the sessions of one client. A later line of a session includes the values of earlier ones."""
 
+    __slots__ = ("_evidence",)
+
     def __init__(self) -> None:
         self._evidence: dict[int, SaturationEvidence] = {}
 
     def add_end(self, session: int, end: blocklog.EndLine) -> None:
         """Add the last line of a file."""
         self._evidence[session] = self._evidence.get(session, SaturationEvidence()).worst(SaturationEvidence.of(end))
+
+    def merge(self, other: SessionSaturation) -> None:
+        """Add the measurements in other files of the client."""
+        for session, evidence in other._evidence.items():
+            self._evidence[session] = self._evidence.get(session, SaturationEvidence()).worst(evidence)
 
     def total(self) -> SaturationEvidence:
         """Return the measurements of all sessions together: maximum of lag, sum of throttled time."""
@@ -69,6 +76,8 @@ class SessionSaturation:
 
 class StallEvidence:
     """The times in which one client did not read because too much waited for the disk."""
+
+    __slots__ = ("_spans",)
 
     def __init__(self) -> None:
         # Microseconds. A stall during which blocks were closed is in several lines, and is one again here.
@@ -87,6 +96,10 @@ class StallEvidence:
     def within_us(self, first_us: int, last_us: int) -> int:
         """Return how long the client did not read between two times, in microseconds; all are epoch microseconds."""
         return self._spans.within(first_us, last_us).count
+
+    def merge(self, other: StallEvidence) -> None:
+        """Add the stalls in other files of the client."""
+        self._spans |= other._spans
 
     def add(self, stalls: Sequence[blocklog.Stall]) -> None:
         """Add the stalls of one line. A time that cannot be read counts as no stall."""

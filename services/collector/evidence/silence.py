@@ -28,6 +28,8 @@ class SilenceFinder:
         sessions: when the first and the last message of each session were received.
     """
 
+    __slots__ = ("longest", "sessions")
+
     def __init__(self) -> None:
         self.longest: LongestSilence | None = None
         self.sessions: dict[int, tuple[int, int]] = {}
@@ -49,6 +51,14 @@ class SilenceFinder:
         """Add a silence that began at ``at_us``; a duration of 0 is ignored."""
         if ns > 0 and (self.longest is None or (ns, -at_us) > (self.longest.ns, -self.longest.at_us)):
             self.longest = LongestSilence(ns, at_us)
+
+    def merge(self, other: SilenceFinder) -> None:
+        """Add the silences of other blocks of the client."""
+        for session, (first, last) in other.sessions.items():
+            earliest, latest = self.sessions.get(session, (first, last))
+            self.sessions[session] = min(first, earliest), max(last, latest)
+        if other.longest is not None:
+            self.add(*other.longest)
 
 
 def longest(

@@ -10,7 +10,8 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 
-from services.collector.evidence.histograms import BucketHistogram
+from services.collector.evidence.histograms import BucketHistogram, GrowingHistogram
+from services.collector.evidence.sparse_histogram import SparseHistogram
 from services.contract.histogram import CountedDurations, Histogram, PendingDurations
 from services.contract.timeline import MOST_SLOTS, TimeSlot
 
@@ -25,7 +26,7 @@ class ClientDurations:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.latency, self.transit = Histogram(), Histogram()
+        self.latency, self.transit = GrowingHistogram(), GrowingHistogram()
 
 
 class BucketPart:
@@ -96,6 +97,14 @@ class TimeBucket:
         self.transit.merge(other.transit)
         for worst, others in zip(self.worst, other.worst, strict=True):
             worst[:] = array("f", [max(pair) for pair in zip_longest(worst, others, fillvalue=NOTHING)])
+
+    def renumber(self, numbers: Sequence[int]) -> None:
+        """Give the clients other numbers: to the one with number n the n-th of ``numbers``."""
+        for worst in self.worst:
+            known = list(zip(numbers, worst, strict=False))
+            worst[:] = array("f", [NOTHING]) * (max(numbers, default=-1) + 1)
+            for number, duration in known:
+                worst[number] = duration
 
     def slot(self, at_us: int, *, scheduled: bool) -> TimeSlot:
         """Return the bucket that begins at ``at_us`` as it is published; without a schedule there are no latencies."""
@@ -183,16 +192,16 @@ class TimeBuckets:
         if step_us > self.step_us:
             self._widen(step_us)
 
-    def latency_of(self, client: str) -> Histogram:
+    def latency_of(self, client: str) -> SparseHistogram:
         """Return the latencies of one client, without those that are undecided."""
         # This is enough for one client: only buckets and the run have durations pending.
         self._close_part()
-        return self._client(client).latency
+        return self._client(client).latency.histogram
 
-    def transit_of(self, client: str) -> Histogram:
+    def transit_of(self, client: str) -> SparseHistogram:
         """Return the transits of one client."""
         self._close_part()
-        return self._client(client).transit
+        return self._client(client).transit.histogram
 
     def add(
         self,
@@ -223,17 +232,38 @@ class TimeBuckets:
 
     def add_undated(self, client: str, latencies_ns: Sequence[int], transits_ns: Sequence[int]) -> None:
         """Add messages without a readable time: they count for the client and the run, and are in no bucket."""
-        durations = self._client(client)
-        for histogram in (durations.latency, self._latency):
-            histogram.record(latencies_ns)
-        for histogram in (durations.transit, self._transit):
-            histogram.record(transits_ns)
+        durations, latency, transit = self._client(client), PendingDurations(), PendingDurations()
+        latency.add(latencies_ns)
+        transit.add(transits_ns)
+        durations.latency.add_pending(latency)
+        durations.transit.add_pending(transit)
+        self._add_to_run(latency.counted(), transit.counted())
 
     def add_late(self, client: str, at_us: int, latency: CountedDurations) -> None:
         """Add latencies of messages that were added without them; ``at_us`` is covered."""
         self._add_latency(self._bucket(at_us // self.step_us), client, latency)
         self._client(client).latency.add(latency)
         self._latency.add(latency)
+
+    def merge(self, other: TimeBuckets) -> None:
+        """Add the messages in other files of the run. ``other`` must not be used any more."""
+        other._count_pending()
+        self._count_pending()
+        if other._first_us is not None:
+            self.cover(other._first_us, other._last_us)
+            # The width follows from the times, so that of both parts together is at least that of each.
+            other._widen(self.step_us)
+        for name, theirs in other._clients.items():
+            mine = self._client(name)
+            mine.latency.merge(theirs.latency)
+            mine.transit.merge(theirs.transit)
+        numbers = [self._client(name).number for name in other._clients]
+        for index, bucket in other._buckets.items():
+            bucket.renumber(numbers)
+            self._bucket(index).merge(bucket)
+        self.undecided.update(other.undecided)
+        self._latency.merge(other._latency)
+        self._transit.merge(other._transit)
 
     def slots(self, *, scheduled: bool) -> list[TimeSlot]:
         """Return the buckets from the first timestamp to the last, also empty ones."""

@@ -12,10 +12,11 @@ from services.collector.evidence.external_evidence import runs_of
 from services.collector.evidence.histograms import BatchedHistogram
 from services.collector.evidence.sampling import BlockSample, BlockSampleLimit, ExternalSpreadSample, SpreadSample
 from services.collector.evidence.silence import SilenceFinder
+from services.collector.evidence.sparse_histogram import SparseHistogram
 from services.collector.evidence.time_buckets import TimeBuckets
 from services.collector.evidence.timestamps import corrected
 from services.contract.blocklog import AnyBlock, Block, ExternalBlock, OwnMessage
-from services.contract.histogram import CountedDurations, Histogram
+from services.contract.histogram import CountedDurations
 
 
 class GapEdges:
@@ -24,6 +25,8 @@ class GapEdges:
     Blocks that are read later can only join ranges. So a seq that is at the edge of a range in the end was at an edge
     all the time, and the order of reading does not matter.
     """
+
+    __slots__ = ("_firsts", "_lasts")
 
     def __init__(self) -> None:
         self._firsts: dict[int, int] = {}
@@ -36,6 +39,11 @@ class GapEdges:
             firsts[first] = min(first_us, firsts.get(first, first_us))
         if firsts.pop(last + 1, None) is None:
             lasts[last] = min(last_us, lasts.get(last, last_us))
+
+    def merge(self, other: GapEdges) -> None:
+        """Add other ranges of seqs: no seq may be in both, and in none of them twice."""
+        for first, last in zip(sorted(other._firsts), sorted(other._lasts), strict=True):
+            self.add(first, last, other._firsts[first], other._lasts[last])
 
     def around(self, first: int, last: int) -> tuple[int | None, int | None]:
         """Return when the messages before and after a gap were received, epoch microseconds; None for not known."""
@@ -51,6 +59,13 @@ class RunTiming:
         self.comparison = GroupComparison()
         self.buckets = TimeBuckets()
         self.block_limit = BlockSampleLimit()
+
+    def merge(self, other: RunTiming) -> None:
+        """Add the times in other files of the run; the clients' own times are merged with their logs."""
+        self.spread = self.spread.merged(other.spread)
+        self.external_spread.merge(other.external_spread)
+        self.comparison.merge(other.comparison)
+        self.buckets.merge(other.buckets)
 
 
 class ClientTiming:
@@ -76,25 +91,38 @@ class ClientTiming:
         self._run = run
         self._block_durations = BatchedHistogram()
 
-    @property
-    def latency(self) -> Histogram:
-        """From due to received, of all messages except catch-up."""
-        latency, undecided = self._run.buckets.latency_of(self.client), self.catch_up.undecided()
-        # Only a client whose open line was not read yet needs a copy.
-        if not undecided:
-            return latency
-        total = latency.copy()
-        for histogram in undecided.values():
-            total.merge(histogram)
-        return total
+    def join(self, run: RunTiming) -> None:
+        """Become a part of ``run``, to which the times of this one were added."""
+        self._run = run
+        self.blocks.join(run.block_limit)
+
+    def merge(self, other: ClientTiming) -> None:
+        """Add the times in other files of the client, whose run was added to this one; see `GapEdges.merge`."""
+        self.first_us = min((us for us in (self.first_us, other.first_us) if us is not None), default=None)
+        self.last_us = max((us for us in (self.last_us, other.last_us) if us is not None), default=None)
+        other._run = self._run
+        self.blocks.merge(other.blocks)
+        self.edges.merge(other.edges)
+        self.silences.merge(other.silences)
+        self.catch_up.merge(other.catch_up)
+        self._block_durations.merge(other._block_durations)
+        if self.client in self._run.buckets.undecided:
+            self._run.buckets.undecided[self.client] = self.catch_up.undecided
 
     @property
-    def transit(self) -> Histogram:
+    def latency(self) -> SparseHistogram:
+        """From due to received, of all messages except catch-up."""
+        latency = self._run.buckets.latency_of(self.client)
+        # Only a client whose open line was not read yet has any that is undecided.
+        return SparseHistogram.merged([latency, *map(SparseHistogram.of, self.catch_up.undecided().values())])
+
+    @property
+    def transit(self) -> SparseHistogram:
         """From sent to received, of all messages of this client."""
         return self._run.buckets.transit_of(self.client)
 
     @property
-    def block_durations(self) -> Histogram:
+    def block_durations(self) -> SparseHistogram:
         """From the first message of a block to its last one, of all blocks."""
         return self._block_durations.histogram
 

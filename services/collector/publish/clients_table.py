@@ -80,7 +80,7 @@ def clients_table(summary: Summary, timeline: Timeline) -> Table:
         Column(key=column.key, label=column.label, hint=column.hint.format_map(hints), numeric=column.numeric)
         for column in COLUMNS
     ]
-    return Table(columns=columns, rows=rows)
+    return Table(columns=columns, rows=rows, unlisted=summary.unlisted.count if summary.unlisted else 0)
 
 
 def latency_from(summary: Summary) -> str:
@@ -133,7 +133,12 @@ def _note(client: ClientSummary, *, is_slowest: bool) -> Cell:
 
 
 def _slowest(summary: Summary) -> ClientSummary | None:
-    """Return the client with the highest p99; none on a tie, nor when only one client was measured."""
+    """Return the client with the highest p99; none on a tie, nor when only one client was measured.
+
+    None either where the summary does not list all clients: one of the others may be slower.
+    """
+    if summary.unlisted:
+        return None
     ranked = []
     for client in summary.clients:
         latency = shown_latency(client)

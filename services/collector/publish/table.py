@@ -29,11 +29,16 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     tone: Tone = ""
 
 
-class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows of cells, one for each column."""
+class Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Rows of cells, one for each column; ``unlisted`` is the number of further rows that it does not have."""
 
     columns: list[Column]
     rows: list[list[Cell]]
+    unlisted: int = 0
+
+    def beyond(self, shown: int) -> int:
+        """Return how many rows there are beyond those that are shown."""
+        return len(self.rows) - shown + self.unlisted
 
     def column(self, key: str) -> list[Cell]:
         """Return the cells of a column, from top to bottom."""

@@ -123,7 +123,7 @@ def tiles(summary: Summary) -> list[Tile]:
 def _expected(summary: Summary) -> int | None:
     # How many messages each client should have is known when the run is over; until then, assume all of them.
     is_over = summary.verdict is not None or summary.state in ("ended", "closed") or summary.books == "one-sided"
-    return summary.totals.expected if is_over else len(summary.clients) * (summary.total or 0)
+    return summary.totals.expected if is_over else summary.client_count * (summary.total or 0)
 
 
 def _delivery_tiles(summary: Summary) -> Iterator[Tile]:
@@ -147,9 +147,9 @@ def _delivery_tiles(summary: Summary) -> Iterator[Tile]:
     yield Tile(
         key="blocks", label="blocks", text=f"{totals.blocks:,}", hint=f"{formatting.size(totals.bytes)} of records"
     )
-    lost = sum(client.state == "lost" for client in summary.clients)
+    lost = summary.client_states["lost"]
     yield Tile(
-        key="clients", label="clients", text=f"{len(summary.clients):,}", hint=f"{lost:,} lost" if lost else "",
+        key="clients", label="clients", text=f"{summary.client_count:,}", hint=f"{lost:,} lost" if lost else "",
         tone="bad" if lost else "",
     )  # fmt: skip
     longest, *client_and_start = _silence(summary) or ["-"]

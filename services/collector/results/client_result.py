@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 
 from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.evidence.silence import LongestSilence
+from services.collector.evidence.sparse_histogram import EMPTY, SparseHistogram
 from services.collector.results.connection_history import ConnectionHistory
 from services.collector.results.silence_limit import FeedRhythm, StoppedSequence
-from services.collector.results.sparse_histogram import EMPTY, SparseHistogram
 from services.contract.feed_description import FeedDescription
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span

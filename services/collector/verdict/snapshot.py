@@ -8,6 +8,7 @@ from typing import NamedTuple
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.build import build_result
 from services.collector.results.builders.time_course_builder import time_course
+from services.collector.results.client_result import ClientResult
 from services.collector.results.run_result import RunResult
 from services.collector.results.timeline import TimeCourse, draw
 from services.collector.verdict.summary import summarise
@@ -17,10 +18,17 @@ from services.contract.timeline import Timeline
 
 
 class Snapshot(NamedTuple):
-    """A run in numbers and over time, both from the same lines."""
+    """A run in numbers and over time, both from the same lines.
+
+    Attributes:
+        summary: the numbers.
+        timeline: the course over time.
+        clients: the results of all clients if the summary does not list them all, else empty.
+    """
 
     summary: Summary
     timeline: Timeline
+    clients: tuple[ClientResult, ...] = ()
 
 
 def snapshot(
@@ -35,7 +43,12 @@ def snapshot_of(
     result: RunResult, course: TimeCourse, limits: Sequence[ThresholdLimit] = (), *, made_at: str | None = None
 ) -> Snapshot:
     """Return a run as it is now, from its result and its course over time."""
-    return Snapshot(summarise(result, limits, made_at=made_at), draw(result, course))
+    return with_clients(summarise(result, limits, made_at=made_at), draw(result, course), result)
+
+
+def with_clients(summary: Summary, timeline: Timeline, result: RunResult) -> Snapshot:
+    """Return a snapshot, with the results of all clients if the summary does not list them all."""
+    return Snapshot(summary, timeline, result.clients if summary.unlisted else ())
 
 
 def empty(run: str) -> Timeline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -27,7 +28,17 @@ from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.collector.verdict.thresholds import ThresholdLimit, judge, measure_client, measure_run
 from services.contract.scalars import utc_text
 from services.contract.sequence_text import span_text
-from services.contract.summary import Books, ClientSummary, Quantiles, Summary, Threshold, Totals, Verdict
+from services.contract.summary import (
+    MOST_CLIENTS,
+    Books,
+    ClientSummary,
+    Quantiles,
+    Summary,
+    Threshold,
+    Totals,
+    UnlistedClients,
+    Verdict,
+)
 
 ABANDONED = "the run was abandoned: it was interrupted and not continued"
 """A reason of an INVALID run."""
@@ -49,7 +60,7 @@ def reconcile(
 
 def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_at: str | None = None) -> Summary:
     """Return the summary of a run from its result; the other arguments are those of `reconcile`."""
-    totals = sums.totals(result.clients)
+    totals, listed = sums.totals(result.clients), listed_clients(result)
     durations = {name: Quantiles.of(histogram) for name, histogram in result.durations.by_name().items()}
     latency, transit = durations["latency"], durations["transit"]
     case = CheckInput(result, totals, latency, transit, result.faults) if result.is_final else None
@@ -79,7 +90,8 @@ def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_
         spread_ns=durations["spread"],
         instrument_ns=run_share(result.clients),
         silence=sums.silence(result.clients),
-        clients=[_client_summary(client) for client in result.clients],
+        clients=[client_summary(client) for client in listed],
+        unlisted=_unlisted(result.clients, listed),
         missing_by_cause=sums.causes(result.clients),
         faults=result.faults,
         total=result.total,
@@ -88,7 +100,42 @@ def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_
     )
 
 
-def _client_summary(client: ClientResult) -> ClientSummary:
+def listed_clients(result: RunResult) -> Sequence[ClientResult]:
+    """Return the clients that a summary lists: all of them, or of too many those that are not whole, worst first kept.
+
+    Those with the most missing records count as the worst; they are listed in the order of all clients.
+    """
+    clients = result.clients
+    # Of an external feed all: what is said of its connections is said of the listed clients.
+    if len(clients) <= MOST_CLIENTS or result.is_external:
+        return clients
+    flawed = [place for place, client in enumerate(clients) if not is_whole(client)]
+    flawed.sort(key=lambda place: -(clients[place].missing or 0))
+    return [clients[place] for place in sorted(flawed[:MOST_CLIENTS])]
+
+
+def is_whole(client: ClientResult) -> bool:
+    """Return whether a client finished and nothing about its records and files is out of the ordinary."""
+    flaws = (client.missing, client.duplicates, client.reordered, client.corrupt, client.residual, client.torn_bytes)
+    return client.state == "finished" and not any(flaws) and not client.faults
+
+
+def _unlisted(clients: Sequence[ClientResult], listed: Sequence[ClientResult]) -> UnlistedClients | msgspec.UnsetType:
+    if len(clients) == len(listed):
+        return msgspec.UNSET
+    names = {client.client for client in listed}
+    others = [client for client in clients if client.client not in names]
+    states = Counter(client.state for client in others)
+    return UnlistedClients(
+        count=len(others),
+        whole=sum(map(is_whole, others)),
+        states=dict(sorted(states.items())),
+        block_sizes=sorted({client.block_size for client in others if client.block_size is not None}),
+    )
+
+
+def client_summary(client: ClientResult) -> ClientSummary:
+    """Return the figures of a client as they are published."""
     return ClientSummary(
         client=client.client,
         state=client.state,

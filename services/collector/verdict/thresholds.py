@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.collector import formatting
+from services.collector.evidence.sparse_histogram import SparseHistogram
 from services.collector.results.client_result import ClientResult
 from services.collector.results.run_result import RunResult
-from services.collector.results.sparse_histogram import SparseHistogram
 from services.contract.summary import Threshold, Totals
 from services.runtime.cli import suggest
 

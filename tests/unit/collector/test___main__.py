@@ -122,7 +122,7 @@ def test_an_interrupted_command_states_so(
     """An interruption prints one word and exits with 105."""
     write(good_run(), tmp_path)
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("services.collector.commands.verify.check", interrupted)

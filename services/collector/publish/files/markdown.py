@@ -74,9 +74,9 @@ def _clients(table: Table) -> Iterator[str]:
     keys = [key for key in keys if any(cell.text not in ("", "-") for cell in table.column(key))]
     rows = [list(row) for row in most_important(table.rows, MAX_ROWS)]
     yield from _columns(Table(columns=table.columns, rows=rows), keys)
-    if len(table.rows) > MAX_ROWS:
+    if (more := table.beyond(min(MAX_ROWS, len(table.rows)))) > 0:
         yield ""
-        yield f"And {len(table.rows) - MAX_ROWS:,} more in clients.csv."
+        yield f"And {more:,} more in clients.csv."
     if any(cell.text for cell in table.column("over_time")):
         yield ""
         yield escaped(table.hint("over_time"))

@@ -56,7 +56,7 @@ def progress_line(summary: Summary, elapsed_s: float | None, rate: float | None)
     received, _, expected = tile["delivered"].text.partition(" of ")
     parts = [
         f"{elapsed_text(elapsed_s)}  {tile['verdict'].text:<7}",
-        formatting.several(len(summary.clients), "client"),
+        formatting.several(summary.client_count, "client"),
         # Without numbers nothing is expected, and a feed that has not begun has neither.
         f"{received:>{len(expected)}} of {expected}" if expected else f"{received:>7} received",
         f"{tile['delivered'].hint:>7}",
@@ -170,8 +170,8 @@ def _clients(view: View, width: int, room: int) -> Iterator[list[StyledSpan]]:
     layout = ColumnLayout(view.clients, CLIENTS, width)
     yield list(layout.heads())
     yield from (list(layout.cells(row)) for row in most_important(view.clients.rows, most))
-    if len(view.clients.rows) > most:
-        yield [(f"{GAP}and {len(view.clients.rows) - most:,} more", "faint")]
+    if (more := view.clients.beyond(min(most, len(view.clients.rows)))) > 0:
+        yield [(f"{GAP}and {more:,} more", "faint")]
 
 
 def _cut_off(line: Sequence[StyledSpan], width: int) -> Iterator[StyledSpan]:

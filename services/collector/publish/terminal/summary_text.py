@@ -129,8 +129,8 @@ def _clients(table: Table) -> Iterator[Sequence[StyledSpan]]:
     yield ("  ", ""), *layout.heads()
     for row in most_important(table.rows, MAX_ROWS):
         yield ("  ", ""), *layout.cells(row)
-    if len(table.rows) > MAX_ROWS:
-        yield ((f"    and {len(table.rows) - MAX_ROWS:,} more in clients.csv", "faint"),)
+    if (more := table.beyond(min(MAX_ROWS, len(table.rows)))) > 0:
+        yield ((f"    and {more:,} more in clients.csv", "faint"),)
     if any(cell.text for cell in table.column("over_time")):
         yield ((f"    {table.hint('over_time')}", "faint"),)
 

@@ -21,9 +21,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from services.collector.evidence.sparse_histogram import SparseHistogram
 from services.collector.publish.web.self_metrics import CollectorEffort
 from services.collector.results.run_result import RunDurations
-from services.collector.results.sparse_histogram import SparseHistogram
 from services.collector.verdict.check_types import DAMAGE
 from services.contract.histogram import BOUNDS_NS
 from services.contract.summary import ClientState, ClientSummary, Quantiles, RunState, Summary, Verdict
@@ -114,7 +114,7 @@ def _run(summary: Summary) -> Iterator[Metric]:
     yield _labelled("run_check", "1 if the check passed.", "check", checks)
     limits = {limit.expression: float(limit.ok) for limit in summary.thresholds if limit.ok is not None}
     yield _labelled("run_threshold", "1 if the threshold holds.", "expression", limits)
-    states = Counter(client.state for client in summary.clients)
+    states = summary.client_states
     counts = {state: states[state] for state in get_args(ClientState)}
     yield _labelled("run_clients", "Clients in this state.", "state", counts)
     for name, (field, meaning) in _COUNTERS.items():

@@ -9,10 +9,10 @@ from services.collector.evidence.ledger_evidence import ClientLedger, LedgerEvid
 from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.saturation import SaturationEvidence
+from services.collector.evidence.sparse_histogram import EMPTY, SparseHistogram
 from services.collector.evidence.timing import ClientTiming
 from services.collector.results.client_result import ClientResult, GapTimes, LogConflicts
 from services.collector.results.run_result import LedgerFacts, RunDurations, ServerEnd
-from services.collector.results.sparse_histogram import EMPTY, SparseHistogram
 from services.contract.ledger import EndEntry, MeasuredEntry
 from services.contract.rangeset import RangeSet
 from services.contract.summary import RunState
@@ -74,9 +74,9 @@ def log_facts(evidence: RunEvidence, log: LogEvidence) -> ClientResult:
         torn_bytes=sum(log.torn.values()),
         first_us=times.first_us,
         last_us=times.last_us,
-        latency=scheduled(evidence, SparseHistogram.of(times.latency)),
-        transit=SparseHistogram.of(times.transit),
-        block_duration=SparseHistogram.of(times.block_durations),
+        latency=scheduled(evidence, times.latency),
+        transit=times.transit,
+        block_duration=times.block_durations,
         saturation=log.saturation.total(),
         stalled_ns=None if log.is_empty else log.stalls.total_ns,
         longest_stall_ns=None if log.is_empty else log.stalls.longest_ns,

@@ -15,6 +15,7 @@ from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.silence import LongestSilence, longest
+from services.collector.evidence.sparse_histogram import SparseHistogram
 from services.collector.results.builders.client_comparison import all_jumps, conflicts_of, groups_of, jumps_of, union_of
 from services.collector.results.builders.common_facts import (
     block_size,
@@ -43,7 +44,6 @@ from services.collector.results.client_result import (
 from services.collector.results.connection_history import ConnectionHistory
 from services.collector.results.run_result import FeedComparison, RunResult
 from services.collector.results.silence_limit import FeedRhythm, StoppedSequence, rhythm, stopped
-from services.collector.results.sparse_histogram import SparseHistogram
 from services.contract.rangeset import RangeSet
 from services.contract.sequence_tracker import SequenceTracker
 from services.contract.summary import Causes, ClientState

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from services.collector.evidence.line_chain import FileDamage
-from services.collector.evidence.log_evidence import LogEvidence, LogFileReader
+from services.collector.evidence.log_evidence import LogEvidence
+from services.collector.evidence.log_file_reader import LogFileReader
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.run_result import NO_LEDGER, fault_order
 from services.contract.rangeset import RangeSet

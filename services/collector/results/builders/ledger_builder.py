@@ -9,6 +9,7 @@ from services.collector.evidence.ledger_evidence import ClientLedger
 from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.silence import longest
+from services.collector.evidence.sparse_histogram import SparseHistogram
 from services.collector.evidence.timestamps import moment
 from services.collector.results.builders.common_facts import (
     block_size,
@@ -23,7 +24,6 @@ from services.collector.results.builders.common_facts import (
 from services.collector.results.builders.file_faults import damaged_gaps, ledger_faults, log_faults
 from services.collector.results.client_result import BlockKey, ClientConsistency, ClientResult, client_order
 from services.collector.results.run_result import RunResult
-from services.collector.results.sparse_histogram import SparseHistogram
 from services.contract.ledger import EndEntry
 from services.contract.rangeset import RangeSet
 from services.contract.summary import Causes, ClientState

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.collector.results.sparse_histogram import SparseHistogram
+from services.collector.evidence.sparse_histogram import SparseHistogram
 from services.collector.verdict.threshold_parser import parse
 from services.collector.verdict.thresholds import Measurements, judge
 from services.contract.histogram import Histogram

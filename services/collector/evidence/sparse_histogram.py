@@ -1,6 +1,6 @@
 """A finished histogram, held in sorted arrays: at most six bytes a bucket, and it never changes.
 
-A result keeps one for each kind of duration and client. Histograms of parts merge exactly, in any order.
+Evidence and results have one for each kind of duration and client. Histograms of parts merge exactly, in any order.
 """
 
 from __future__ import annotations
@@ -39,6 +39,13 @@ class SparseHistogram:
         return cls._of(histogram.counts, histogram.count, histogram.min, histogram.max)
 
     @classmethod
+    def from_rows(
+        cls, buckets: Sequence[int], counts: Sequence[int], shortest: int | None, longest: int | None
+    ) -> SparseHistogram:
+        """Return the histogram with these counts of these buckets, of which none is given twice."""
+        return cls._of(dict(zip(buckets, counts, strict=True)), sum(counts), shortest, longest)
+
+    @classmethod
     def merged(cls, histograms: Iterable[SparseHistogram]) -> SparseHistogram:
         """Return the sum of several histograms."""
         parts = [histogram for histogram in histograms if histogram.count]
@@ -53,6 +60,18 @@ class SparseHistogram:
         shortest = min((part.min for part in parts if part.min is not None), default=None)
         longest = max((part.max for part in parts if part.max is not None), default=None)
         return cls._of(counts, sum(part.count for part in parts), shortest, longest)
+
+    def plus(self, durations: CountedDurations) -> SparseHistogram:
+        """Return this histogram with more durations."""
+        if not durations.total:
+            return self
+        counts = dict(zip(self.buckets, self.counts, strict=True))
+        known = counts.get
+        for bucket, count in durations.counts.items():
+            counts[bucket] = known(bucket, 0) + count
+        shortest = durations.min if self.min is None else min(self.min, durations.min)
+        longest = durations.max if self.max is None else max(self.max, durations.max)
+        return self._of(counts, self.count + durations.total, shortest, longest)
 
     @classmethod
     def _of(cls, counts: Mapping[int, int], count: int, shortest: int | None, longest: int | None) -> SparseHistogram:

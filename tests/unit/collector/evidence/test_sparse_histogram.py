@@ -1,11 +1,11 @@
-"""Tests of services/collector/results/sparse_histogram.py."""
+"""Tests of services/collector/evidence/sparse_histogram.py."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.results.sparse_histogram import EMPTY, SparseHistogram
+from services.collector.evidence.sparse_histogram import EMPTY, SparseHistogram
 from services.contract.histogram import BOUNDS_NS, Histogram
 
 durations = st.lists(st.integers(-5, 10**12), max_size=60)

@@ -1,0 +1,117 @@
+"""`merge`: merges the parts of a run, which `part` wrote on its nodes, and gives the verdict on the whole."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from services.collector import formatting
+from services.collector.commands import verify
+from services.collector.publish.files.run_files import render_numbers
+from services.collector.publish.terminal import summary_text
+from services.collector.publish.view_model import view
+from services.collector.results.run_part import MalformedPart, PartReader, RunPart
+from services.collector.results.run_result import NotMergeable, RunResult, merge
+from services.collector.settings import read_limits
+from services.collector.verdict.snapshot import empty, with_clients
+from services.collector.verdict.summary import summarise
+from services.contract.summary import EXIT_CODES
+from services.runtime import durable_file
+from services.runtime.cli import Commands
+from services.runtime.errors import OperatorError, UnwritableFolder
+
+
+class PartsRefused(OperatorError):
+    """Files that are no parts, or no parts of one run."""
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the command line."""
+    parser = commands.add(
+        "merge",
+        "merge the parts of a run that `part` wrote on its nodes: the verdict on all clients",
+        run,
+        {
+            "merge node-*.part": "the summary and the verdict, as if one collector had read all logs",
+            "merge node-*.part --out here": "also summary.json, clients.csv, junit.xml and summary.md",
+        },
+    )
+    parser.add_argument("files", metavar="FILE", type=Path, nargs="+", help="the parts, in any order")
+    parser.add_argument(
+        "--absent", action="store_true", help="clients whose log no part has wrote none: judge them without it"
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as one line of JSON")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, help="write the files of the run into this folder")
+
+
+def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Merge the chosen parts and print the summary; return the exit code of the verdict."""
+    # A large run has millions of objects, none of which is garbage before the command ends.
+    gc.disable()
+    parts = read_parts(chosen.files)
+    result = merged(parts, absent=chosen.absent)
+    limits = read_limits("thresholds", ",".join(parts[0].thresholds))
+    summary = summarise(result, limits, made_at=parts[0].ended_at)
+    snapshot = with_clients(summary, empty(summary.run), result)
+    if chosen.json:
+        sys.stdout.write(verify.json_line(summary))
+    else:
+        places = "" if chosen.out is None else f"files in {chosen.out}"
+        print(
+            summary_text.render(view(snapshot, places), colour=not environment.get("NO_COLOR") and sys.stdout.isatty())
+        )
+    if chosen.out is not None:
+        try:
+            chosen.out.mkdir(parents=True, exist_ok=True)
+            for name, data in render_numbers(snapshot).items():
+                durable_file.replace(chosen.out / name, data, durable=False)
+        except OSError as error:
+            reason = os.strerror(error.errno or 0).lower()
+            raise UnwritableFolder(str(chosen.out), reason, "fix: name a writable folder with --out") from error
+    return EXIT_CODES[summary.verdict]
+
+
+def read_parts(files: Sequence[Path]) -> list[RunPart]:
+    """Read the parts of one run.
+
+    Raises:
+        PartsRefused: a file cannot be read, is no part, or is of another run, version, ledger or other settings.
+    """
+    reader, parts = PartReader(), list[RunPart]()
+    for file in files:
+        try:
+            part = reader.read(file.read_bytes())
+        except (OSError, MalformedPart, NotMergeable) as error:
+            reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+            raise PartsRefused(f"{file}: {reason}") from error
+        if parts and part.result.run != parts[0].result.run:
+            raise PartsRefused(f"{file}: it is of run {part.result.run}, and {files[0]} of {parts[0].result.run}")
+        if parts and part.thresholds != parts[0].thresholds:
+            raise PartsRefused(f"{file}: its thresholds are not those of {files[0]}; make both with the same ones")
+        parts.append(part)
+    return parts
+
+
+def merged(parts: Sequence[RunPart], *, absent: bool = False) -> RunResult:
+    """Merge the parts of one run. ``absent`` says that clients whose log no part has wrote none.
+
+    Raises:
+        PartsRefused: two of them have the log of one client, or none of them has that of a client of the ledger.
+    """
+    try:
+        result = merge([part.result for part in parts])
+    except NotMergeable as error:
+        raise PartsRefused(str(error)) from error
+    # A part that was forgotten must not pass for clients that lost everything.
+    logging = {client.client for client in result.clients if client.has_log}
+    known = {client.client for client in result.clients} if absent else logging
+    if lacking := [name for name in parts[0].ledger_clients if name not in known]:
+        how = "make one part with --absent" if absent else "add --absent"
+        raise PartsRefused(
+            f"no part has the log of {formatting.names(lacking)}: add the parts of their nodes; if there is none, {how}"
+        )
+    return result

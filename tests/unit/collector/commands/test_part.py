@@ -1,0 +1,41 @@
+"""Tests of services/collector/commands/part.py; what becomes of a part is in test_merge.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.collector.__main__ import main
+from services.collector.results.run_part import PartReader
+from tests.builders.external_runs import log, numbered_messages
+from tests.builders.runs import good_run, write
+
+
+def test_a_part_has_the_clients_of_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file has the results of the clients that log there, and one line says how many they are."""
+    write(good_run(), tmp_path / "node")
+
+    assert 0 == main(["part", str(tmp_path / "node"), "--out", str(tmp_path / "part")])
+    assert "2 clients with a log" in capsys.readouterr().out
+    part = PartReader().read((tmp_path / "part").read_bytes())
+    assert [("client-1", 60), ("client-2", 60)] == [(one.client, one.received) for one in part.result.clients]
+
+
+def test_a_run_of_an_external_feed_has_no_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its clients are judged by each other, so `part` says that their logs have to be read together."""
+    write(log("client-1", numbered_messages([1, 2])), tmp_path / "node")
+
+    assert 104 == main(["part", str(tmp_path / "node"), "--out", str(tmp_path / "part")])
+    assert "its clients have to be read together" in capsys.readouterr().err
+    assert not (tmp_path / "part").exists()
+
+
+def test_a_file_that_cannot_be_written_is_an_error_of_the_operator(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is named, with the reason."""
+    write(good_run(), tmp_path / "node")
+
+    assert 104 == main(["part", str(tmp_path / "node"), "--out", str(tmp_path / "none" / "part")])
+    assert "cannot write to" in capsys.readouterr().err
