@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from services.client.container_name import FoundName, find_name
 from services.client.external.run_participants import external_subscribers
-from services.client.identity import identities
+from services.client.naming.container_name import FoundName, find_name
+from services.client.naming.identity import identities
 from services.client.settings import ClientConfig, ClientSettings
 from services.client.subscriber import Subscriber
 from services.client.write_budget import WriteBudget

@@ -33,8 +33,7 @@ log = logging.getLogger(__name__)
 
 # A block's age is looked at this often, or four times within its time if that is shorter.
 _AGE_CHECK_SECONDS = 0.1
-START_SECONDS = 3.0
-"""Time from its start in which a client that has not reached the server yet does not log that."""
+START_SECONDS = 3.0  # from its start, in which a client that has not reached the server yet does not log that
 _ANSWER_SECONDS = 1.0
 """How long a client that stops waits for the answer to its request to subscribe."""
 
@@ -90,8 +89,7 @@ class Subscriber:
         self._session: ClientSession | None = None
         self._connection: StampedConnection | None = None
         self._refusal: ConnectionProblem | None = None
-        self._has_asked = self._is_subscribed = self._is_superseded = self._is_stopping = False
-        self._was_connected = False
+        self._has_asked = self._is_subscribed = self._is_superseded = self._is_stopping = self._was_connected = False
         self._attempted_us: int | None = None
         # Whether the connection is being read: not while the disk is behind. Without a connection it is True.
         self._last_message_at, self._is_reading = 0.0, True

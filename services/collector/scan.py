@@ -132,7 +132,7 @@ def ledger_sources(volumes: Path, run: str) -> list[Source]:
     return [Source(run, None, name) for name, _ in _regular(volumes / "ledger" / run)]
 
 
-def read_file(volumes: Path, source: Source) -> Iterator[bytes]:
+def read_file(volumes: Path, source: Source) -> Generator[bytes, None, None]:
     """Yield the current lines of a file; bytes after the last newline come last.
 
     Raises:

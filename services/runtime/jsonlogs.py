@@ -11,7 +11,7 @@ from typing import TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
-from services.runtime.terminal_lines import TerminalLines
+from services.runtime.output.terminal_lines import TerminalLines
 
 _PREFIX_WIDTH = len("collector")
 _MAX_KINDS = 100

@@ -1,6 +1,6 @@
 """The table of all settings: name, default, the services that read it, its type, its meaning.
 
-Tests compare the table in the README, ``docker-compose.yml`` and the code with it. All settings come from the
+Tests compare the table in docs/settings.md, ``docker-compose.yml`` and the code with it. All settings come from the
 environment; an empty value counts as not set; all mistakes are reported together.
 """
 

@@ -14,7 +14,7 @@ from services.runtime.eventloop import exact_loop
 from services.server import app, preview, token_command
 from services.server.settings import ServerSettings
 
-EXITS = "exit codes: 0 stopped, 104 bad configuration; settings come from the environment, as README.md lists them"
+EXITS = "exit codes: 0 stopped, 104 bad configuration; docs/settings.md lists the settings, environment variables"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -20,6 +20,7 @@ class ServerIntervals:
         keep_alive: between two looks for quiet peers.
         quiet: after which a quiet peer is sent a ping.
         count: between two counts of the client containers, while a run waits for clients.
+        recount: the same while it runs, when further containers may still be started.
         between_runs: from the end of a run to the next, for clients to seal their logs and the collector to close.
         remove_old: between two removals of old runs.
     """
@@ -31,6 +32,7 @@ class ServerIntervals:
     stall_check: float = 0.25
     keep_alive: float = 5.0
     quiet: float = QUIET_SECONDS
-    count: float = 0.3
+    count: float = 0.2
+    recount: float = 2.0
     between_runs: float = 2.0
     remove_old: float = 5.0

@@ -11,6 +11,7 @@ from websockets.http11 import Request, Response
 
 from services.contract import bounds
 from services.server.connections.connection import FeedConnection
+from services.server.connections.gatekeeper import METRICS_PATH, Gatekeeper
 from services.server.connections.request_check import host_problem
 from services.server.metrics import CONTENT_TYPE, ServerMetrics
 from services.server.streaming.control import may_control
@@ -23,14 +24,17 @@ class OpeningRequests:
     Args:
         stream: of the current run.
         metrics: of the process.
+        gatekeeper: decides what a peer may do.
         token: returns the control token.
 
     Attributes:
         is_draining: the server stops: new clients are refused.
     """
 
-    def __init__(self, stream: Stream, metrics: ServerMetrics, token: Callable[[], str]) -> None:
-        self._stream, self._metrics, self._token = stream, metrics, token
+    def __init__(
+        self, stream: Stream, metrics: ServerMetrics, gatekeeper: Gatekeeper, token: Callable[[], str]
+    ) -> None:
+        self._stream, self._metrics, self._gatekeeper, self._token = stream, metrics, gatekeeper, token
         self._host_name = socket.gethostname()
         self.is_draining = False
 
@@ -51,13 +55,15 @@ class OpeningRequests:
     def _response(self, connection: ServerConnection, request: Request) -> Response | None:
         # Not parsed as a URL: a malformed path is neither of the two, and must not raise.
         path = request.path.partition("?")[0]
-        is_plain = path in ("/healthz", "/metrics")
+        is_plain = path in ("/healthz", METRICS_PATH)
         problem = host_problem(request.headers.get_all("Host"), is_plain=is_plain, own_name=self._host_name)
         if problem is not None:
             return connection.respond(problem.status, problem.text)
         if path == "/healthz":
             return connection.respond(200, f"{self._stream.run.state}\n")
-        if path == "/metrics":
+        if (refusal := self._gatekeeper.check(connection, request, path)) is not None:
+            return refusal
+        if path == METRICS_PATH:
             response = connection.respond(200, self._metrics.text())
             del response.headers["Content-Type"]
             response.headers["Content-Type"] = CONTENT_TYPE

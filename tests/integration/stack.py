@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import threading
+import urllib.error
+import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -69,7 +71,8 @@ class Stack:
         self.project = f"sgtest{secrets.token_hex(4)}"
         self.volumes = Volumes(folder)
         self.settings: dict[str, object] = {"VOLUMES": folder, "PAGE_PORT": 0, **settings}
-        self._scale = self._servers = 1
+        self._scale = 1
+        self._servers: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -97,11 +100,13 @@ class Stack:
     def up(self, clients: int = 1, servers: int = 1, **settings: object) -> None:
         """Start everything in the background with these numbers of containers; keep the settings for later calls."""
         self.settings |= settings
-        self._scale, self._servers = clients, servers
+        self._scale, self._servers = clients, servers if servers > 1 else None
         self.compose("up", "--detach", *self._scales(), timeout=UP_SECONDS)
 
     def _scales(self) -> list[str]:
-        return ["--scale", f"client={self._scale}", "--scale", f"server={self._servers}"]
+        # With an external feed there is no server to scale.
+        servers = [] if self._servers is None else ["--scale", f"server={self._servers}"]
+        return ["--scale", f"client={self._scale}", *servers]
 
     def up_in_foreground(self, clients: int = 1) -> Foreground:
         """Start everything as a user does at a terminal."""
@@ -169,8 +174,19 @@ class Stack:
         os.kill(self.pid(service, index), signal.SIGKILL)
 
     def page(self) -> str:
-        """Return the address of the page, which changes when the collector starts again."""
-        return f"http://{self.compose('port', 'collector', '8766').stdout.strip()}"
+        """Wait until the page answers; return its address, which changes when the collector starts again."""
+
+        def answering() -> str:
+            address = f"http://{self.compose('port', 'collector', '8766').stdout.strip()}"
+            try:
+                urllib.request.urlopen(f"{address}/metrics", timeout=5).close()
+            except urllib.error.HTTPError as refusal:
+                refusal.close()
+            except OSError:
+                return ""
+            return address
+
+        return poll_until(answering, "the page answers", 30)
 
     def subscribed(self, timeout: float = 60.0) -> None:
         """Wait until every client has subscribed."""

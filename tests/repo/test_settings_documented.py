@@ -1,4 +1,4 @@
-"""The settings are the same in the code's table, in the README, in the compose file and in the services."""
+"""The settings are the same in the code's table, in docs/settings.md, in the compose file and in the services."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ def services_of(setting: Setting) -> set[str]:
 
 
 @every_setting
-def test_is_in_the_readme(setting: Setting) -> None:
-    """The README's table has the setting with its default, its service and a meaning."""
-    table = {plain(row[0]): row for row in rows(text("README.md")) if len(row) == 4}
+def test_is_in_the_settings_page(setting: Setting) -> None:
+    """The page has the setting with its default, its service and a meaning."""
+    table = {plain(row[0]): row for row in rows(text("docs/settings.md")) if len(row) == 4}
     default = f"`{setting.default}`" if setting.default else ""
     line = f"| `{setting.name}` | {default} | {setting.services} | {setting.meaning} |"
 
-    assert setting.name in table, f"the README's table lacks: {line}"
+    assert setting.name in table, f"docs/settings.md lacks: {line}"
     _, shown, of, meaning = table[setting.name]
     assert setting.default == ("" if plain(shown) in ("none", "empty", "–", "—") else plain(shown)), line
     assert setting.services == of, line
     assert meaning, line
 
 
-def test_readme_has_no_other() -> None:
-    """The README's table names no setting that the code does not have."""
-    named = {plain(row[0]) for row in rows(text("README.md")) if len(row) == 4 and row[0].startswith("`")}
+def test_page_has_no_other() -> None:
+    """The page names no setting that the code does not have."""
+    named = {plain(row[0]) for row in rows(text("docs/settings.md")) if len(row) == 4 and row[0].startswith("`")}
 
     assert not {name for name in named if name.isupper()} - BY_NAME.keys()
 

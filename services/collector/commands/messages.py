@@ -22,9 +22,9 @@ from services.collector.scan import log_clients
 from services.collector.verdict.threshold_parser import nanoseconds
 from services.contract.sequence_text import seq_text
 from services.contract.summary import EXIT_CODES
-from services.runtime import printable
 from services.runtime.cli import Commands, suggest
 from services.runtime.errors import BadSettings
+from services.runtime.output import printable
 
 EXITS = "exit codes: 0 every line was read, 99 a damaged line was skipped (stderr says which), 104 bad configuration"
 MAX_REPORTED = 20

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,8 +22,11 @@ from services.contract.errors import LineError
 from services.runtime.errors import EXIT_ABORTED, OperatorError
 
 if TYPE_CHECKING:
+    from ctypes import c_longlong
     from multiprocessing.connection import Connection
 
+_LOOK_SECONDS = 0.2
+"""Between two looks at how far the other processes are."""
 LEAST_BYTES = 64_000_000
 """A smaller run is read by one process: starting others and merging takes longer than they save."""
 
@@ -42,8 +46,18 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
-def read_run(volumes: Path, run: str, jobs: int) -> RunEvidence:
+def _ignore(_count: int) -> None:
+    """Show no progress."""
+
+
+def read_run(volumes: Path, run: str, jobs: int, on_read: Callable[[int], None] = _ignore) -> RunEvidence:
     """Read the ledger and the block logs of a run, with at most this many processes.
+
+    Args:
+        volumes: the volumes folder.
+        run: the run.
+        jobs: the highest number of processes.
+        on_read: called with the number of bytes that were read since the last call.
 
     Raises:
         FileRewritten: files were rewritten meanwhile.
@@ -52,14 +66,19 @@ def read_run(volumes: Path, run: str, jobs: int) -> RunEvidence:
     shares = divided(volumes, run, jobs) if jobs > 1 else []
     if len(shares) > 1:
         try:
-            return _read_shares(volumes, run, shares)
+            return _read_shares(volumes, run, shares, on_read)
         except FilesOverlap:
             # What these files mean depends on the order of their lines, so one process has to read them.
             pass
-    return read_files(volumes, run)
+    return read_files(volumes, run, on_read=on_read)
 
 
-def read_files(volumes: Path, run: str, chosen: Callable[[Source], bool] | None = None) -> RunEvidence:
+def read_files(
+    volumes: Path,
+    run: str,
+    chosen: Callable[[Source], bool] | None = None,
+    on_read: Callable[[int], None] = _ignore,
+) -> RunEvidence:
     """Read the files of a run for which ``chosen`` returns true, by default all of them.
 
     Raises:
@@ -69,6 +88,7 @@ def read_files(volumes: Path, run: str, chosen: Callable[[Source], bool] | None 
     files, evidence = RunFiles(volumes, run, rechecked=False, chosen=chosen), RunEvidence(run)
     for source, line in files.lines():
         evidence.add_line(source, line)
+        on_read(len(line))
     evidence.add_sources(files.sources())
     evidence.add_tails(files.tails())
     return evidence
@@ -103,19 +123,26 @@ def _is_external(volumes: Path, source: Source) -> bool:
     if source.client is None:
         return False
     try:
-        entry = blocklog.codec.decode(next(read_file(volumes, source), b""))[1]
+        with closing(read_file(volumes, source)) as lines:
+            entry = blocklog.codec.decode(next(lines, b""))[1]
     except (OSError, LineError):
         return False
     return isinstance(entry, blocklog.OpenLine) and entry.external is not None
 
 
-def _read_shares(volumes: Path, run: str, shares: Sequence[set[Source]]) -> RunEvidence:
+def _read_shares(volumes: Path, run: str, shares: Sequence[set[Source]], on_read: Callable[[int], None]) -> RunEvidence:
     others = set().union(*shares[1:])
     readers = [_Reader(volumes, run, share) for share in shares[1:]]
+
+    def count(own: int) -> None:
+        on_read(own + sum(reader.read_since() for reader in readers))
+
     try:
         # Everything that no other process reads, also files that were created since.
-        evidence = read_files(volumes, run, lambda source: source not in others)
+        evidence = read_files(volumes, run, lambda source: source not in others, count)
         for reader in readers:
+            while not reader.is_done(_LOOK_SECONDS):
+                count(0)
             evidence.merge(reader.evidence())
     finally:
         for reader in readers:
@@ -128,15 +155,26 @@ class _Reader:
 
     def __init__(self, volumes: Path, run: str, share: Collection[Source]) -> None:
         # Imported here, since most runs are read by one process.
-        from multiprocessing import Pipe, Process  # noqa: PLC0415
+        from multiprocessing import Pipe, Process, RawValue  # noqa: PLC0415
 
         self._run = run
+        # Written by the process alone.
+        self._read, self._counted = RawValue("q", 0), 0
         self._receiver, sender = Pipe(duplex=False)
         # A daemon: it ends with this process.
-        self._process = Process(target=_read_share, args=(sender, str(volumes), run, share), daemon=True)
+        self._process = Process(target=_read_share, args=(sender, self._read, str(volumes), run, share), daemon=True)
         self._process.start()
         # The only other end is that of the process: when it ends, nothing more can come.
         sender.close()
+
+    def read_since(self) -> int:
+        """Return the number of bytes that the process has read since the last call."""
+        before, self._counted = self._counted, self._read.value
+        return self._counted - before
+
+    def is_done(self, seconds: float) -> bool:
+        """Return whether the process has ended or has its evidence, within this time."""
+        return self._receiver.poll(seconds)
 
     def evidence(self) -> RunEvidence:
         """Wait for the evidence of the process, and return it."""
@@ -161,12 +199,16 @@ class _Reader:
         self._process.join()
 
 
-def _read_share(sender: Connection, volumes: str, run: str, share: Collection[Source]) -> None:
+def _read_share(sender: Connection, counter: c_longlong, volumes: str, run: str, share: Collection[Source]) -> None:
     # An operator's interrupt ends all processes of the command, and the first one reports it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     read: RunEvidence | FileRewritten | str
+
+    def count(length: int) -> None:
+        counter.value += length
+
     try:
-        read = read_files(Path(volumes), run, share.__contains__)
+        read = read_files(Path(volumes), run, share.__contains__, count)
     except FileRewritten as rewritten:
         read = rewritten
     except Exception as error:  # noqa: BLE001

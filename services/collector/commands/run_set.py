@@ -121,7 +121,10 @@ def _read_folder(volumes: Path) -> list[tuple[Summary, ledger.OpenEntry | None]]
     closed = {name: found for name, found in published.items() if found is not None and found.state == "closed"}
     with reading(volumes, [name for name in names if name not in closed]) as progress:
         return [
-            (closed.get(name) or reconcile(load_evidence(volumes, name, progress), final=True), _opening(volumes, name))
+            (
+                closed.get(name) or reconcile(load_evidence(volumes, name, progress=progress), final=True),
+                _opening(volumes, name),
+            )
             for name in names
         ]
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from services.collector.publish.files import run_files
-from services.collector.scan import find_runs
+from services.collector.scan import find_runs, ledger_sources, newest_run
 from services.contract.scalars import run_order
 from services.contract.summary import Summary
 
@@ -56,14 +56,21 @@ class RunWatcher:
     """Reads the status of one run from a volumes folder.
 
     Unless a run is named, it is the newest one at the first reading. If that run is closed already, a run that is
-    opened within ``intervals.restart`` replaces it.
+    opened within ``intervals.restart`` replaces it. ``has_server`` is that of `newest_run`.
     """
 
     over: str | None = None
     """A run that is not waited for, since it ended before the wait began."""
 
-    def __init__(self, volumes: Path, run: str | None = None, intervals: WaitIntervals = DEFAULT_INTERVALS) -> None:
-        self._volumes, self._intervals = volumes, intervals
+    def __init__(
+        self,
+        volumes: Path,
+        run: str | None = None,
+        intervals: WaitIntervals = DEFAULT_INTERVALS,
+        *,
+        has_server: bool = False,
+    ) -> None:
+        self._volumes, self._intervals, self._has_server = volumes, intervals, has_server
         self._run = run
         # A run that is named is decided from the beginning, even if there is a newer one.
         self._decided_at: float | None = None if run is None else -math.inf
@@ -98,7 +105,7 @@ class RunWatcher:
     def _select(self, now: float) -> None:
         """Select the run to read, unless it is decided."""
         if not self.is_decided(now):
-            self._run = max(find_runs(self._volumes), key=run_order, default=None)
+            self._run = newest_run(self._volumes, find_runs(self._volumes), has_server=self._has_server)
         if self._run is not None and self._decided_at is None:
             # A verdict of an earlier run must not be returned for one that a starting server is about to open.
             self._decided_at = now + self._intervals.restart if is_closed(self._volumes, self._run) else now
@@ -107,13 +114,25 @@ class RunWatcher:
 class NextRunWatcher(RunWatcher):
     """Reads the status of the first run after another one that is closed; until then, of the newest run after it."""
 
-    def __init__(self, volumes: Path, over: str | None, intervals: WaitIntervals = DEFAULT_INTERVALS) -> None:
+    def __init__(
+        self,
+        volumes: Path,
+        over: str | None,
+        intervals: WaitIntervals = DEFAULT_INTERVALS,
+        *,
+        has_server: bool = False,
+    ) -> None:
         """Begin after the run ``over``; None begins with the first run of the folder."""
-        super().__init__(volumes, None, intervals)
+        super().__init__(volumes, None, intervals, has_server=has_server)
         self.over = over
 
     def _select(self, now: float) -> None:
-        runs = [run for run in find_runs(self._volumes) if self.over is None or run_order(run) > run_order(self.over)]
+        runs = [
+            run
+            for run in find_runs(self._volumes)
+            if (self.over is None or run_order(run) > run_order(self.over))
+            and (not self._has_server or ledger_sources(self._volumes, run))
+        ]
         # Clients of an external feed may make several folders at their start, of which they agree on one.
         self._run = next((run for run in runs if is_closed(self._volumes, run)), runs[-1] if runs else None)
         # Selected again at every reading, until the verdict of one is there.

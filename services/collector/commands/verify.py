@@ -22,9 +22,9 @@ from services.collector.settings import CollectorSettings, read_limits
 from services.collector.verdict.summary import summarise
 from services.collector.verdict.thresholds import ThresholdLimit
 from services.contract.summary import EXIT_CODES, Summary
-from services.runtime import printable
 from services.runtime.cli import Commands
 from services.runtime.errors import UnwritableFolder
+from services.runtime.output import printable
 
 
 class VerifiedRun(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from services.collector.evidence.client_groups import Groups
+from services.collector.evidence.comparison.client_groups import Groups
 from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.contract.blocklog import AnyBlock, ExternalMessage
 from services.contract.histogram import Histogram

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from services.collector.evidence.block_check import BlockContent
 from services.collector.evidence.catch_up import ALWAYS_THERE, CatchUp
-from services.collector.evidence.client_groups import GroupComparison
+from services.collector.evidence.comparison.client_groups import GroupComparison
 from services.collector.evidence.external_evidence import runs_of
 from services.collector.evidence.histograms import BatchedHistogram
 from services.collector.evidence.sampling import BlockSample, BlockSampleLimit, ExternalSpreadSample, SpreadSample

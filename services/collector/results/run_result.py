@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from typing import NamedTuple
 
-from services.collector.evidence.client_groups import Groups
+from services.collector.evidence.comparison.client_groups import Groups
 from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.evidence.sampling import SpreadSample
 from services.collector.evidence.saturation import SaturationEvidence

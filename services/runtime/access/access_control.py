@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import logging
 from collections.abc import Collection, Mapping
@@ -89,6 +88,9 @@ class AccessControl:
 
     async def follow_files(self) -> None:
         """Read the files again whenever they change."""
+        # Imported here, so that a command that only reads settings does not load it.
+        import asyncio  # noqa: PLC0415
+
         while self._token_file is not None or self.tls is not None:
             await asyncio.sleep(RELOAD_SECONDS)
             # Not in a thread: the context must not change during a handshake.

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Protocol
 
 from services.contract import wire
-from services.runtime import printable
 from services.runtime.access.tls import ClientTls
 from services.runtime.control import token
 from services.runtime.control.commands import (
@@ -27,6 +26,7 @@ from services.runtime.control.commands import (
     status_text,
 )
 from services.runtime.errors import EXIT_ABORTED, EXIT_BAD_SETTINGS, BadSettings
+from services.runtime.output import printable
 from services.runtime.settings import BY_NAME, is_external_feed, read
 
 REPLY_SECONDS = 5.0

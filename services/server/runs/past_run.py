@@ -34,9 +34,11 @@ class PastRun:
                 self._is_readable = False
                 continue
             last = max(last, entry.at)
-            if isinstance(entry, ledger.OpenEntry) and self.opening is None:
-                self.opening = entry
-                self.recorded.total = self.recorded.schedule.total = entry.total
+            if isinstance(entry, ledger.OpenEntry):
+                self.recorded.boots.add(entry.boot)
+                if self.opening is None:
+                    self.opening = entry
+                    self.recorded.total = self.recorded.schedule.total = entry.total
             if isinstance(entry, DecidedEntry):
                 # Each server of the run has entered it, the slowest one perhaps after later ones.
                 if entry_key(entry) in self.entered:

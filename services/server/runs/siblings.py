@@ -35,7 +35,7 @@ SiblingEntry = ledger.SubscribeEntry | ledger.SentEntry | ledger.ReceiptEntry | 
 
 _PROGRESS = re.compile(
     rb'\{"crc":"x[0-9a-f]{8}","prev":"x[0-9a-f]{8}","v":1,"kind":"(?:sent|receipt)","at":"[^"]*",'
-    rb'"client":"([a-z0-9._~-]+)",(?:"session":[0-9]+,)?"fence":[0-9]+,'
+    rb'"client":"([a-z0-9._~-]+)",(?:"session":[0-9]+,)?"fence":([0-9]{1,16}),'
     rb'(?:"through":([0-9]+)\}|"block":[0-9]+,"first":[0-9]+,"last":([0-9]+),)'
 )
 """A ``sent`` or a ``receipt`` line as this project writes it, up to the seq; the collector checks its bytes."""
@@ -46,11 +46,13 @@ class ClientProgress(NamedTuple):
 
     Attributes:
         client: its name.
-        sent: last seq that may have been sent, 0 for not known.
+        fence: of the subscription.
+        sent: last seq that this subscription may have been sent, 0 for not known.
         receipted: last seq that a receipt covers, 0 for not known.
     """
 
     client: str
+    fence: int
     sent: int
     receipted: int
 
@@ -170,13 +172,15 @@ class Siblings:
 
     @staticmethod
     def _entries(sibling: Sibling, data: bytes) -> Iterator[SiblingEntry | ClientProgress]:
-        passed: dict[bytes, tuple[int, int]] = {}
+        passed: dict[tuple[bytes, bytes], tuple[int, int]] = {}
         for line in data.splitlines(keepends=True):
             if (progress := _PROGRESS.match(line)) is not None:
-                client, through, last = progress.groups()
-                sent, receipted = passed.get(client, (0, 0))
-                passed[client] = max(sent, int(through or 0)), max(receipted, int(last or 0))
+                client, fence, through, last = progress.groups()
+                sent, receipted = passed.get((client, fence), (0, 0))
+                passed[client, fence] = max(sent, int(through or 0)), max(receipted, int(last or 0))
                 continue
+            # In the order of the lines: after its end a subscription would seem to have begun with the first record.
+            yield from _taken(passed)
             try:
                 entry = ledger.codec.decode(line)[1]
             except LineError:
@@ -188,8 +192,7 @@ class Siblings:
                 del sibling.connected[entry.client]
             if isinstance(entry, SiblingEntry):
                 yield entry
-        for client, seqs in passed.items():
-            yield ClientProgress(client.decode(), *seqs)
+        yield from _taken(passed)
 
     def add_departure(self, instance: str) -> None:
         """Note that a server has announced that it stops."""
@@ -232,6 +235,13 @@ class Siblings:
             for name, fence in sibling.connected.items():
                 clients[name] = max(fence, clients.get(name, 0))
         return clients
+
+
+def _taken(passed: dict[tuple[bytes, bytes], tuple[int, int]]) -> Iterator[ClientProgress]:
+    """Yield the progress of each subscription, and forget it."""
+    for (client, fence), seqs in passed.items():
+        yield ClientProgress(client.decode(), int(fence), *seqs)
+    passed.clear()
 
 
 def _line_start(path: Path, offset: int) -> int:

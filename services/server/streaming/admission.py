@@ -258,7 +258,7 @@ class Admission:
         recorded, run = self._stream.run.recorded, self._stream.run
         known = recorded.clients.get(request.client)
         if request.recorded and not run.agreement.is_alone and (request.fence or 0) > (known.fence if known else 0):
-            recorded.add_progress(request.client, 0, min(request.recorded, request.after))
+            recorded.add_progress(request.client, 0, 0, min(request.recorded, request.after))
 
     def _subscribe(self, connection: FeedConnection, request: wire.Subscribe) -> Subscription:
         run, now = self._stream.run, asyncio.get_running_loop().time()

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from services.client import app
-from services.client.container_name import FoundName
 from services.client.external.subscriber import ExternalSubscriber
+from services.client.naming.container_name import FoundName
 from services.client.settings import ClientSettings
 from services.client.subscriber import Subscriber
 from services.runtime.errors import UnwritableFolder

@@ -13,8 +13,11 @@ from websockets.exceptions import InvalidStatus
 from websockets.protocol import State
 from websockets.typing import Origin
 
+from services.runtime.access.access_control import AccessControl
+from services.runtime.access.listen_rules import ListenRules
 from services.runtime.clock import Clock
 from services.server.connections.connection import FeedConnection, connection_class
+from services.server.connections.gatekeeper import Gatekeeper
 from services.server.metrics import ServerMetrics
 from services.server.opening_requests import OpeningRequests
 from services.server.streaming.stream import Stream
@@ -42,7 +45,8 @@ class Feed:
 async def feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Feed]:
     """A server whose requests are answered."""
     stream = Stream(new_run(tmp_path, StoppedClock()), StoppedClock())
-    requests = OpeningRequests(stream, ServerMetrics(stream), lambda: TOKEN)
+    keeper = Gatekeeper(AccessControl(ListenRules()), stream.refusals, lambda _authorization, is_trusted: is_trusted)
+    requests = OpeningRequests(stream, ServerMetrics(stream), keeper, lambda: TOKEN)
     made = connection_class(Clock(), stream.refusals)
     monkeypatch.setattr(made.gate, "_per_address", 2)
 

@@ -15,7 +15,7 @@ from services.collector.publish.table import Table
 from services.collector.publish.terminal import summary_text
 from services.collector.publish.view_model import CheckRow, View
 from services.collector.verdict.checks import INVALIDATING
-from services.runtime import printable
+from services.runtime.output import printable
 
 NAME = "streamgauge"
 

@@ -10,7 +10,7 @@ from services.collector.publish.sparkline import SILENCE
 from services.collector.publish.table import Cell, Table
 from services.collector.publish.terminal.text_layout import CLIENTS, most_important
 from services.collector.publish.view_model import CheckRow, View
-from services.runtime import printable
+from services.runtime.output import printable
 
 MAX_ROWS = 50
 MAX_REASONS = 50

@@ -16,7 +16,7 @@ from services.collector.publish.terminal.text_layout import (
 )
 from services.collector.publish.view_model import Tile, View, tiles
 from services.contract.summary import Summary
-from services.runtime import printable
+from services.runtime.output import printable
 
 MAX_ROWS = 20
 """Clients in a frame."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from services.collector.publish.table import Cell, Table
-from services.runtime import printable
+from services.runtime.output import printable
 
 Style: TypeAlias = Literal["good", "bad", "doubt", "title", "value", "faint", ""]
 StyledSpan: TypeAlias = tuple[str, Style]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from services.collector.evidence.client_groups import Groups
+from services.collector.evidence.comparison.client_groups import Groups
 from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.evidence.run_evidence import RunEvidence
@@ -88,13 +88,16 @@ def conflicts_of(evidence: RunEvidence, groups: Groups) -> tuple[dict[tuple[Sequ
     The count beside them is that of first records over a connection that differ: each may be a snapshot in place of the
     record that the other client received under its number.
     """
-    found, openings = {}, dict[SequenceName, RangeSet]()
-    for (key, one, other), numbers in evidence.times.comparison.conflicts(groups).items():
-        courses = (evidence.logs[name].external.courses().get(key) for name in (one, other))
-        mine, theirs = (set() if course is None else course.openings for course in courses)
+    openings = {
+        name: {key: course.openings for key, course in log.external.courses().items()}
+        for name, log in evidence.logs.items()
+    }
+    found, apart = {}, dict[SequenceName, RangeSet]()
+    for (key, one, other), numbers in evidence.times.comparison.conflicts(groups, openings).items():
+        mine, theirs = (openings[name].get(key, set()) for name in (one, other))
         # Where both connections begin with one number, both records are of the same kind.
         first = numbers & RangeSet.from_numbers(mine ^ theirs)
-        openings[key] = openings.get(key, RangeSet()) | first
+        apart[key] = apart.get(key, RangeSet()) | first
         if differing := numbers - first:
             found[key, one, other] = differing
-    return found, sum(numbers.count for numbers in openings.values())
+    return found, sum(numbers.count for numbers in apart.values())

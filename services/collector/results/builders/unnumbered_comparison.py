@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise, product
 from typing import NamedTuple
 
+from services.collector.evidence.comparison.unnumbered_records import ConnectionContents
 from services.collector.evidence.run_evidence import RunEvidence
-from services.collector.evidence.unnumbered_records import ConnectionContents
 from services.collector.results.client_result import IN_FLIGHT_US
 from services.collector.results.run_result import DifferingContents, UnnumberedComparison
 

@@ -138,9 +138,11 @@ def _instead(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
     """Have every process but this one call ``act`` in place of reading."""
     here = os.getpid()
 
-    def read(volumes: Path, run: str, chosen: Callable[[Source], bool] | None = None) -> RunEvidence:
+    def read(
+        volumes: Path, run: str, chosen: Callable[[Source], bool] | None, on_read: Callable[[int], None]
+    ) -> RunEvidence:
         if os.getpid() != here:
             act()
-        return read_files(volumes, run, chosen)
+        return read_files(volumes, run, chosen, on_read)
 
     monkeypatch.setattr(parallel_reading, "read_files", read)

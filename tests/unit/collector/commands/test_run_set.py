@@ -84,11 +84,11 @@ def test_what_holds_no_run_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_a_plan_is_the_rate(tmp_path: Path) -> None:
     """The rate of a workload is the plan in the ledger's open line."""
-    files = good_run()
+    files, opened = good_run(), msgspec.structs.replace(opening(60, 2), plan="200:20s,1000")
     writer = Writer(ledger.codec)
-    writer.put(msgspec.structs.replace(opening(60, 2), plan="200:20s,1000"))
-    write({**files, ledger_source("other"): writer.lines}, tmp_path)
-    (tmp_path / ledger_source().path).rename(tmp_path / ledger_source("zzz").path)
+    for _, entry in map(ledger.codec.decode, files[ledger_source()]):
+        writer.put(opened if isinstance(entry, ledger.OpenEntry) else entry)
+    write({**files, ledger_source(): writer.lines}, tmp_path)
 
     assert ["200:20s,1000"] == [work.rate for work in read_run_set(tmp_path).workloads]
 

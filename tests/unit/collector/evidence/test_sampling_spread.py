@@ -7,7 +7,7 @@ import random
 import pytest
 
 from services.collector.evidence import sampling
-from services.collector.evidence.client_groups import Groups
+from services.collector.evidence.comparison.client_groups import Groups
 from services.collector.evidence.sampling import ExternalSpreadSample
 from tests.builders.external_runs import numbered_messages
 

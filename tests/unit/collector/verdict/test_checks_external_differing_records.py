@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.collector.evidence.client_groups import Groups
+from services.collector.evidence.comparison.client_groups import Groups
 from services.collector.results.build import build_result
 from services.collector.results.run_result import FeedComparison
 from services.collector.verdict.checks_external import conflict_sentences, not_compared

@@ -93,7 +93,7 @@ def test_numbers_from_2_53_on_are_texts_and_counts_stay_below() -> None:
         if name.endswith(".json"):
             found = json.loads(data, parse_int=int)
             assert all(number <= MAX_INTEGER for number in _integers(found)), name
-    assert f"{2**53 + 4}-{2**64 - 2}" in render_files(shown)["clients.csv"].decode()
+    assert f"{2**53 + 4}..{2**64 - 2}" in render_files(shown)["clients.csv"].decode()
 
 
 def _integers(found: object) -> Iterator[int]:

@@ -10,6 +10,7 @@ import pytest
 
 from services.contract import ledger
 from services.contract.jsonl import FIRST, seal
+from services.server.runs.run_state import RecordedRun
 from services.server.runs.siblings import ALIVE_SECONDS, ClientProgress, SiblingEntry, Siblings
 
 AT = "2026-11-22T07:30:00.000000Z"
@@ -83,14 +84,34 @@ def sent(client: str, through: int) -> ledger.SentEntry:
 
 
 def test_of_sent_ranges_and_receipts_only_the_seqs_are_read(tmp_path: Path) -> None:
-    """What was sent to a client and what it has receipted is the highest seq of the new lines; entries come first."""
+    """What was sent to a client and what it has receipted is the highest seq of the lines up to the next entry."""
     folder = Folder(tmp_path)
     folder.add("b", sent("client-1", 30), receipt("client-1", 20), subscription("client-2", 2), receipt("client-1", 10))
     folder.add("c", sent("client-2", 7))
 
-    assert [subscription("client-2", 2), ("client-1", 30, 20), ("client-2", 7, 0)] == folder.news()
+    assert [
+        ("client-1", 1, 30, 20),
+        subscription("client-2", 2),
+        ("client-1", 1, 0, 10),
+        ("client-2", 1, 7, 0),
+    ] == folder.news()
     folder.add("c", receipt("client-2", 5))
-    assert [("client-2", 0, 5)] == folder.news()
+    assert [("client-2", 1, 0, 5)] == folder.news()
+
+
+def test_progress_is_read_in_the_order_of_the_lines(tmp_path: Path) -> None:
+    """The records that a subscription was sent end where it ended, also if all its lines are read at once."""
+    folder, run = Folder(tmp_path), RecordedRun(100)
+    end = ledger.LeaveEntry(at=AT, client="client-1", fence=1, sent=30, receipted=0, cause="lost")
+    folder.add("b", subscription("client-1", 1), sent("client-1", 50), end)
+
+    for entry in folder.news():
+        if isinstance(entry, ClientProgress):
+            run.add_progress(*entry)
+        else:
+            run.apply(entry)
+
+    assert [(1, 30)] == list(run.clients["client-1"].sent_by_others(2))
 
 
 def test_lines_of_another_writer_are_decoded(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence import unnumbered_records
-from services.collector.evidence.unnumbered_records import UnnumberedRecords
+from services.collector.evidence.comparison import unnumbered_records
+from services.collector.evidence.comparison.unnumbered_records import UnnumberedRecords
 
 START_US = 1_795_000_000_000_000
 
@@ -65,3 +65,27 @@ def test_a_sample_of_many_records_is_the_same_at_every_client(order: list[tuple[
         every = [zlib.crc32(b"record %d" % number) for number in range(10, 90)]
         kept = {bits: [digest for digest in every if digest < 2**32 >> bits] for bits in range(8)}
         assert digests.tolist() == next(found for found in kept.values() if 2 * len(found) <= 40)
+
+
+PLACES = [(client, number) for client in "abcd" for number in range(1, 5)]
+
+
+@pytest.mark.parametrize("most", [20, 100, 1000])
+@given(st.lists(st.integers(0, 2), min_size=4, max_size=4), st.permutations(PLACES), st.permutations(range(3)))
+def test_records_of_other_clients_merge_to_those_of_all(
+    most: int, divided: list[int], order: list[tuple[str, int]], merging: list[int]
+) -> None:
+    """For any division of the clients the merged records are those that one reader has, also if they are sampled."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unnumbered_records, "MOST", most)
+        whole, parts = UnnumberedRecords(), [UnnumberedRecords() for _ in range(3)]
+        for client, number in order:
+            texts = [b"%s record %d" % (client.encode(), number * 10 + at) for at in range(10)]
+            for records in (whole, parts[divided["abcd".index(client)]]):
+                added(records, client, number, texts)
+        merged, *others = (parts[place] for place in merging)
+        for other in others:
+            merged.merge(other)
+
+        assert (whole.clients, whole.is_sampled, most < 160) == (merged.clients, merged.is_sampled, merged.is_sampled)
+        assert [whole.connections(client) for client in "abcd"] == [merged.connections(client) for client in "abcd"]

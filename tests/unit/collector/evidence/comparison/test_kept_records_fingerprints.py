@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.kept_records import BIN, ContentFingerprints, conflicts
+from services.collector.evidence.comparison.kept_records import BIN, ContentFingerprints, conflicts
 
 received = st.lists(st.tuples(st.integers(0, 3 * BIN), st.integers(1, 3)), max_size=40)
 
@@ -23,7 +23,7 @@ def contents(entries: list[tuple[int, int]]) -> ContentFingerprints:
 def found(*clients: list[tuple[int, int]]) -> set[int]:
     """Return the numbers under which clients conflict."""
     every = {f"client-{number}": contents(one) for number, one in enumerate(clients, 1)}
-    return {number for number, _, _ in conflicts(every, None)}
+    return {number for number, _, _ in conflicts(every, None, {})}
 
 
 @given(received, received)
@@ -61,7 +61,19 @@ def test_the_clients_that_conflict_are_named() -> None:
     """A conflict names the first client with the most frequent record, and each client with another one."""
     every = {name: contents([(70, digest)]) for name, digest in (("a", 9), ("b", 4), ("c", 4), ("d", 5))}
 
-    assert [(70, "b", "a"), (70, "b", "d")] == list(conflicts(every, None))
+    assert [(70, "b", "a"), (70, "b", "d")] == list(conflicts(every, None, {}))
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.booleans()), min_size=2, max_size=5))
+def test_records_of_one_kind_are_compared_whatever_the_others_are(records: list[tuple[int, bool]]) -> None:
+    """Different records conflict if both are first ones over a connection, or neither is, with any other clients."""
+    every = {f"client-{number}": contents([(7, digest)]) for number, (digest, _) in enumerate(records)}
+    openings = {name: {7} for name, (_, is_first) in zip(every, records, strict=True) if is_first}
+    pairs = [(one, other) for _, one, other in conflicts(every, None, openings)]
+
+    expected = any(len({digest for digest, kind in records if kind == is_first}) > 1 for is_first in (True, False))
+    assert expected == any((one in openings) == (other in openings) for one, other in pairs)
+    assert (len({digest for digest, _ in records}) > 1) == bool(pairs)
 
 
 def test_sequences_are_distinguished() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.collector.evidence import kept_records
+from services.collector.evidence.comparison import kept_records
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.build import build_result
 from services.collector.results.client_result import EXTERNAL_CAUSES, ClientResult
@@ -238,6 +238,15 @@ def test_the_first_record_over_a_connection_may_be_a_snapshot() -> None:
     assert ("PASS", []) == (judged(snapshot, shared(1, 100)).verdict, judged(snapshot, shared(1, 100)).reasons)
 
 
+def test_a_snapshot_does_not_hide_a_conflict_of_two_others() -> None:
+    """Clients with different records under a number fail, though a third one has its first record there."""
+    wrong = shared(1, 100, body=lambda seq: "wrong" if seq == 5 else plain(seq))
+
+    assert ["client-3 and client-1 have different records under 1 number: 5"] == judged(
+        wrong, shared(5, 100), shared(1, 100)
+    ).reasons
+
+
 def test_the_client_that_differs_is_named() -> None:
     """The sentence names the one of three clients whose record differs from that of the two others."""
     wrong = shared(5, 100, body=lambda seq: "wrong" if seq == 50 else plain(seq))
@@ -323,15 +332,15 @@ def outputs_of(made: RunEvidence) -> bytes:
     return summary.encode(reconcile(made, final=True))
 
 
-@pytest.mark.parametrize(
-    ("forms", "expected"),
-    [((None, "text"), "0 damaged lines"), (("text", "text"), "0 damaged lines, 1 number with different records")],
-)
-def test_a_text_that_is_no_json_is_not_held_against_json(forms: tuple[Any, Any], expected: str) -> None:
-    """A record in JSON and a text with the same number do not conflict; two different texts do."""
+@pytest.mark.parametrize("forms", [(None, "text"), ("text", None), ("text", "text")])
+def test_a_record_that_is_no_strict_json_conflicts_with_another_one(forms: tuple[Form | None, Form | None]) -> None:
+    """A record is strict JSON by its bytes alone, so a text and JSON under one number are different records."""
     received = [shared(1, 60, seed=seed) for seed in (1, 2)]
     for messages, form, body in zip(received, forms, (b'"a"', b'"b"'), strict=True):
-        text = msgspec.Raw(body)
-        messages[39] = msgspec.structs.replace(messages[39], form=form, record=text if form else messages[39].record)
+        messages[39] = msgspec.structs.replace(
+            messages[39], form=form, record=msgspec.Raw(body) if form else messages[39].record
+        )
 
-    assert expected == detail(judged(*received), "intact")
+    assert ("FAIL", "0 damaged lines, 1 number with different records") == (
+        judged(*received).verdict, detail(judged(*received), "intact")
+    )  # fmt: skip

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from services.client.identity import guessed_name, is_too_long, name_of_text, replica_name
+from services.client.naming.identity import guessed_name, is_too_long, name_of_text, replica_name
 from services.runtime import dns
 
 CLAIMS = ".client-numbers"

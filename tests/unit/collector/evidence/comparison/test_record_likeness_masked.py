@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.record_likeness import TimeMask, timeless
+from services.collector.evidence.comparison.record_likeness import TimeMask, timeless
 
 
 def texts(time: str | None, *records: Any) -> list[bytes]:

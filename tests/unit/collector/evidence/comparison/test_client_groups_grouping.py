@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from services.collector.evidence import client_groups
-from services.collector.evidence.client_groups import Starts, grouped
-from services.collector.evidence.kept_records import Number
-from services.collector.evidence.record_likeness import RecordFact
+from services.collector.evidence.comparison import client_groups
+from services.collector.evidence.comparison.client_groups import Starts, grouped
+from services.collector.evidence.comparison.kept_records import Number
+from services.collector.evidence.comparison.record_likeness import RecordFact
 
 Facts = dict[Number, RecordFact]
 

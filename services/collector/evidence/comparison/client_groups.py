@@ -12,11 +12,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice, product
+from itertools import islice
 
-from services.collector.evidence.kept_records import ContentFingerprints, Number, RecordSample, conflicts
-from services.collector.evidence.numbers.number_ranges import SequenceName
-from services.collector.evidence.record_likeness import (
+from services.collector.evidence.comparison.kept_records import ContentFingerprints, Number, RecordSample, conflicts
+from services.collector.evidence.comparison.record_likeness import (
     Begin,
     RecordFact,
     Relation,
@@ -25,7 +24,8 @@ from services.collector.evidence.record_likeness import (
     received_text,
     relation,
 )
-from services.collector.evidence.unnumbered_records import UnnumberedRecords
+from services.collector.evidence.comparison.unnumbered_records import UnnumberedRecords
+from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.contract.blocklog import ExternalBlock, ExternalMessage
 from services.contract.feed_description import FeedDescription
 from services.contract.rangeset import RangeSet
@@ -39,6 +39,8 @@ CANDIDATES = 8
 """Most leaders that a client is compared with: first those with most of the same records."""
 Starts = Mapping[str, Mapping[SequenceName, int]]
 """By client the first number of each sequence that it received."""
+Openings = Mapping[str, Mapping[SequenceName, Collection[int]]]
+"""By client and sequence the numbers of the first records over a connection."""
 Facts = Mapping[str, dict[Number, RecordFact]]
 
 
@@ -205,7 +207,7 @@ class GroupComparison:
     def __init__(self) -> None:
         self.unnumbered = UnnumberedRecords()
         self._masks: dict[str | None, TimeMask] = {}
-        self._contents: dict[tuple[str, bool], ContentFingerprints] = {}
+        self._contents: dict[str, ContentFingerprints] = {}
         self._sample = RecordSample()
         self._unread: set[tuple[str, int, int, str]] = set()
         self._question: tuple[int, Starts, Collection[SequenceName], bool] | None = None
@@ -240,7 +242,7 @@ class GroupComparison:
             if feed.seq is None and block.messages and all(message.seq is None for message in block.messages):
                 self._add_unnumbered(client, crc, block, feed.time, moments)
                 return None
-            # A record that is not strict JSON is logged as a text, and is compared only with other such texts.
+            # A record that is not strict JSON is logged as a text or in base64, and is compared as it was received.
             odd = [message for message in block.messages if message.form is not None]
             if not odd:
                 return self._add_messages(client, block.messages, feed.time, moments, is_odd=False)
@@ -276,9 +278,9 @@ class GroupComparison:
         )
         # The lower halves: an array of 32-bit integers, read as one of 16-bit integers.
         digests = memoryview(array("I", map(zlib.crc32, texts))).cast("B").cast("H")[::2].tolist()
-        contents = self._contents.get((client, is_odd))
+        contents = self._contents.get(client)
         if contents is None:
-            contents = self._contents[client, is_odd] = ContentFingerprints()
+            contents = self._contents[client] = ContentFingerprints()
         for key, first, places in _runs(messages):
             is_all = len(places) == len(messages)
             contents.add(key, first, digests if is_all else [digests[place] for place in places])
@@ -287,6 +289,7 @@ class GroupComparison:
 
     def merge(self, other: GroupComparison) -> None:
         """Add the records of other clients of the run."""
+        self.unnumbered.merge(other.unnumbered)
         self._contents.update(other._contents)
         self._sample.merge(other._sample)
         self._unread |= other._unread
@@ -320,7 +323,7 @@ class GroupComparison:
                     own |= counted
         return Groups(of, own)
 
-    def conflicts(self, groups: Groups) -> dict[tuple[SequenceName, str, str], RangeSet]:
+    def conflicts(self, groups: Groups, openings: Openings) -> dict[tuple[SequenceName, str, str], RangeSet]:
         """Return the numbers under which two clients of a group received different records, by key and both clients.
 
         Records that differ only in times are no conflict. This is known only of sampled records: if most sampled ones
@@ -328,10 +331,10 @@ class GroupComparison:
         """
         numbers: dict[tuple[SequenceName, str, str], list[int]] = {}
         for key in groups.by_key:
-            for members, is_odd in product(groups.members(key), (False, True)):
-                every = {client: self._contents.get((client, is_odd)) for client in members}
-                held = {client: contents for client, contents in every.items() if contents is not None}
-                for number, one, other in conflicts(held, key) if len(held) > 1 else ():
+            for members in groups.members(key):
+                held = {client: self._contents[client] for client in members if client in self._contents}
+                first = {client: openings.get(client, {}).get(key, ()) for client in held}
+                for number, one, other in conflicts(held, key, first) if len(held) > 1 else ():
                     numbers.setdefault((key, one, other), []).append(number)
         facts = self._sample.facts({key for key, _, _ in numbers}) if numbers else {}
         conflicting = {pair: RangeSet.from_numbers(same) for pair, same in numbers.items()}

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from msgspec import Raw
 
-from services.collector.evidence.record_likeness import timeless
+from services.collector.evidence.comparison.record_likeness import timeless
 
 MOST = 2**20
 """Most records of all clients together. Of more, those with the lower digests are kept, which are the same records at
@@ -91,6 +91,12 @@ class UnnumberedRecords:
         if self._count > 2 * MOST:
             self._thin()
 
+    def merge(self, other: UnnumberedRecords) -> None:
+        """Add the records of other clients of the run. Each has all of its records below its limit."""
+        self._blocks.update(other._blocks)
+        self._limit_to(min(self._limit, other._limit))
+        self._thin()
+
     @property
     def is_sampled(self) -> bool:
         """Whether only a part of the records is kept."""
@@ -113,11 +119,14 @@ class UnnumberedRecords:
     def _thin(self) -> None:
         while self._count > MOST:
             # By halves: what is left of the same records does not depend on the order in which they were added.
-            self._limit //= 2
-            for blocks in self._blocks.values():
-                for place, contents in blocks.items():
-                    blocks[place] = _thinned(contents, self._limit)
-            self._count = sum(len(one.digests) for blocks in self._blocks.values() for one in blocks.values())
+            self._limit_to(self._limit // 2)
+
+    def _limit_to(self, limit: int) -> None:
+        self._limit = limit
+        for blocks in self._blocks.values():
+            for place, contents in blocks.items():
+                blocks[place] = _thinned(contents, limit)
+        self._count = sum(len(one.digests) for blocks in self._blocks.values() for one in blocks.values())
 
 
 def _thinned(contents: _BlockContents, limit: int) -> _BlockContents:

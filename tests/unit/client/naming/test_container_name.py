@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.container_name import FoundName, NetworkNames, find_name
+from services.client.naming.container_name import FoundName, NetworkNames, find_name
 from services.runtime import dns
 from tests.repo.repository import ROOT
 
@@ -224,7 +224,7 @@ def test_the_order_of_the_sources(
 CLAIM = """
 import sys
 from pathlib import Path
-from services.client.container_name import claim_number
+from services.client.naming.container_name import claim_number
 print(claim_number(Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """

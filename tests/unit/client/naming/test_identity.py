@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.identity import guessed_name, identities, is_too_long, name_of_text, replica_name
+from services.client.naming.identity import guessed_name, identities, is_too_long, name_of_text, replica_name
 from services.contract.scalars import is_name
 
 SIZES = (10, 25, 50)

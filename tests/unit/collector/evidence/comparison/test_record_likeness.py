@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.record_likeness import Begin, Pair, RecordFact, differ, relation
+from services.collector.evidence.comparison.record_likeness import Begin, Pair, RecordFact, differ, relation
 
 TICK_US = 10_000
 

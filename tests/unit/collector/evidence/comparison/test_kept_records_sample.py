@@ -7,8 +7,8 @@ from zlib import crc32
 
 import pytest
 
-from services.collector.evidence import kept_records
-from services.collector.evidence.kept_records import CLUSTER, CLUSTERS, RecordSample
+from services.collector.evidence.comparison import kept_records
+from services.collector.evidence.comparison.kept_records import CLUSTER, CLUSTERS, RecordSample
 from services.contract.blocklog import ExternalMessage
 from tests.builders.external_runs import numbered_messages
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 
 from msgspec import Raw
 
+from services.collector.evidence.comparison.record_likeness import RecordFact, timeless
 from services.collector.evidence.numbers.number_ranges import SequenceName
-from services.collector.evidence.record_likeness import RecordFact, timeless
 from services.contract.blocklog import ExternalMessage
 
 CLUSTER = 8
@@ -187,15 +187,19 @@ class ContentFingerprints:
         return self._bins.get(key, {})
 
 
-def conflicts(clients: Mapping[str, ContentFingerprints], key: SequenceName) -> Iterator[tuple[int, str, str]]:
+def conflicts(
+    clients: Mapping[str, ContentFingerprints], key: SequenceName, openings: Mapping[str, Collection[int]]
+) -> Iterator[tuple[int, str, str]]:
     """Yield the numbers of a sequence under which clients received different records.
 
     Args:
         clients: clients that received the same sequence, in order.
         key: of the sequence.
+        openings: by client the numbers of its first records over a connection.
 
     Yields:
-        The number, the first client with the record that most clients have, and a client with another record.
+        The number, the first client with the record that most clients have, and a client with another record. First
+        records over a connection are compared with each other, then with the later record that most clients have.
     """
     held = [(name, contents.bins(key)) for name, contents in clients.items()]
     for number in sorted({number for _, bins in held for number in bins}):
@@ -204,7 +208,7 @@ def conflicts(clients: Mapping[str, ContentFingerprints], key: SequenceName) -> 
         # Whole arrays are compared first: nearly all bins are equal. A record that one client misses makes them
         # unequal, too, so a difference here is not yet a conflict.
         if any(digests != base for _, digests in same_bin[1:]):
-            yield from _of_bin(number * BIN, same_bin)
+            yield from _of_bin(number * BIN, same_bin, openings)
 
 
 def _short(text: bytes, at_us: int) -> bytes:
@@ -218,11 +222,26 @@ def _merged(old: int, new: int) -> int:
     return old if new == NONE else AMBIGUOUS
 
 
-def _of_bin(first: int, clients: Sequence[tuple[str, array[int]]]) -> Iterator[tuple[int, str, str]]:
-    for index in range(BIN):
-        known = {name: digests[index] for name, digests in clients if digests[index] not in (NONE, AMBIGUOUS)}
+def _of_bin(
+    first: int, clients: Sequence[tuple[str, array[int]]], openings: Mapping[str, Collection[int]]
+) -> Iterator[tuple[int, str, str]]:
+    for number in range(first, first + BIN):
+        held = ((name, digests[number - first]) for name, digests in clients)
+        known = {name: digest for name, digest in held if digest not in (NONE, AMBIGUOUS)}
         if len(set(known.values())) > 1:
-            # On a tie the record of the first client is the usual one: Counter keeps the order of insertion.
-            usual = Counter(known.values()).most_common(1)[0][0]
-            reference = next(name for name, digest in known.items() if digest == usual)
-            yield from ((first + index, reference, name) for name, digest in known.items() if digest != usual)
+            yield from ((number, *pair) for pair in _of_number(number, known, openings))
+
+
+def _of_number(
+    number: int, known: Mapping[str, int], openings: Mapping[str, Collection[int]]
+) -> Iterator[tuple[str, str]]:
+    # A first record may be a snapshot. If later records were compared with it, a difference between two of them would
+    # not be found.
+    opening = [name for name in known if number in openings.get(name, ())]
+    later = [name for name in known if name not in opening]
+    counts = Counter(known.values())
+    for names, others in ((later, later), (opening, opening), (later, opening)):
+        if names and others:
+            # The first client on a tie.
+            reference = max(names, key=lambda name: counts[known[name]])
+            yield from ((reference, name) for name in others if known[name] != known[reference])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from services.runtime.terminal_lines import TerminalLines
+from services.runtime.output.terminal_lines import TerminalLines
 
 
 def _shown(*lines: str | dict[str, object]) -> list[str]:

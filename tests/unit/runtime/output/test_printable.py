@@ -1,4 +1,4 @@
-"""Tests of services/runtime/printable.py."""
+"""Tests of services/runtime/output/printable.py."""
 
 import json
 import unicodedata
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime import printable
+from services.runtime.output import printable
 
 ACTIVE = "\x00\x07\x08\r\x1b\x7f\x85\x9b\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\ufff9"
 

@@ -1,0 +1,1 @@
+"""The name of a client: from its settings, its container or its host."""

@@ -1,0 +1,1 @@
+"""Text that people read: without characters that control a terminal, and one short line for an event."""

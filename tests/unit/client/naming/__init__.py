@@ -1,0 +1,1 @@
+"""Tests of the client: receive, cut, write."""
