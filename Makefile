@@ -8,11 +8,10 @@ CLIENTS ?= 5
 # The first that runs and is new enough is used. A name that is only found may be an empty shim of a version manager.
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 
-# Parallel test workers: two more than processors, since integration tests mostly wait. Unit tests mostly compute, and
-# wait a quarter of the time, most of it for the disk.
+# Parallel test workers: one more than processors, since tests wait part of the time; container tests start many
+# processes, so that more workers make all of them late.
 PROCESSORS := $(shell getconf _NPROCESSORS_ONLN)
-WORKERS ?= $(shell expr $(PROCESSORS) + 2)
-unit coverage: WORKERS := $(shell expr $(PROCESSORS) + 1)
+WORKERS ?= $(shell expr $(PROCESSORS) + 1)
 # No test takes five minutes, so one that does hangs.
 TEST_OPTIONS = -n $(WORKERS) --timeout 300
 # Runs that tests make must not inherit the variables of this make. Bytecode is kept even where the environment forbids
