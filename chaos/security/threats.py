@@ -24,7 +24,7 @@ class Threat(NamedTuple):
 THREATS = (
     Threat("T1", "a page in a browser reaches the feed, or reads it by DNS rebinding",
            "`Origin` is refused, `Host` is checked", "`tests/unit/server/test_opening_requests.py`"),
-    Threat("T2", "somebody else controls the run", "loopback, or the control token, compared in constant time",
+    Threat("T2", "a peer controls the run without a token", "loopback, or the control token, compared in constant time",
            "`tests/integration/test_control.py`"),
     Threat("T3", "connections fill memory or descriptors", "limits in total and for each address; small requests",
            "`tests/integration/test_limits.py`"),

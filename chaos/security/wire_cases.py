@@ -172,7 +172,7 @@ def _talks() -> Iterator[Case]:
          message("subscribe", client="x", after=2**53 - 1, observe=True)),
         ("T10", "another run", OPEN, message("subscribe", client="x", run="20200101T000000Z")),
         ("T10", "a bye before all", OPEN, message("bye", last=5)),
-        ("T2", "a drop of nobody", "open error:no_client", message("control", do="drop", client="nobody")),
+        ("T2", "a drop of an unknown client", "open error:no_client", message("control", do="drop", client="unknown")),
         ("T2", "a control of nothing", "open error:malformed", message("control")),
         ("T9", "300 messages", "error:too_many 4400", message("bye") * 300),
         ("T9", "300 pings of WebSocket", "cut", frame("", PING) * 300),

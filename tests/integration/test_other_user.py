@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.processes import ROOT, environment
+from tests.integration.programs import program
 from tests.integration.stack import UP_SECONDS
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
@@ -25,8 +26,10 @@ SOCKET = Path("/var/run/docker.sock")
 @pytest.fixture
 def home(engine: None) -> Iterator[Path]:
     """A folder that the user owns and can reach, unlike those that pytest makes for root."""
-    if os.geteuid() != 0 or shutil.which("setpriv") is None or not SOCKET.exists():
-        pytest.skip("only root can act as another user, with setpriv and the engine's socket")
+    if os.geteuid() != 0:
+        pytest.skip("only root can act as another user")
+    program("setpriv", "util-linux")
+    assert SOCKET.exists(), "the engine's socket is elsewhere"
     made = Path(tempfile.mkdtemp(prefix="sgtest-", dir="/tmp"))
     os.chown(made, USER, GROUP)
     yield made

@@ -1,7 +1,7 @@
 """What the servers of one folder decide together: rates, control requests, the end of a run, and the run after it.
 
-A decision is a small file, put in place complete by `os.link`, which fails if the name is taken. So whoever is first
-has decided: there is no leader, no heartbeat and no time-out, and a server that comes later reads what was decided.
+A decision is a small file, put in place complete by `os.link`, which fails if the name is taken. So the first
+server has decided: there is no leader, no heartbeat and no time-out, and a server that comes later reads its decision.
 Decisions are no evidence. Each server enters what it learns of them in its own ledger.
 """
 

@@ -1,7 +1,7 @@
 """Finds the files that a feed profile names outside of its own folder.
 
-What is in a file of the greeting or of the headers is sent to the server that the profile names. So a profile that
-somebody else wrote must not name any file of this machine, unless the operator permits that, as with commands.
+What is in a file of the greeting or of the headers is sent to the server that the profile names. So a profile by
+another author must not name any file of this machine, unless the operator permits that, as with commands.
 """
 
 from __future__ import annotations
