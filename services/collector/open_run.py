@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.collector.cpu_yield import no_yield
 from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.nodes.pull_record import read_record
 from services.collector.results.build import awaits_a_seal, build_result
 from services.collector.results.builders.time_course_builder import time_course
 from services.collector.results.run_result import RunDurations
@@ -175,6 +176,7 @@ class OpenRun:
         if final and not self._has_tails:
             self._has_tails = True
             self.evidence.add_tails(self._files.tails())
+        self.evidence.pulled = read_record(self._volumes, self.run)
         result = build_result(self.evidence, final=final)
         self.durations = result.durations
         return snapshot_of(result, time_course(self.evidence, result), limits, made_at=made_at)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 from services.collector.cpu_yield import POLICY, CpuPolicy, CpuYield
 from services.collector.open_run import OpenRun
@@ -18,6 +19,7 @@ from services.collector.results.run_result import RunDurations
 from services.collector.scan import find_runs, newest_run
 from services.collector.settings import CollectorSettings
 from services.collector.verdict.snapshot import Snapshot
+from services.contract.nodes import PulledRun
 from services.contract.scalars import run_order, utc_text
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import ErrorLog
@@ -36,6 +38,7 @@ class PollLimits:
         recheck: elapsed time of one slice of a recheck.
         prune: time between two looks for old summaries.
         idle: a run to which nothing was added for this long is looked at less often.
+        nodes: a node that does not answer is waited for so long after the run is over.
         stuck: a poll that takes longer hangs on its disk: the heartbeat stops until it is over.
     """
 
@@ -45,6 +48,7 @@ class PollLimits:
     recheck: float = 0.25
     prune: float = 10.0
     idle: float = 10.0
+    nodes: float = 30.0
     stuck: float = 30.0
 
 
@@ -101,8 +105,28 @@ class PublishTimes:
             self._recheck_used = 0.0
 
 
+class Pulls(Protocol):
+    """Says how far the files of a run were pulled from other hosts; see `NodePulls`."""
+
+    def complete_from(self, run: str) -> float:
+        """Return since when every node is known to have given everything, monotonic seconds."""
+
+    def is_settled(self, run: str) -> bool:
+        """Return whether everything of a run that was over is here."""
+
+    def seal(self, run: str, since: float) -> PulledRun:
+        """Record how far a run was pulled that was over at a time."""
+
+    def close(self, run: str) -> None:
+        """Pull a run no longer."""
+
+
 class PolledRun:
-    """A run that is followed, with the state of its published files and printed lines."""
+    """A run that is followed, with the state of its published files and printed lines.
+
+    Attributes:
+        over_at: since when its files say that it is over, monotonic seconds; None while it goes on.
+    """
 
     def __init__(self, run: OpenRun, now: float, policy: CpuPolicy) -> None:
         self.run = run
@@ -110,6 +134,7 @@ class PolledRun:
         self.progress = ProgressTimer()
         self.published: Snapshot | None = None
         self.is_verdict_printed = False
+        self.over_at: float | None = None
 
 
 class Poller:
@@ -123,6 +148,7 @@ class Poller:
         used: returns the processor time of the calling thread, in seconds.
         policy: how to yield the processor.
         limits: the bounds of one poll.
+        pulls: the other hosts from which the files come, None if they are those of this one.
 
     Attributes:
         newest: the newest run as it was published last.
@@ -140,18 +166,20 @@ class Poller:
         used: Callable[[], float] = time.thread_time,
         policy: CpuPolicy = POLICY,
         limits: PollLimits = PollLimits(),
+        pulls: Pulls | None = None,
     ) -> None:
         self.newest: Snapshot | None = None
         self.durations: RunDurations | None = None
         self.effort = CollectorEffort(0, 0, now())
         self.errors = ErrorLog(log)
         self._settings, self._clock, self._printer, self._now, self._used = settings, clock, printer, now, used
-        self._policy, self._limits = policy, limits
+        self._policy, self._limits, self._pulls = policy, limits, pulls
         self._yield_cpu = CpuYield(policy, is_urgent=self._is_urgent)
         self._runs: list[str] = []
         self._newest_name: str | None = None
         self._open: dict[str, PolledRun] = {}
         self._closed: set[str] = set()
+        self._incomplete: dict[str, float] = {}
         self._changed_at = self._alive_at = now()
         self._is_behind = False
         self._prune_at = 0.0
@@ -213,15 +241,23 @@ class Poller:
             if name in self._open or name in self._closed:
                 continue
             published = run_files.load_snapshot(self._settings.volumes, name)
+            if published is not None and self._pulls is not None and not self._pulls.is_settled(name):
+                # Its verdict was that a node is missing. It is judged again, since that node may answer now.
+                published = None
             # A closed run is neither read nor printed again after a restart: its verdict is final.
             if published is not None and published.summary.state == "closed":
-                self._closed.add(name)
+                self._close(name)
                 if name == self._newest_name:
                     self.newest, self.durations = published, None
             else:
                 now = self._now()
                 run = OpenRun(self._settings.volumes, name, now, self._yield_cpu)
                 self._open[name] = PolledRun(run, now, self._policy)
+        for name, closed_at in list(self._incomplete.items()):
+            if self._pulls is not None and self._pulls.complete_from(name) > closed_at:
+                # Files of a node have come that was missing: the verdict is given again.
+                del self._incomplete[name]
+                self._closed.discard(name)
         # An operator may remove the files of an open run by hand.
         for name in set(self._open) - set(self._runs):
             del self._open[name]
@@ -229,13 +265,16 @@ class Poller:
     def _look(self, polled: PolledRun, *, is_newest: bool, deadline: float, last: bool) -> None:
         run = polled.run
         state_before = run.evidence.state
+        # Asked before the files are read: what was complete then is read now.
+        complete_from = self._pulls.complete_from(run.run) if self._pulls is not None else None
         self._read(polled, deadline)
         now = self._now()
-        final = run.is_over(now, has_successor=run.run != self._runs[-1], wall_us=self._clock.now_us()) or (
+        is_over = run.is_over(now, has_successor=run.run != self._runs[-1], wall_us=self._clock.now_us()) or (
             # A collector that is stopped right after the end still gives the verdict, since all servers have ended or
             # are gone.
             last and run.has_ended and not run.is_behind
         )
+        final = is_over if complete_from is None else self._may_close(polled, complete_from, now, is_over=is_over)
         if not run.is_behind and (final or polled.times.must_recheck(now)):
             self._recheck(polled, now, final=final)
         # The evidence has not reached its former state yet: a summary now would take back published numbers.
@@ -245,6 +284,35 @@ class Poller:
             self._publish(polled, is_newest=is_newest, final=final)
         if not final:
             self._print_progress(polled, now, last=last)
+
+    def _may_close(self, polled: PolledRun, complete_from: float, now: float, *, is_over: bool) -> bool:
+        """Return whether the verdict of a pulled run can be given: it is over, and every node has been asked since.
+
+        A node that does not answer is waited for, but not for ever: the verdict names it, and is given again when its
+        files have come.
+        """
+        run = polled.run
+        if not is_over:
+            polled.over_at = None
+            return False
+        if polled.over_at is None or run.changed_at > polled.over_at:
+            polled.over_at = now
+        is_complete = complete_from > polled.over_at
+        if self._pulls is None or not (is_complete or now - polled.over_at >= self._limits.nodes):
+            return False
+        if not self._pulls.is_settled(run.run):
+            self._pulls.seal(run.run, polled.over_at)
+        return True
+
+    def _close(self, name: str) -> None:
+        """Read a run no longer; one of which a node is missing is read again when that node has answered."""
+        self._closed.add(name)
+        if self._pulls is None:
+            return
+        if self._pulls.is_settled(name):
+            self._pulls.close(name)
+        else:
+            self._incomplete[name] = self._now()
 
     def _read(self, polled: PolledRun, deadline: float) -> None:
         run = polled.run
@@ -293,7 +361,7 @@ class Poller:
         polled.published = snapshot
         polled.times.note_published(self._now(), self._used() - used_before)
         if final:
-            self._closed.add(run.run)
+            self._close(run.run)
             del self._open[run.run]
 
     def _print_progress(self, polled: PolledRun, now: float, *, last: bool) -> None:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from services.collector.nodes import node_token
+from services.collector.nodes.node_client import NodeAddress
 from services.collector.verdict import threshold_parser
 from services.collector.verdict.thresholds import ThresholdLimit
-from services.runtime.access.access_control import usable_rules
-from services.runtime.access.listen_rules import ListenRules
+from services.runtime.access.access_control import AccessControl, usable_rules
+from services.runtime.access.listen_rules import ListenRules, read_rules
 from services.runtime.access.tls import ClientTls
+from services.runtime.access.tokens import MIN_LENGTH
 from services.runtime.errors import BadSettings
 from services.runtime.settings import is_external_feed, read
 
+NODE_NAMES = ("VOLUMES", "HOST", "NODE_PORT", "NODE_TOKEN_FILE")
+"""Of the command `serve`."""
 NAMES = (
     "VOLUMES", "THRESHOLDS", "PAGE_PORT", "PAGE_PUBLISHED", "PAGE_HOST", "KEEP_RUNS", "SERVER_URL", "CONTROL_TOKEN",
+    "NODES", "NODE_PORT", "NODE_TOKEN_FILE", "HOST",
 )  # fmt: skip
 ACCESS_NAMES = ("PAGE_NAMES", "TLS_CA_FILE")
 
@@ -33,8 +39,10 @@ class CollectorSettings:
         page_published: the host's port for it; 0 for one that the engine chooses, None outside of compose.
         keep_runs: how many closed runs stay on disk; 0 keeps all.
         server_url: the server to which control requests are sent; None for an external feed.
-        ca_file: certificates to trust when they are sent by TLS; empty for those of the system.
+        ca_file: certificates to trust when server and nodes are asked by TLS; empty for those of the system.
         control_token: authorises these requests; empty takes the token that the server writes beside its ledger.
+        nodes: whose files are pulled into ``volumes``; none if the files there are those of this host's services.
+        node_token: that these nodes require; empty without nodes.
         colour: whether colours may be used on a terminal.
         access: what the page demands of its peers.
         page_names: further host names under which the page answers.
@@ -48,6 +56,8 @@ class CollectorSettings:
     keep_runs: int
     server_url: str | None
     control_token: str
+    nodes: tuple[NodeAddress, ...]
+    node_token: str
     colour: bool
     access: ListenRules = field(default_factory=ListenRules)
     page_names: frozenset[str] = frozenset()
@@ -80,6 +90,12 @@ class CollectorSettings:
             ClientTls(files["tls_ca_file"])
         except BadSettings as error:
             problems.extend(error.problems)
+        token = ""
+        try:
+            if values.get("nodes"):
+                token = node_token.read("NODE_TOKEN_FILE", values["node_token_file"])
+        except BadSettings as error:
+            problems.extend(error.problems)
         if problems:
             raise BadSettings(list(dict.fromkeys(problems)))
         return cls(
@@ -92,12 +108,63 @@ class CollectorSettings:
             # An external feed takes no control requests.
             server_url=None if is_external_feed(environment) else values["server_url"],
             control_token=values["control_token"],
+            nodes=tuple(
+                NodeAddress(host, port or values["node_port"], host if is_tls else "")
+                for host, port, is_tls in values["nodes"]
+            ),
+            node_token=token,
             # A convention of many programs, https://no-color.org: any value that is not empty.
             colour=not environment.get("NO_COLOR"),
             access=access,
             page_names=files["page_names"],
             ca_file=files["tls_ca_file"],
         )
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """What a node hands out, and where.
+
+    Attributes:
+        volumes: the folder that holds ``logs/`` and ``ledger/``.
+        host: the addresses to listen on.
+        port: where; 0 takes any free one.
+        token: that every request has to send.
+        access: what is demanded of its peers besides the token: TLS.
+    """
+
+    volumes: Path
+    host: tuple[str, ...]
+    port: int
+    token: str
+    access: ListenRules = field(default_factory=ListenRules)
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> NodeSettings:
+        """Read the settings from an environment.
+
+        Raises:
+            BadSettings: with every mistake, one line each; also without a token.
+        """
+        values = read(environment, NODE_NAMES)
+        token, problems = "", list[str]()
+        try:
+            token = node_token.read("NODE_TOKEN_FILE", values["node_token_file"])
+        except BadSettings as error:
+            problems.extend(error.problems)
+        access = ListenRules()
+        try:
+            rules = read_rules(environment, "HOST", values["host"], grants_from="NODE_TOKEN_FILE")
+            if token and rules.is_reachable and len(token) < MIN_LENGTH:
+                problems.append(f"NODE_TOKEN_FILE: expected at least {MIN_LENGTH} characters, since others can guess")
+            # The file has one token and no roles: the node itself compares it.
+            access = replace(rules, token_file="")
+            AccessControl(access)
+        except BadSettings as error:
+            problems.extend(error.problems)
+        if problems:
+            raise BadSettings(problems)
+        return cls(Path(values["volumes"]), values["host"], values["node_port"], token, access)
 
 
 def read_limits(name: str, text: str) -> tuple[ThresholdLimit, ...]:

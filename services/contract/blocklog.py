@@ -33,7 +33,8 @@ MAX_LINE = bounds.LOG_LINE_BYTES.value
 SEGMENT_BYTES = 64 * 1024 * 1024
 """Size from which a segment is closed and the next one begins."""
 
-_FILE = re.compile(r"([0-9]{4,})-([0-9]{4,})\.jsonl")
+# Copies of another host's files begin with the name of that host.
+_FILE = re.compile(r"(?:[^~]*~)?([0-9]{4,})-([0-9]{4,})\.jsonl")
 ClosedBy = Literal["count", "time", "bytes", "end", "shutdown"]
 FileEndReason = Literal["finished", "shutdown", "rotated", "superseded", "error"]
 Form = Literal["text", "binary"]

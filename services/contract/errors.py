@@ -6,12 +6,13 @@
     ├── PeerError              the peer of a connection sent wrong data
     │   ├── MalformedFrame     not a frame of this protocol
     │   └── FrameTooBig        larger than the protocol allows
-    └── LineError              a line in a file cannot be trusted
-        ├── TornLine           it does not end in a newline: the writer was interrupted
-        ├── ChecksumMismatch   its bytes are not the bytes that were written
-        ├── MalformedLine      its checksum holds, its content is not of this format
-        └── UnsupportedVersion its version is not one that this reader knows
-            └── UnreleasedForm its form was used before the first release, and is not read any more
+    ├── LineError              a line in a file cannot be trusted
+    │   ├── TornLine           it does not end in a newline: the writer was interrupted
+    │   ├── ChecksumMismatch   its bytes are not the bytes that were written
+    │   ├── MalformedLine      its checksum holds, its content is not of this format
+    │   └── UnsupportedVersion its version is not one that this reader knows
+    │       └── UnreleasedForm its form was used before the first release, and is not read any more
+    └── MalformedListing       a node's list of files, or the record of a pulled run, is not of its format
 """
 
 from __future__ import annotations
@@ -69,6 +70,15 @@ class UnsupportedVersion(LineError):
 
 class UnreleasedForm(UnsupportedVersion):
     """A line of an external feed's block log from before the first release, when these lines had another form."""
+
+
+class MalformedListing(ContractError):
+    """A node's list of files, or the record of a pulled run, is not of its format. ``data`` has its first 200 bytes."""
+
+    def __init__(self, detail: str, data: bytes = b"") -> None:
+        self.detail = _shown(detail)
+        super().__init__(self.detail)
+        self.data = data[:200]
 
 
 def _shown(detail: str) -> str:

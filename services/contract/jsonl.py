@@ -23,7 +23,7 @@ from services.contract.scalars import digest, digest_text
 FIRST = "x00000000"
 """``prev`` of the first line of a chain."""
 
-_ABSENT_IF_EMPTY = frozenset({"stalls"})
+_ABSENT_IF_EMPTY = frozenset({"stalls", "start_us", "end_us"})
 """Fields that are in a line only if they say something. Lines without them have the bytes of earlier versions."""
 _HEAD = b'{"crc":"x'
 _COVERED = len(b'{"crc":"x00000000",')
@@ -60,7 +60,9 @@ class LineStruct(msgspec.Struct, tag_field="kind", frozen=True, kw_only=True):
     def line_fields(self) -> dict[str, Any]:
         """Return the fields as they are written, in their order."""
         values = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: value for name, value in values.items() if value or name not in _ABSENT_IF_EMPTY}
+        return {
+            name: value for name, value in values.items() if name not in _ABSENT_IF_EMPTY or value not in (None, [])
+        }
 
 
 def fields(entry: LineStruct) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class OpenEntry(LineStruct, tag="open", frozen=True, kw_only=True):
         plan: the rate plan, None without one.
         process: identifies the process and its host. A server that starts later compares it, to find out whether the
             writer still runs.
+        start_us: when the run begins by the server's setting ``START_AT``, epoch microseconds; None without it.
+        end_us: when it ends by the same setting.
     """
 
     at: str
@@ -43,6 +45,8 @@ class OpenEntry(LineStruct, tag="open", frozen=True, kw_only=True):
     clients: Count
     plan: str | None = None
     process: str | None = None
+    start_us: Integer | None = None
+    end_us: Integer | None = None
 
 
 class ExpectEntry(LineStruct, tag="expect", frozen=True, kw_only=True):

@@ -6,7 +6,9 @@
     ├── BadSettings        settings that are invalid, all reported together
     ├── UnwritableFolder   a folder to which this process must write does not let it
     ├── PortInUse          another process listens on the port
-    └── AnotherServer      another server is active in the same folder
+    ├── AnotherServer      another server is active in the same folder
+    ├── NoSuchRun          the run of START_AT is over, too far ahead, or has other settings in the folder
+    └── UnusableStream     a stream of NATS JetStream, or a connection to it, is missing
 """
 
 from __future__ import annotations
@@ -77,3 +79,15 @@ class AnotherServer(OperatorError):
             f"another server is playing run {run} in {folder}: {why}; stop it, or give this one another VOLUMES"
         )
         self.run = run
+
+
+class NoSuchRun(OperatorError):
+    """The run that ``START_AT`` names cannot be played: it is over, too far ahead, or has begun with other settings."""
+
+
+class UnusableStream(OperatorError):
+    """A stream of NATS JetStream cannot be used as the setting says. ``address`` has no user and no password."""
+
+    def __init__(self, setting: str, address: str, why: str, fix: str) -> None:
+        super().__init__(f"{setting}={address}: {why}; {fix}")
+        self.address = address

@@ -14,6 +14,7 @@ from services.runtime.cli import closest, suggest
 from services.runtime.errors import BadSettings
 from services.runtime.rate_plan import read_plan
 from services.runtime.setting_tables import access_settings, feed_settings
+from services.runtime.setting_tables.nats_address import nats_address
 from services.runtime.setting_tables.parsers import (
     ANY,
     PARTS_OF_ADDRESS,
@@ -27,9 +28,11 @@ from services.runtime.setting_tables.parsers import (
     header_token,
     integer,
     listen_hosts,
+    node_addresses,
     number,
     optional,
     service_name,
+    start_time,
     websocket_url,
 )
 
@@ -61,6 +64,13 @@ SETTINGS = (
         "the run starts when this many clients have subscribed; empty = all that compose started, elsewhere 1",
     ),
     Setting(
+        "START_AT",
+        "",
+        "server",
+        start_time,
+        "when the run starts, in UTC: servers that share no folder then play the same run; CLIENTS does not delay it",
+    ),
+    Setting(
         "CLIENT_SERVICE",
         "",
         "server, client",
@@ -85,9 +95,9 @@ SETTINGS = (
     Setting(
         "HOST",
         "127.0.0.1",
-        "server",
+        "server, collector",
         listen_hosts,
-        "the addresses the server listens on; * = all interfaces, as in the image and in compose",
+        "the addresses the server and a node's serve listen on; * = all interfaces, as in the image and in compose",
     ),
     Setting(
         "SERVERS",
@@ -95,6 +105,22 @@ SETTINGS = (
         "server",
         integer(1, 64),
         "server processes that share the port, in make local; in compose: --scale server=3",
+    ),
+    Setting(
+        "LEDGER",
+        "",
+        "server",
+        nats_address("streamgauge"),
+        "where servers on several machines decide together: nats://one:4222,two:4222; empty = in the common folder",
+        hidden=PARTS_OF_ADDRESS,
+    ),
+    Setting(
+        "SOURCE",
+        "",
+        "server",
+        nats_address(),
+        "a stream with the records, by any producer: nats://one:4222/orders; empty = the records are generated",
+        hidden=PARTS_OF_ADDRESS,
     ),
     Setting(
         "CONTROL_TOKEN",
@@ -146,6 +172,15 @@ SETTINGS = (
         "the port of the host at which compose publishes the page, for the log; compose sets it",
     ),
     Setting("PAGE_HOST", "127.0.0.1", "collector", any_text, "the address the page listens on; compose sets it inside"),
+    Setting(
+        "NODES",
+        "",
+        "collector",
+        node_addresses,
+        "hosts whose files the collector pulls: https://node1,https://node2:8768, or one name with all addresses",
+    ),
+    Setting("NODE_PORT", "8768", "collector", integer(0, 65535), "where a node's serve listens"),
+    Setting("NODE_TOKEN_FILE", "", "collector", any_path, "the file with the token that serve and NODES require"),
     Setting("HEARTBEAT", "", "all", any_path, "a file touched while the service is healthy; the images set it"),
     Setting("HOLD_SECONDS", "0", "all", number(0, 60), "wait before exiting 104, so that restarts do not spin"),
 )

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import uuid
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,22 +18,27 @@ from services.runtime import eventloop, heartbeat
 from services.runtime.access.access_control import AccessControl
 from services.runtime.clock import Clock, boot_id
 from services.runtime.control import token
+from services.runtime.errors import NoSuchRun
 from services.runtime.saturation import SaturationMonitor
 from services.runtime.volumes import check_writable, remove_old_runs_regularly
 from services.server.connections.connection import CLOSE_SECONDS, WRITE_LIMIT, FeedConnection, connection_class
 from services.server.connections.gate import max_connections
 from services.server.connections.gatekeeper import Gatekeeper
 from services.server.connections.listen_sockets import BACKLOG, bind_sockets, listen
+from services.server.feed.feed import Feed
 from services.server.feed.generator import FeedGenerator
 from services.server.intervals import ServerIntervals
 from services.server.metrics import ServerMetrics
 from services.server.opening_requests import OpeningRequests
 from services.server.runs import other_servers
 from services.server.runs.client_containers import ContainerCounter
+from services.server.runs.exchange import LedgerExchange
 from services.server.runs.other_servers import FolderSnapshot
+from services.server.runs.process_identity import new_instance
 from services.server.runs.run_lifecycle import ExpectedClients, RunLifecycle
 from services.server.runs.run_store import RunStore
 from services.server.runs.stopping import leave_together
+from services.server.runs.timed_runs import store_class
 from services.server.settings import ServerSettings
 from services.server.streaming.admission import Admission
 from services.server.streaming.connection_handler import ConnectionHandler, refuse_unsubscribed
@@ -53,7 +57,7 @@ class ServerApp:
 
     Args:
         settings: of the operator.
-        feed: generates the records; None makes it from the settings.
+        feed: has the records; None generates them by the settings.
         seen: what `RunStore.survey` of ``runs`` returned, if it was called already.
         intervals: of the periodic work.
         count_containers: returns the number of client containers, None if it is unknown; may block.
@@ -67,7 +71,7 @@ class ServerApp:
     def __init__(
         self,
         settings: ServerSettings,
-        feed: FeedGenerator | None = None,
+        feed: Feed | None = None,
         seen: FolderSnapshot | None = None,
         intervals: ServerIntervals | None = None,
         count_containers: Callable[[], int | None] | None = None,
@@ -212,7 +216,7 @@ class ServerApp:
         """Open the next run, if there is one and the current run has ended, here or without this server."""
         run = self.stream.run
         # The end must be in the ledger first: without it the collector takes this run for an interrupted one.
-        is_over = run.recorded.end is not None and run.ledger.is_writable and self._has_next_run()
+        is_over = run.recorded.end is not None and run.ledger.is_writable and self.runs.has_next(run)
         if not is_over and not self._has_missed_runs:
             return
         # Another server may have ended the run earlier, and have opened the next one already.
@@ -220,7 +224,7 @@ class ServerApp:
             await asyncio.sleep(self.intervals.between_runs)
         try:
             self._open_next_run()
-        except OSError as problem:
+        except (OSError, NoSuchRun) as problem:
             log.warning("next run not opened, trying again", extra={"why": str(problem)})
 
     def _move_clients(self, now: float) -> None:
@@ -252,7 +256,7 @@ class ServerApp:
     async def count_containers(self) -> None:
         """Until a run ends, ask the name server how many containers of clients there are."""
         loop, settings = asyncio.get_running_loop(), self.settings
-        while settings.client_service and not settings.clients:
+        while settings.client_service and not settings.clients and settings.start_at is None:
             if (state := self.stream.run.state) != "ended":
                 addresses = await asyncio.to_thread(self._count_containers)
                 self.expected.add_answer(loop.time(), addresses)
@@ -266,11 +270,6 @@ class ServerApp:
             for connection in [connection for server in servers for connection in server.connections]:
                 if isinstance(connection, FeedConnection):
                     connection.keep_alive(now)
-
-    def _has_next_run(self) -> bool:
-        agreement = self.stream.run.agreement
-        has_more = self.settings.runs == 0 or agreement.number < self.settings.runs
-        return has_more or bool(agreement.next_run)
 
     def _open_next_run(self) -> None:
         # Everything that the disk can refuse comes first: if it does, nothing has changed and the caller tries again.
@@ -310,10 +309,11 @@ async def main(
     settings: ServerSettings,
     stop: asyncio.Event,
     *,
-    feed: FeedGenerator | None = None,
+    feed: Feed | None = None,
     intervals: ServerIntervals | None = None,
     ensure_alone: Callable[[Path, Callable[[], bool]], FolderSnapshot] = other_servers.ensure_alone,
     invocation: str = "",
+    exchange: LedgerExchange | None = None,
 ) -> int:
     """Serve until ``stop`` is set; return the exit code.
 
@@ -322,16 +322,17 @@ async def main(
     Args:
         settings: of the operator.
         stop: set to stop the server.
-        feed: generates the records; None makes it from the settings.
+        feed: has the records; None generates them by the settings.
         intervals: of the periodic work.
         ensure_alone: see `other_servers.ensure_alone`.
         invocation: see `RunStore`.
+        exchange: see `RunStore`.
 
     Raises:
         OperatorError: the address, the port or the folder cannot be used, or another server uses the folder.
     """
     with bind_sockets(settings.host, settings.port, is_shared=settings.servers > 1) as sockets:
-        runs = _run_store(settings, feed, invocation)
+        runs = _run_store(settings, feed, invocation, exchange)
         runs.ensure_alone = ensure_alone
         # A server that waits for the next run of others is as healthy as they are: nothing has to wait for it.
         beating = asyncio.create_task(heartbeat.beat(alive=lambda: runs.is_waiting))
@@ -354,11 +355,14 @@ async def main(
     return 0
 
 
-def _run_store(settings: ServerSettings, feed: FeedGenerator | None, invocation: str = "") -> RunStore:
-    root, instance = settings.volumes / "ledger", uuid.uuid4().hex[:12]
+def _run_store(
+    settings: ServerSettings, feed: Feed | None, invocation: str = "", exchange: LedgerExchange | None = None
+) -> RunStore:
     feed = feed or FeedGenerator(settings.schema, settings.locale, settings.seed)
-    clock, saturation = Clock(), SaturationMonitor()
-    return RunStore(root, feed, settings, clock, saturation, boot=boot_id(), instance=instance, invocation=invocation)
+    made = settings.volumes / "ledger", feed, settings, Clock(), SaturationMonitor()
+    instance = new_instance() if exchange is None else exchange.instance
+    store = store_class(settings.start_at)
+    return store(*made, boot=boot_id(), instance=instance, invocation=invocation, exchange=exchange)
 
 
 async def _serve(app: ServerApp, servers: Sequence[Server], stop: asyncio.Event) -> None:

@@ -25,7 +25,8 @@ from services.contract import ledger
 from services.contract.histogram import BOUNDS_NS, Histogram
 from services.contract.wire import State
 from services.server.feed.generator import FAKER_VERSION
-from services.server.runs.run import Run, RunStatus
+from services.server.runs.run import Run
+from services.server.runs.run_state import RunStatus
 from services.server.streaming.stream import Stream
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

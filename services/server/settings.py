@@ -13,20 +13,26 @@ from services.runtime.access.access_control import usable_rules
 from services.runtime.access.listen_rules import ListenRules
 from services.runtime.errors import BadSettings
 from services.runtime.rate_plan import Plan
+from services.runtime.setting_tables.nats_address import NatsAddress
 from services.runtime.settings import BY_NAME, read
 from services.server.feed.faker_pools import validate
 from services.server.feed.record_schema import NAMED, BadSchema, load
+from services.server.runs.timetable import Timetable, timetable
 
 NAMES = (
-    "RATE", "RECORDS", "RUNS", "KEEP_RUNS", "SEED", "LOCALE", "SCHEMA", "CLIENTS", "CLIENT_SERVICE",
-    "COMPOSE_PROJECT_NAME", "CONNECTIONS",
-    "GRACE_SECONDS", "RESUME_SECONDS", "SEND_SECONDS", "PORT", "HOST", "SERVERS", "CONTROL_TOKEN", "VOLUMES",
+    "RATE", "RECORDS", "RUNS", "KEEP_RUNS", "SEED", "LOCALE", "SCHEMA", "CLIENTS", "START_AT", "CLIENT_SERVICE",
+    "COMPOSE_PROJECT_NAME", "CONNECTIONS", "GRACE_SECONDS", "RESUME_SECONDS", "SEND_SECONDS", "PORT", "HOST", "SERVERS",
+    "LEDGER", "SOURCE", "CONTROL_TOKEN", "VOLUMES",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """The validated settings; meanings in ``services.runtime.settings.SETTINGS``. ``clients`` is 0 when not set."""
+    """The validated settings; meanings in ``services.runtime.settings.SETTINGS``. ``clients`` is 0 when not set.
+
+    Attributes:
+        start_at: when the first run starts, epoch microseconds; None if that is decided by the clients.
+    """
 
     rate: Plan
     records: int
@@ -36,6 +42,7 @@ class ServerSettings:
     locale: str
     schema: str
     clients: int
+    start_at: int | None
     client_service: str
     compose_project_name: str
     connections: int
@@ -45,6 +52,8 @@ class ServerSettings:
     port: int
     host: tuple[str, ...]
     servers: int
+    ledger: NatsAddress | None
+    source: NatsAddress | None
     control_token: str
     volumes: Path
     access: ListenRules = field(default_factory=ListenRules)
@@ -53,6 +62,13 @@ class ServerSettings:
     def min_clients(self) -> int:
         """Number of clients that a run needs to start: 1 if ``CLIENTS`` is not set."""
         return max(self.clients, 1)
+
+    @property
+    def timetable(self) -> Timetable | None:
+        """When the runs begin and end, if that follows from the settings."""
+        if self.start_at is None:
+            return None
+        return timetable(self.start_at, self.rate, self.records, self.grace_seconds, self.runs)
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> ServerSettings:
@@ -72,6 +88,10 @@ class ServerSettings:
             access = usable_rules(environment, "HOST", values.get("host", ()))
         except BadSettings as mistakes:
             problems += mistakes.problems
+        if values.get("start_at") is not None and not values["rate"].rate:
+            problems.append("RATE=0: expected a rate above 0 with START_AT, since at full speed a run has no known end")
+        if values.get("start_at") is not None and values["ledger"] is not None:
+            problems.append("START_AT, LEDGER: expected one of both: with START_AT the servers have nothing to decide")
         locale, schema = (environment.get(name, "").strip() or BY_NAME[name].default for name in ("LOCALE", "SCHEMA"))
         if locale not in AVAILABLE_LOCALES:
             problems.append(f"LOCALE={locale!r}: expected a locale that Faker has, such as en_US, de_DE or ja_JP")

@@ -11,6 +11,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("server", "client", "collector")
 """The containers that stay up, in the order in which the data flows."""
+ENGINES = ("nats",)
+"""Other software that servers may use, which only the profile with its name starts."""
 MONITORING = ("prometheus", "grafana")
 """Containers of other software, which only the profile with that name starts."""
 
@@ -32,7 +34,8 @@ def modules(folder: str) -> list[Path]:
 
 def documents() -> list[Path]:
     """Return the Markdown files that are documentation."""
-    folders = ("", "docs", "docs/adr", "docs/conformance", "docs/formats", "docs/guides", "docs/reference", "volumes")
+    in_docs = ("docs", "docs/adr", "docs/conformance", "docs/formats", "docs/guides", "docs/reference")
+    folders = ("", "deploy/kubernetes", *in_docs, "volumes")
     return sorted(path for folder in folders for path in (ROOT / folder).glob("*.md"))
 
 

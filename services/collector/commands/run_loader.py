@@ -9,6 +9,7 @@ from services.collector import formatting
 from services.collector.commands.parallel_reading import cores, read_run
 from services.collector.commands.reading_progress import ReadingProgress, reading
 from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.nodes.pull_record import read_record
 from services.collector.scan import FileRewritten, find_runs
 from services.runtime.errors import OperatorError, UnwritableFolder
 
@@ -94,7 +95,9 @@ def load_evidence(volumes: Path, run: str, jobs: int = 1, progress: ReadingProgr
             return load_evidence(volumes, run, jobs, shown)
     for _ in range(ATTEMPTS):
         try:
-            return read_run(volumes, run, jobs, progress.add)
+            evidence = read_run(volumes, run, jobs, progress.add)
         except FileRewritten:
             continue
+        evidence.pulled = read_record(volumes, run)
+        return evidence
     raise VolumesNotFound(f"{volumes}: run {run} is being rewritten")

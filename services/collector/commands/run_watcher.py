@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from services.collector.publish.files import run_files
 from services.collector.scan import find_runs, ledger_sources, newest_run
 from services.contract.scalars import run_order
 from services.contract.summary import Summary
+from services.runtime.volumes import run_name
 
 _TAIL_BYTES = 64 * 1024
 """Behind the end of a run its ledger has a few entries of clients that leave."""
@@ -44,12 +46,16 @@ DEFAULT_INTERVALS = WaitIntervals()
 
 @dataclass(frozen=True)
 class ObservedRun:
-    """What the volumes show of the run that is waited for: its summary, and the sizes of its files in bytes."""
+    """What the volumes show of the run that is waited for: its summary, and the sizes of its files in bytes.
+
+    ``is_ahead`` is whether the run has not begun by its name, which with ``START_AT`` is when it starts.
+    """
 
     run: str | None
     summary: Summary | None = None
     ledger_bytes: int = 0
     log_bytes: int = 0
+    is_ahead: bool = False
 
 
 class RunWatcher:
@@ -96,6 +102,7 @@ class RunWatcher:
             msgspec.structs.replace(summary, made_at=None) if summary else None,
             _size(self._volumes / "ledger" / self._run, "*.jsonl"),
             self._log_bytes,
+            run_order(self._run) > run_order(run_name(time.time_ns() // 1000)),
         )
 
     def is_decided(self, now: float) -> bool:

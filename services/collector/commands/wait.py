@@ -140,10 +140,14 @@ class StallDetector:
             self._summary_log_bytes = status.log_bytes
             self._since = now
         # A growing ledger shows that the server goes on. Growing logs do not count: the collector has to publish them.
-        elif status.ledger_bytes != last.ledger_bytes or self._waits_for_feed(status):
+        elif status.ledger_bytes != last.ledger_bytes or self._waits_for_start(status) or self._waits_for_feed(status):
             self._since = now
         self._last = status
         return self._reason(status) if now - self._since >= self._stall_seconds else None
+
+    def _waits_for_start(self, status: ObservedRun) -> bool:
+        """Return whether the time has not come at which the run is to start."""
+        return status.is_ahead and status.summary is not None and status.summary.state in ("opened", "waiting")
 
     def _waits_for_feed(self, status: ObservedRun) -> bool:
         """Return whether clients wait for an external feed, which may be silent for any length of time."""

@@ -30,6 +30,7 @@ class ClientLedger:
         receipted: the seqs that receipts cover.
         receipt_fences: the fences of its receipts.
         twice: fences with two different subscriptions, which two servers granted.
+        granted_by: the server that granted each fence, by its kernel.
         first_session: the lowest fence of a subscription that is not an observer's, and its session; None without one.
     """
 
@@ -40,6 +41,7 @@ class ClientLedger:
     receipted: RangeSet = field(default_factory=RangeSet)
     receipt_fences: set[int] = field(default_factory=set)
     twice: set[int] = field(default_factory=set)
+    granted_by: dict[int, str] = field(default_factory=dict)
     first_session: tuple[int, int] | None = None
     _lines: dict[int, str] = field(default_factory=dict)
 
@@ -55,6 +57,14 @@ class ClientLedger:
     def add_leave(self, entry: ledger.LeaveEntry) -> None:
         """Add a departure. Of two lines with one fence the later line counts, in any order of reading."""
         self.leaves[entry.fence] = _later(self.leaves.get(entry.fence, entry), entry)
+
+    def servers_by_session(self) -> dict[int, list[tuple[int, str]]]:
+        """Return the first record and the server's kernel of each subscription, by session and in their order."""
+        found: dict[int, list[tuple[int, str]]] = {}
+        for fence, entry in sorted(self.subscriptions.items()):
+            if not entry.observe and fence in self.granted_by:
+                found.setdefault(entry.session, []).append((entry.first, self.granted_by[fence]))
+        return found
 
     @property
     def through(self) -> int:
@@ -141,7 +151,9 @@ class LedgerEvidence:
         """The number of clients that have to take part, at least."""
         if self.expected is not None:
             return self.expected.clients
-        return self.open.clients if self.open else 1
+        # Servers of START_AT do not see each other, so each names the number by itself, and all of them count.
+        timed = [entry.clients for entry in self.opens.values() if entry.start_us is not None]
+        return max([*timed, self.open.clients if self.open else 1])
 
     @property
     def late(self) -> list[str]:
@@ -288,4 +300,7 @@ class LedgerFileReader:
         self.has_end |= isinstance(entry, ledger.EndEntry)
         if self.servers:
             self.servers[-1].add_entry(entry, self.chain.number, sealed.crc)
+            if isinstance(entry, ledger.SubscribeEntry):
+                granted_by, boot = self.ledger.client(entry.client).granted_by, self.servers[-1].open.boot
+                granted_by[entry.fence] = min(boot, granted_by.get(entry.fence, boot))
         return entry

@@ -13,6 +13,7 @@ from services.collector.evidence.external_evidence import ExternalEvidence
 from services.collector.evidence.log_file_reader import LogFileReader, Segment
 from services.collector.evidence.numbers.arrival_times import ArrivalTimesOfBlock
 from services.collector.evidence.saturation import SessionSaturation, StallEvidence
+from services.collector.evidence.server_clocks import ClockBlock, SessionClocks
 from services.collector.evidence.timestamps import moment
 from services.collector.evidence.timing import ClientTiming, RunTiming
 from services.collector.scan import Source
@@ -41,6 +42,7 @@ class LogEvidence:
         saturation: what its processes measured of their own saturation.
         stalls: when they did not read, because too much waited for the disk.
         clock_error_us: the largest error of the clock offset in any block, None for not measured.
+        clocks: offsets by session, which show how far the clocks of several servers are apart.
         torn: bytes of the torn last line by file name.
         is_external: whether any line is of an external feed.
         feed: how the external feed was read, by the last segment; None for not known.
@@ -65,6 +67,7 @@ class LogEvidence:
         self.times = ClientTiming(client, times)
         self._comparison = times.comparison
         self.clock_error_us: int | None = None
+        self.clocks = SessionClocks()
         self.torn: dict[str, int] = {}
         self._external: ExternalEvidence | None = None
         self.is_external = False
@@ -105,6 +108,7 @@ class LogEvidence:
         self.saturation.merge(other.saturation)
         self.stalls.merge(other.stalls)
         self.times.merge(other.times)
+        self.clocks.merge(other.clocks)
         errors = [error for error in (self.clock_error_us, other.clock_error_us) if error is not None]
         self.clock_error_us = max(errors, default=None)
         self._offset = max(filter(None, (self._offset, other._offset)), default=None)
@@ -185,6 +189,7 @@ class LogEvidence:
         # Two different open lines of one segment contradict each other, so both are kept for the verdict.
         self.opens.setdefault((entry.session, entry.segment), {}).setdefault(sealed.crc, row)
         self.sessions.add(entry.session)
+        self.clocks.add_open(entry.session, entry.boot)
         attempted_us = moment(entry.attempted_at) if entry.attempted_at else None
         self.times.catch_up.add_session(entry.fence, entry.session, attempted_us)
         if entry.external is not None:
@@ -251,6 +256,8 @@ class LogEvidence:
             self._offset = max(
                 self._offset or (0, 0, "", 0), (block.session, block.block, sealed.crc, block.clock_offset_us)
             )
+            place = block.block, sealed.crc, *block.positions
+            self.clocks.add_block(block.session, ClockBlock(*place, block.clock_offset_us, block.clock_error_us))
         if not block.messages:
             return {}
         self._add_messages(len(block.messages), content)

@@ -17,6 +17,7 @@ from services.collector.evidence.timestamps import bounded, moment
 from services.collector.evidence.timing import RunTiming
 from services.collector.scan import FileTail, Source
 from services.contract import blocklog, ledger
+from services.contract.nodes import PulledRun
 from services.contract.scalars import utc_text
 from services.contract.summary import RunState
 
@@ -34,6 +35,8 @@ class RunEvidence:
         self.times = RunTiming()
         self.ledger = LedgerEvidence()
         self.logs: dict[str, LogEvidence] = {}
+        self.pulled: PulledRun | None = None
+        """How far the files were pulled from other hosts; None if they are those of this host's services."""
         self._reader: LogFileReader | None = None
 
     def without(self, sources: Collection[str | None]) -> RunEvidence:
@@ -42,6 +45,7 @@ class RunEvidence:
         Logs that are left out have to be added again. The logs that stay are shared with this evidence, not copied.
         """
         rest = RunEvidence(self.run, self.yield_cpu)
+        rest.pulled = self.pulled
         rest.logs = {name: log for name, log in self.logs.items() if name not in sources}
         if None not in sources:
             rest.ledger = self.ledger

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.collector.evidence.timestamps import moment
+from services.collector.evidence.timestamps import bounded, moment
 from services.contract import ledger
+from services.contract.scalars import utc_text
 
 RateSegment = tuple[int, int, float | int | None]
 """First record, its due time in epoch microseconds, and records per second, None for a pause."""
@@ -106,13 +107,25 @@ def unmeasured(servers: Collection[ServerProcess]) -> list[ServerProcess]:
     return sorted(unknown, key=_age)
 
 
-def feed_variants(servers: Iterable[ServerProcess]) -> int:
-    """Return how many different feeds, by records, rate and plan, the servers of a run opened it with.
+def feed_differences(servers: Iterable[ServerProcess]) -> tuple[str, ...]:
+    """Return in which settings the servers of a run differ that played it: each setting with its values.
 
     A server that only abandoned the run, because its own settings are others, played no feed in it.
     """
     opens = [server.open for server in servers if all(end.reason != "abandoned" for end in server.ends.values())]
-    return len({(opened.feed, opened.total, opened.rate, opened.plan) for opened in opens})
+    values = {
+        "feed": {opened.feed for opened in opens},
+        "RECORDS": {f"{opened.total}" for opened in opens},
+        "RATE": {opened.plan or f"{opened.rate:g}" for opened in opens},
+        # A server without START_AT ends the run when its own clients are done.
+        "START_AT": {_time_text(opened.start_us) for opened in opens},
+        "end by START_AT": {_time_text(opened.end_us) for opened in opens},
+    }
+    return tuple(f"{name} {' and '.join(sorted(found))}" for name, found in values.items() if len(found) > 1)
+
+
+def _time_text(epoch_us: int | None) -> str:
+    return "not set" if epoch_us is None else utc_text(bounded(epoch_us))
 
 
 def conflict(servers: Collection[ServerProcess]) -> tuple[ServerProcess, ServerProcess, int] | None:

@@ -7,6 +7,7 @@ not known of its feed, so the code that reads results does not ask which feed it
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from services.collector.evidence.run_evidence import RunEvidence
@@ -36,7 +37,7 @@ def build_result(evidence: RunEvidence, *, final: bool) -> RunResult:
         evidence: all lines of the run that were read.
         final: nothing more will be logged. A client of an external feed whose log is open is lost then.
     """
-    return _builder(evidence).run_result(evidence, final=final)
+    return replace(_builder(evidence).run_result(evidence, final=final), pulled=evidence.pulled)
 
 
 def awaits_a_seal(evidence: RunEvidence) -> bool:

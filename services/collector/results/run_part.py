@@ -17,6 +17,7 @@ import msgspec
 from services import SOFTWARE
 from services.collector.evidence.sampling import SpreadSample
 from services.collector.evidence.saturation import SaturationEvidence
+from services.collector.evidence.server_clocks import ClockOffset
 from services.collector.evidence.silence import LongestSilence
 from services.collector.evidence.sparse_histogram import SparseHistogram
 from services.collector.results.client_result import (
@@ -33,6 +34,7 @@ from services.collector.results.run_result import LedgerFacts, NotMergeable, Run
 from services.contract import jsonl
 from services.contract.errors import LineError
 from services.contract.jsonl import FIRST
+from services.contract.nodes import PulledRun
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
 from services.contract.summary import Causes, ClientState, Fault, RunState
@@ -164,6 +166,8 @@ class ClientsRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
     durations: dict[str, HistogramRow]
     spread_stride: int
     spread: list[tuple[int, int, int, str]]
+    clock_offsets: list[tuple[str, str, ClockOffset]]
+    pulled: PulledRun | None
     clients: list[ClientRow]
 
 
@@ -213,6 +217,8 @@ def encode(part: RunPart, percents: Sequence[float] = ()) -> bytes:
         },
         spread_stride=result.spread_sample.stride(0),
         spread=result.spread_sample.rows(),
+        clock_offsets=[(*kernels, offset) for kernels, offset in sorted(result.clock_offsets.items())],
+        pulled=result.pulled,
         clients=[ClientRow.of(client, percents) for client in result.clients if part.has_absent or client.has_log],
     )
     lines, prev = [], FIRST
@@ -278,6 +284,8 @@ def _part(head: PartHead, ledger: LedgerRow, names: tuple[str, ...], row: Client
         ledger_facts=ledger.facts,
         comparison=None,
         spread_sample=sample,
+        clock_offsets={(client, server): offset for client, server, offset in row.clock_offsets},
+        pulled=row.pulled,
     )
     return RunPart(
         result=result,

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from typing import NamedTuple
 
+from services.collector.evidence import server_clocks
 from services.collector.evidence.comparison.client_groups import Groups
 from services.collector.evidence.numbers.number_ranges import SequenceName
 from services.collector.evidence.sampling import SpreadSample
 from services.collector.evidence.saturation import SaturationEvidence
+from services.collector.evidence.server_clocks import Offsets
 from services.collector.evidence.sparse_histogram import EMPTY, SparseHistogram
 from services.collector.results.client_result import ClientResult, client_order
+from services.contract.nodes import PulledNode, PulledRun
 from services.contract.rangeset import RangeSet
 from services.contract.summary import Books, Fault, RunState
 
@@ -57,10 +60,11 @@ class LedgerFacts:
         departed: last measurements of the servers that did not play the run to its end.
         last: the last record of the run by its end, None without an end.
         end_variants: how many different ends its servers recorded; more than one is a contradiction.
-        feed_variants: how many different feeds they played; more than one is a contradiction.
+        feed_differences: the settings in which they differ, each with its values; any is a contradiction.
         unmeasured_servers: servers that took part, recorded neither an end nor how late they were until they were gone,
             and were not continued by another one.
         schedule_conflict: two servers with different schedules, and from which record on they differ.
+        kernels: of the servers that took part, by instance: servers of one kernel share a clock.
     """
 
     state: RunState
@@ -76,9 +80,10 @@ class LedgerFacts:
     departed: tuple[ServerEnd, ...]
     last: int | None
     end_variants: int
-    feed_variants: int
+    feed_differences: tuple[str, ...]
     unmeasured_servers: tuple[str, ...]
     schedule_conflict: tuple[str, str, int] | None
+    kernels: Mapping[str, str]
 
 
 class DifferingContents(NamedTuple):
@@ -193,6 +198,8 @@ class RunResult:
         ledger_facts: what the ledger records about the run as a whole.
         comparison: of the clients of an external feed, None for our own; conflicts are looked for once it is final.
         spread_sample: what ``durations.spread`` is made of, None for an external feed.
+        clock_offsets: of servers against clients, by their kernels; empty if all servers share a clock.
+        pulled: how far the files were pulled from other hosts; None if they were written on this one.
     """
 
     run: str
@@ -210,6 +217,8 @@ class RunResult:
     ledger_facts: LedgerFacts
     comparison: FeedComparison | None
     spread_sample: SpreadSample | None
+    clock_offsets: Offsets = field(default_factory=dict)
+    pulled: PulledRun | None = None
 
     @property
     def is_external(self) -> bool:
@@ -263,6 +272,8 @@ def merge(parts: Sequence[RunResult]) -> RunResult:
         durations=RunDurations.merged([part.durations for part in parts], sample),
         ledger_faults=showing.ledger_faults,
         spread_sample=sample,
+        clock_offsets=server_clocks.merged([part.clock_offsets for part in parts]),
+        pulled=_merged_pulls([part.pulled for part in parts if part.pulled is not None]),
     )
 
 
@@ -270,6 +281,15 @@ def fault_order(fault: Fault) -> tuple[str, int, str, str]:
     """Return the key by which faults are sorted: file and line."""
     # With kind and detail, so that several faults of one line have a fixed order too.
     return fault.file, fault.line, fault.kind, fault.detail
+
+
+def _merged_pulls(pulls: Sequence[PulledRun]) -> PulledRun | None:
+    """Return the nodes of all parts; one whose files were pulled twice is there twice if it was in two states."""
+    nodes: list[PulledNode] = []
+    for node in (node for pull in pulls for node in pull.nodes):
+        if node not in nodes:
+            nodes.append(node)
+    return PulledRun(run=pulls[0].run, nodes=sorted(nodes, key=repr)) if pulls else None
 
 
 def _shared(part: RunResult) -> tuple[object, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from services.collector import formatting
+from services.collector.evidence import server_clocks
 from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.results.client_result import ClientResult
 from services.collector.results.instrument_share import run_share
@@ -252,10 +253,31 @@ def _clocks(case: CheckInput) -> CheckAnswer:
     p99 = case.latency.p99 if case.latency.p99 is not None else case.transit.p99
     detail = f"error at most {formatting.duration(error)}" if error else "one clock"
     # A latency below the error of its clocks is not claimed (ADR 5).
-    if error <= max(CLOCK_FLOOR_NS, p99 or 0):
-        return CheckAnswer(True, detail)
+    most = max(CLOCK_FLOOR_NS, p99 or 0)
+    if error <= most:
+        return _server_clocks(case, detail, most)
     why = f"{client}: its clock is only known within {formatting.duration(error)}, which is more than latency's p99"
     return CheckAnswer(False, detail, (why,))
+
+
+def _server_clocks(case: CheckInput, detail: str, most_ns: float) -> CheckAnswer:
+    """Return whether the clocks of several hosts' servers agree, as far as the offsets that clients logged show it."""
+    kernels = case.result.ledger_facts.kernels
+    if len(set(kernels.values())) < 2:
+        return CheckAnswer(True, detail)
+    known = server_clocks.skew(case.result.clock_offsets, kernels)
+    if known is None:
+        unknown = "no client connects the clocks of all servers: it is not known how far they are apart"
+        return CheckAnswer(None, f"{detail}; {unknown}")
+    skew_ns, error_ns, (one, other) = known.skew_us * 1000, known.error_us * 1000, known.servers
+    apart = f"servers {one} and {other} are {formatting.duration(skew_ns)} apart"
+    apart += f", known within {formatting.duration(error_ns)}"
+    if skew_ns + error_ns <= most_ns:
+        return CheckAnswer(True, f"{detail}; {apart}")
+    if skew_ns - error_ns <= most_ns:
+        return CheckAnswer(None, f"{detail}; {apart}, which is too inexact to compare it with latency's p99")
+    why = f"the clocks of {apart}, which is more than latency's p99: set the clocks of their hosts by NTP"
+    return CheckAnswer(False, f"{detail}; {apart}", (why,))
 
 
 def _closed(case: CheckInput) -> CheckAnswer:

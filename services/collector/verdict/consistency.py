@@ -32,7 +32,7 @@ def problems(result: RunResult, faults: Iterable[Fault], elsewhere: Collection[s
         faults: of all files.
         elsewhere: kinds of fault in a log that another check reports.
     """
-    found = [*residuals(result.clients), *without_end(result), *several_servers(result)]
+    found = [*not_pulled(result), *residuals(result.clients), *without_end(result), *several_servers(result)]
     found += fault_sentences(faults, elsewhere)
     found += _of_ledger(result)
     for client in result.clients:
@@ -59,6 +59,25 @@ def residuals(clients: Iterable[ClientResult]) -> list[str]:
         for client in clients
         if client.residual
     ]
+
+
+def not_pulled(result: RunResult) -> list[str]:
+    """Return a sentence for each node of which it is not known that all its files of the run are here."""
+    found = []
+    for node in result.pulled.nodes if result.pulled is not None else ():
+        found += [f"node {node.node}: {fault}" for fault in node.faults]
+        if not node.is_complete:
+            why = f": {node.trouble}" if node.trouble else ""
+            found.append(f"not all files of node {node.node} are here{why}")
+        elif not node.files:
+            found.append(f"node {node.node} has no file of this run")
+    return found
+
+
+def node_troubles(result: RunResult) -> list[str]:
+    """Return a clause for each node that cannot be read at present."""
+    nodes = result.pulled.nodes if result.pulled is not None else ()
+    return [f"node {node.node}: {node.trouble}" for node in nodes if node.trouble]
 
 
 def without_end(result: RunResult) -> list[str]:
@@ -92,8 +111,8 @@ def _of_ledger(result: RunResult) -> Iterable[str]:
     facts = result.ledger_facts
     if facts.last is not None and facts.total is not None and facts.last != facts.total and not facts.is_abandoned:
         yield f"ledger/{result.run}: the run was opened for {facts.total:,} records, and ended after {facts.last:,}"
-    if result.ledger_facts.feed_variants > 1:
-        yield f"ledger/{result.run}: its servers played different feeds in one run"
+    if differences := result.ledger_facts.feed_differences:
+        yield f"ledger/{result.run}: its servers played different feeds in one run: {'; '.join(differences)}"
     if result.ledger_facts.end_variants > 1:
         yield f"ledger/{result.run}: the run ended in {result.ledger_facts.end_variants} different ways"
 

@@ -72,13 +72,14 @@ def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_
         thresholds = [_by_senders_time(threshold, limit, case) for threshold, limit in pairs]
     verdict, reasons = _judge(case, answers, limits, thresholds) if case else (None, [])
     headline = reasons[0] if reasons else HEADLINES[result.books](result, totals, durations)
+    troubles = consistency.node_troubles(result) if case is None else []
     return Summary(
         run=result.run,
         books=result.books,
         feed=result.feed,
         state=result.state,
         verdict=verdict,
-        headline=_with_late(headline, result.ledger_facts.late),
+        headline=_with_late("; ".join([headline, *troubles]), result.ledger_facts.late),
         reasons=reasons,
         checks=asked,
         thresholds=thresholds,
@@ -211,7 +212,8 @@ def _judge(
 def _untrustworthy(case: CheckInput) -> list[str]:
     """Return why no number of the run can be trusted, worst first; none where they can."""
     result = case.result
-    reasons = [NO_LEDGER] if result.lacks_open else []
+    reasons = consistency.not_pulled(result)
+    reasons += [NO_LEDGER] if result.lacks_open else []
     reasons += consistency.residuals(result.clients)
     reasons += consistency.several_servers(result)
     # A run without a single message proves nothing, neither for nor against the feed.

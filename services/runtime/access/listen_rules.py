@@ -49,7 +49,11 @@ class ListenRules:
 
 
 def read_rules(
-    environment: Mapping[str, str], setting: str, hosts: Collection[str], names: Collection[str] = ()
+    environment: Mapping[str, str],
+    setting: str,
+    hosts: Collection[str],
+    names: Collection[str] = (),
+    grants_from: str = "FEED_TOKEN_FILE",
 ) -> ListenRules:
     """Return the rules of a service.
 
@@ -58,14 +62,15 @@ def read_rules(
         setting: the setting that has the addresses.
         hosts: addresses or names that the service listens on.
         names: host names by which others reach it; with one of them it counts as reachable from elsewhere.
+        grants_from: the setting that names its file of tokens.
 
     Raises:
         BadSettings: files are missing that the addresses demand, or settings contradict each other.
     """
-    values = read(environment, NAMES)
+    values = read(environment, (*NAMES, grants_from))
     rules = ListenRules(
         exposure=values["exposure"],
-        token_file=values["feed_token_file"],
+        token_file=values[grants_from.lower()],
         cert_file=values["tls_cert_file"],
         key_file=values["tls_key_file"],
         is_reachable=not all(map(is_loopback, hosts)),
@@ -75,9 +80,9 @@ def read_rules(
         problems.append("TLS_CERT_FILE, TLS_KEY_FILE: a certificate and its key are set together")
     given = f"{setting}={','.join(hosts)}"
     if names and not (rules.token_file or rules.exposure == INSECURE):
-        problems.append(_unprotected(f"PAGE_NAMES={','.join(sorted(names))}"))
+        problems.append(_unprotected(f"PAGE_NAMES={','.join(sorted(names))}", grants_from))
     elif rules.is_reachable and not rules.exposure and not (rules.token_file and rules.cert_file):
-        problems.append(_unprotected(given))
+        problems.append(_unprotected(given, grants_from))
     control_token = environment.get("CONTROL_TOKEN", "").strip()
     is_strict = rules.token_file or (rules.is_reachable and not rules.is_internal)
     if is_strict and 0 < len(control_token) < MIN_LENGTH:
@@ -87,10 +92,11 @@ def read_rules(
     return rules
 
 
-def _unprotected(given: str) -> str:
+def _unprotected(given: str, grants_from: str) -> str:
+    made = "both" if grants_from == "FEED_TOKEN_FILE" else "a certificate"
     return (
-        f"{given}: other machines could reach this service, which has no FEED_TOKEN_FILE or no TLS_CERT_FILE\n"
-        "  make both with: python -m services.server token\n"
+        f"{given}: other machines could reach this service, which has no {grants_from} or no TLS_CERT_FILE\n"
+        f"  make {made} with: python -m services.server token\n"
         f"  or, if a proxy or a firewall of your own protects it, set EXPOSURE={INSECURE}"
     )
 

@@ -28,14 +28,14 @@ SETTINGS = (
         any_path,
         "tokens and what each permits; a client sends its token from this file",
     ),
-    Setting("TLS_CERT_FILE", "", "server, collector", any_path, "certificate of feed and page, a PEM file"),
+    Setting("TLS_CERT_FILE", "", "server, collector", any_path, "certificate of feed, page and serve, a PEM file"),
     Setting("TLS_KEY_FILE", "", "server, collector", any_path, "key of this certificate, a PEM file"),
     Setting(
         "TLS_CA_FILE",
         "",
         "client, collector",
         any_path,
-        "certificates to trust when connecting to a server by wss://; empty = those of the system",
+        "certificates to trust when connecting by wss:// or https://; empty = those of the system",
     ),
     Setting(
         "PAGE_NAMES",

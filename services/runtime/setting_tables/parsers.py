@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from services.contract.blocklog import MAX_BLOCK
-from services.contract.scalars import is_name
+from services.contract.scalars import is_name, utc_us
 from services.contract.sequence_rules import wrap_span
 
 ANY = r"."
@@ -20,6 +20,7 @@ PARTS_OF_ADDRESS = r"[@?#]"
 """Pattern of an address with a user, a query or a fragment, which often contain passwords and tokens."""
 VARIABLE = "[a-z][a-z0-9_]*"
 """Pattern of the name of a variable of a feed profile."""
+_START_TIME = "a time in UTC, in whole seconds, like 2026-11-22T07:30:00Z"
 ALL_INTERFACES = "*"
 """The value of ``HOST`` for every interface of this machine, IPv4 and IPv6."""
 
@@ -152,6 +153,19 @@ def host_names(text: str) -> frozenset[str]:
     return names
 
 
+def node_addresses(text: str) -> tuple[tuple[str, int | None, bool], ...]:
+    """Return the hosts in a list, each with its port or None and whether it has TLS; none for an empty text."""
+    nodes = []
+    for part in text.split(",") if text else ():
+        match = re.fullmatch(r"(https://)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{1,5}))?", part.strip())
+        if match is None or not 0 < int(match[3] or 1) < 65536:
+            raise ValueError("a list of hosts like node1,https://node2:8768, or the one name of all of them")
+        nodes.append((match[2].strip("[]"), int(match[3]) if match[3] else None, match[1] is not None))
+    if len({node[:2] for node in nodes}) < len(nodes):
+        raise ValueError("each host once")
+    return tuple(nodes)
+
+
 def client_count(text: str) -> int:
     """Return a number of clients, 0 for an empty text."""
     return integer(1, 100_000)(text) if text else 0
@@ -163,6 +177,19 @@ def service_name(text: str) -> str:
     if len(text) > 253 or not re.fullmatch(r"([A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*)?", text):
         raise ValueError("a name that a name server knows, such as client")
     return text
+
+
+def start_time(text: str) -> int | None:
+    """Return a time of day as epoch microseconds, None for an empty text."""
+    if not text:
+        return None
+    # A run is named by its start, in whole seconds.
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", text):
+        raise ValueError(_START_TIME)
+    try:
+        return utc_us(text)
+    except ValueError:  # such as February 30
+        raise ValueError(_START_TIME) from None
 
 
 def header_token(text: str) -> str:

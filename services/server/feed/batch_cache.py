@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from services.contract.scalars import digest, digest_text
 from services.contract.wire import MAX_FRAME
-from services.server.feed.generator import FeedGenerator
+from services.server.feed.feed import Feed
 from services.server.feed.schedule import RateSegment, Schedule
 
 STEP = 768
@@ -42,7 +42,7 @@ class EncodedBatch(NamedTuple):
 class BatchCache:
     """Encodes batches of one feed and keeps the most recent ones for the next client."""
 
-    def __init__(self, feed: FeedGenerator) -> None:
+    def __init__(self, feed: Feed) -> None:
         self._feed = feed
         self._encoded: OrderedDict[tuple[int, int], tuple[int, bytes, str]] = OrderedDict()
         self._latest: tuple[tuple[int, int, RateSegment], EncodedBatch] | None = None

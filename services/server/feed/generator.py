@@ -20,7 +20,7 @@ from typing import NamedTuple
 import faker
 
 from services.contract.rangeset import RangeSet
-from services.contract.scalars import Span, digest, digest_text
+from services.contract.scalars import MAX_INTEGER, Span, digest, digest_text
 from services.contract.wire import MAX_RECORD
 from services.server.feed.faker_pools import POOL, fill_pools
 from services.server.feed.record_schema import PAD, BadSchema, Schema, load
@@ -60,6 +60,9 @@ class FeedGenerator:
     Raises:
         BadSchema: ``schema``, a name or the path of a TOML file, cannot be used.
     """
+
+    available = MAX_INTEGER
+    """Last seq whose record can be had now: every record can."""
 
     def __init__(self, schema: str, locale: str, seed: int) -> None:
         loaded = load(schema)

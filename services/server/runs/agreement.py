@@ -12,6 +12,7 @@ from pathlib import Path
 
 from services.contract import ledger
 from services.server.runs.decisions import FOLDER, Decision, DecisionLog
+from services.server.runs.exchange import LedgerExchange
 from services.server.runs.siblings import ClientProgress, SiblingEntry, Siblings
 
 log = logging.getLogger(__name__)
@@ -33,8 +34,10 @@ class Agreement:
         is_shared: whether the file system has links, so that several servers can play the run.
         known: bytes of the ledgers that were there when this process read the folder, by name.
         monotonic: returns monotonic seconds.
+        exchange: with servers that have folders of their own; None if all have this one.
 
     Attributes:
+        lead_us: with other servers, a rate begins this long after it was decided.
         next_run: name of the run after this one, empty while that is not decided.
         next_run_at: when it was decided, RFC 3339.
         number: this is the run number ``number`` that its servers play, from 1 on.
@@ -49,11 +52,13 @@ class Agreement:
         is_shared: bool,
         known: dict[str, int] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        exchange: LedgerExchange | None = None,
     ) -> None:
+        self.lead_us = LEAD_US if exchange is None else exchange.lead_us
         self.instance, self.is_shared = instance, is_shared
         self.next_run, self.next_run_at, self.number = "", "", 1
         self.invocation: str | None = None
-        self._decisions = DecisionLog(folder / FOLDER)
+        self._decisions = DecisionLog(folder / FOLDER) if exchange is None else exchange.decisions(folder.name)
         self._siblings = Siblings(folder, f"{instance}.jsonl", monotonic, known)
         self._has_failed = False
 
@@ -87,8 +92,8 @@ class Agreement:
         return self._decide(Decision(at=at, instance=self.instance, entries=entries))
 
     def decide_next(self, at: str, run: str) -> bool:
-        """Decide which run is next; return False if another decision came first."""
-        if not self._decide(Decision(at=at, instance=self.instance, next_run=run)):
+        """Decide which run is next; return False if another decision came first, or the answer is not known."""
+        if not self._decide(Decision(at=at, instance=self.instance, next_run=run), patiently=True):
             return False
         self.next_run, self.next_run_at = run, at
         return True
@@ -96,27 +101,27 @@ class Agreement:
     def decide_opened(self, at: str, number: int, invocation: str) -> None:
         """State which run of its servers this one is, and who started them; another server may have done so before."""
         self.number, self.invocation = number, invocation
-        self._decide(Decision(at=at, instance=self.instance, opened=number, invocation=invocation))
+        self._decide(Decision(at=at, instance=self.instance, opened=number, invocation=invocation), patiently=True)
 
     def leave(self, at: str) -> bool:
         """Announce that this server stops: of servers that stop together, the last one knows that it is the last."""
         return self._decide(Decision(at=at, instance=self.instance, leaves=True))
 
-    def _decide(self, decision: Decision) -> bool:
+    def _decide(self, decision: Decision, *, patiently: bool = False) -> bool:
         if not self.is_shared:
             return True
         try:
-            is_decided = self._decisions.decide(decision)
+            is_decided = self._decisions.decide(decision, patiently=patiently)
         except OSError as problem:
             self._warn(problem)
             # Alone, a disk that refuses must not change what the server does: the ledger has the entries.
-            return not self.has_siblings()
+            return not self._decisions.is_required and not self.has_siblings()
         self._has_failed = False
         return is_decided
 
     def _warn(self, problem: OSError) -> None:
         if not self._has_failed:
-            log.warning("decisions refused", extra={"path": str(self._decisions.folder), "why": str(problem)})
+            log.warning("decisions refused", extra={"path": self._decisions.place, "why": str(problem)})
         self._has_failed = True
 
     def has_siblings(self, *, proven: bool = False, leaving: bool = False) -> bool:

@@ -60,9 +60,16 @@ class DecisionLog:
         folder: where they are; it is created by the first decision.
     """
 
+    is_required = False
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._count = 0
+
+    @property
+    def place(self) -> str:
+        """Where the decisions are, for messages."""
+        return str(self.folder)
 
     def news(self) -> list[Decision]:
         """Return the decisions since the last call.
@@ -88,8 +95,12 @@ class DecisionLog:
         except (FileNotFoundError, NotARegularFile):
             return None
 
-    def decide(self, decision: Decision) -> bool:
+    def decide(self, decision: Decision, *, patiently: bool = False) -> bool:  # noqa: ARG002
         """Make a decision; return False if another one was made since the last call of `news`.
+
+        Args:
+            decision: to be made.
+            patiently: without effect here, since a file is made at once.
 
         Raises:
             OSError: the folder refuses files or links.

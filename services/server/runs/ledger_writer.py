@@ -22,6 +22,7 @@ from services.contract.jsonl import FIRST
 from services.contract.scalars import MAX_INTEGER, utc_us
 from services.runtime.durable_file import LineFile, make_folder
 from services.runtime.regular_files import FileLine, NotARegularFile, lines, open_regular
+from services.server.runs.exchange import LedgerListener
 
 log = logging.getLogger(__name__)
 
@@ -44,20 +45,24 @@ class LedgerWriter:
     After a failed sync the kernel may consider pages clean that never reached the disk, so the next sync would succeed
     without effect. Therefore everything since the last good sync is written again, in its place, before the next one.
 
+    Args:
+        path: of the file.
+        listener: is informed of its progress; None where other servers read the file itself.
+
     Attributes:
         path: of the file.
         line_count: number of lines written.
         sync_durations: of the syncs that succeeded, nanoseconds.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, listener: LedgerListener | None = None) -> None:
         """Create the file.
 
         Raises:
             FileExistsError: another process has claimed the name.
             OSError: the disk refuses.
         """
-        self.path = path
+        self.path, self._listener = path, listener
         make_folder(path.parent)
         self._file = LineFile(path)
         self._prev = FIRST
@@ -153,6 +158,8 @@ class LedgerWriter:
         self.sync_durations.record([time.monotonic_ns() - began_ns])
         del self._unsynced[: len(lines)]
         self._synced_bytes += len(data)
+        if self._listener is not None:
+            self._listener.synced(self._synced_bytes)
         if self._has_sync_failed:
             log.info("ledger synced again", extra={"path": str(self.path)})
             self._has_sync_failed = False
@@ -160,6 +167,8 @@ class LedgerWriter:
     def touch(self) -> None:
         """Update the file's modification time, which shows other servers that this one lives."""
         self._file.touch()
+        if self._listener is not None:
+            self._listener.touched()
 
     def close(self) -> None:
         """Write the waiting entries, sync and close.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import uuid
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +36,11 @@ class ProcessIdentity(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.boot} {self.host} {self.namespace} {self.pid} {self.start}"
+
+
+def new_instance() -> str:
+    """Return a random identity of a server process, the name of its ledgers."""
+    return uuid.uuid4().hex[:12]
 
 
 def own(proc: Path = PROC) -> ProcessIdentity | None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from services.contract import ledger, wire
 from services.contract.histogram import Histogram
 from services.contract.scalars import utc_text
 from services.runtime.clock import Clock
 from services.runtime.saturation import SaturationWindow
-from services.server.feed.generator import FeedGenerator
+from services.server.feed.feed import Feed
 from services.server.feed.schedule import RateSegment
-from services.server.runs.agreement import BLIND_US, LEAD_US, Agreement, DecidedEntry
+from services.server.runs.agreement import BLIND_US, Agreement, DecidedEntry
 from services.server.runs.ledger_writer import LedgerWriter, Then
-from services.server.runs.run_state import RecordedRun
+from services.server.runs.run_state import RecordedRun, RunStatus
 from services.server.runs.siblings import ClientProgress
+from services.server.runs.timetable import RunTimes
 from services.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
@@ -29,26 +29,12 @@ START_LEAD_US = 20_000
 """Time between recording the first rate and the first due record, so that writing the ledger does not make it late."""
 
 
-class RunStatus(NamedTuple):
-    """What a run looks like at one time.
-
-    Attributes:
-        state: of the run.
-        rate: records per second as last set, kept through a pause.
-        head: last seq that is due, 0 for none.
-    """
-
-    state: wire.State
-    rate: float
-    head: int
-
-
 class Run:
     """One run as this server process plays it: the recorded state and this process's ledger, kept in step.
 
     Only methods that are commands write: `append`, `append_measurements`, `advance`, `follow`, `decide`, `start`,
-    `resume`, `set_rate` and `finish`. Properties and `status` change nothing, so a probe or a scrape never writes to
-    the ledger.
+    `resume`, `set_rate`, `finish`, `start_by_clock` and `end_by_clock`. Properties and `status` change nothing, so a
+    probe or a scrape never writes to the ledger.
 
     Rates, control requests and the end are decided together with the other servers of the run, if there are any; each
     server enters a decision in its own ledger.
@@ -59,6 +45,7 @@ class Run:
         total: number of records.
         lateness: how late this server found records due, nanoseconds.
         agreement: the decisions about the run, and the other servers that play it.
+        times: when the run begins and ends by ``START_AT``; None if its servers decide that.
         on_change: called after every change of the rate.
         on_drop: called with the name of a client that an operator has dropped.
         on_moved: called with the name of a client that has subscribed at another server, and its fence there.
@@ -67,7 +54,7 @@ class Run:
     def __init__(
         self,
         name: str,
-        feed: FeedGenerator,
+        feed: Feed,
         recorded: RecordedRun,
         writer: LedgerWriter,
         settings: ServerSettings,
@@ -76,13 +63,13 @@ class Run:
         *,
         boot: str,
         agreement: Agreement,
+        times: RunTimes | None = None,
     ) -> None:
         self.name, self.feed, self.recorded, self.ledger = name, feed, recorded, writer
         self.total, self.schedule = recorded.total, recorded.schedule
         self.settings, self.clock, self.saturation, self.boot = settings, clock, saturation, boot
-        self.plan = settings.rate
-        self.lateness = Histogram()
-        self.agreement = agreement
+        self.plan, self.lateness = settings.rate, Histogram()
+        self.agreement, self.times = agreement, times
         self.on_change: Callable[[], None] = lambda: None
         self.on_drop: Callable[[str], None] = lambda _name: None
         self.on_moved: Callable[[str, int], None] = lambda _name, _fence: None
@@ -259,6 +246,17 @@ class Run:
         self.recorded.apply(entry)
         self.ledger.append(entry, then)
 
+    def start_by_clock(self) -> None:
+        """Start the schedule of ``START_AT``: each server does so by itself, however late it is."""
+        if self.times is not None:
+            stage = 1 if self.plan.text is not None else None
+            self._enter_rate(self._rate_entry(RateSegment(1, self.times.start_us, self.plan.rate), stage))
+
+    def end_by_clock(self) -> None:
+        """End the run at the time that follows from ``START_AT``."""
+        # With the same reason at every server, since one does not know how far the clients of the others are.
+        self._enter_end("grace")
+
     def start(self, expected: ledger.ExpectEntry | None = None) -> bool:
         """Start the schedule, by the plan unless an operator has set a rate before; return whether it was decided."""
         is_planned = self.plan.text is not None and self.recorded.rate is None
@@ -302,7 +300,7 @@ class Run:
         now_us = self.clock.now_us()
         self.advance(now_us)
         if self.agreement.has_siblings(leaving=True):
-            lead_us = max(lead_us, LEAD_US)
+            lead_us = max(lead_us, self.agreement.lead_us)
         begins_us = now_us + lead_us
         head = self._scheduled_head(begins_us)
         entries = list(before)
@@ -341,8 +339,13 @@ class Run:
         self.pause_if_last()
 
     def pause_if_last(self) -> None:
-        """Pause the run if no other server goes on: records would come due, and be late, while no server runs."""
+        """Pause the run if no other server goes on: records would come due, and be late, while no server runs.
+
+        A run of ``START_AT`` is not paused: other servers may play it that this one does not see.
+        """
         self.follow()
+        if self.times is not None:
+            return
         for _ in range(_ATTEMPTS):
             if self.agreement.has_siblings(proven=True) or not self.recorded.is_advancing or self.set_rate(None):
                 break
@@ -364,9 +367,10 @@ class Run:
 
         If this one is stopped or killed, that is its evidence for the check "generator on time".
         """
-        is_playing = self.schedule.has_started and self.recorded.end is None
         # Proven, so that a lone server that is restarted writes what it always has written.
-        has_to = is_playing and not self.agreement.is_alone and self.agreement.has_siblings(proven=True, leaving=True)
+        is_beside = not self.agreement.is_alone and self.agreement.has_siblings(proven=True, leaving=True)
+        # A run of `START_AT` may have other servers that this one does not see.
+        has_to = (is_beside or self.times is not None) and self.schedule.has_started and self.recorded.end is None
         if has_to:
             self.append(ledger.MeasuredEntry(at=self.at(), **self._measurements()))
         return has_to

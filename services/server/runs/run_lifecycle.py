@@ -6,7 +6,9 @@ When ``CLIENTS`` is not set, a run waits for the clients of all containers that 
 from __future__ import annotations
 
 from services.contract import ledger
+from services.server.runs.agreement import LEAD_US
 from services.server.runs.run import Run
+from services.server.runs.timetable import RunTimes
 
 JOIN_QUIET_SECONDS = 1.0
 """Without ``CLIENTS``, a run starts when no client has subscribed for this long.
@@ -131,6 +133,9 @@ class RunLifecycle:
             sent_records: records sent so far, to all clients.
         """
         recorded, head = self.run.recorded, self.run.advance()
+        if self.run.times is not None:
+            self._step_by_clock(self.run.times)
+            return
         self._watch_clients(now, connected, sent_records)
         self._watch_pause(now)
         if recorded.state == "waiting" and self._may_start(now, connected):
@@ -152,6 +157,14 @@ class RunLifecycle:
         recorded = self.run.recorded
         counted = max(recorded.expected, self.run.settings.min_clients, len(recorded.clients))
         return self._is_number_known(now) and self._expected.is_settled and self._expected.clients > counted
+
+    def _step_by_clock(self, times: RunTimes) -> None:
+        """Start or end a run of ``START_AT``, whatever its clients do."""
+        now_us, recorded = self.run.clock.now_us(), self.run.recorded
+        if recorded.state == "waiting" and now_us >= times.start_us - LEAD_US:
+            self.run.start_by_clock()
+        elif recorded.end is None and now_us >= times.end_us:
+            self.run.end_by_clock()
 
     def _is_paused_by_a_stop(self) -> bool:
         return self.run.recorded.is_halted and not self.run.recorded.is_paused_by_operator

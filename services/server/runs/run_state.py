@@ -6,6 +6,7 @@ At start-up the server folds the entries of earlier processes; while the run goe
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from services.contract import bounds, ledger
 from services.contract.rangeset import RangeSet
@@ -19,6 +20,20 @@ MAX_FORMER_INSTANCES = bounds.FORMER_INSTANCES.value
 MAX_OPEN_RANGES = 16
 
 _MAX_INSTANCE_LENGTH = bounds.MARK_CHARACTERS.value
+
+
+class RunStatus(NamedTuple):
+    """What a run looks like at one time.
+
+    Attributes:
+        state: of the run.
+        rate: records per second as last set, kept through a pause.
+        head: last seq that is due, 0 for none.
+    """
+
+    state: State
+    rate: float
+    head: int
 
 
 @dataclass(slots=True)

@@ -9,26 +9,31 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from services import SOFTWARE
 from services.contract import ledger
 from services.contract.scalars import run_order, utc_text, utc_us
 from services.runtime.clock import STEP_NS, Clock
 from services.runtime.errors import AnotherServer
 from services.runtime.saturation import SaturationMonitor
 from services.runtime.volumes import run_name, run_names
-from services.server.feed.faker_pools import POOL
-from services.server.feed.generator import FAKER_VERSION, FeedGenerator
+from services.server.feed.feed import Feed
 from services.server.runs import other_servers, process_identity
 from services.server.runs.agreement import Agreement, decided_after
 from services.server.runs.decisions import FOLDER, supports_links
+from services.server.runs.exchange import LedgerExchange
 from services.server.runs.ledger_writer import LedgerWriter, last_alive_us, read_entries
+from services.server.runs.opening import differences, has_same_settings, open_entry
 from services.server.runs.other_servers import FileStamp, FolderSnapshot, StoppedWhileWatching
 from services.server.runs.past_run import PastRun
 from services.server.runs.run import Run
 from services.server.runs.run_state import RecordedRun
+from services.server.runs.timetable import RunTimes
 from services.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
+
+
+_ATTEMPTS = 20
+"""Attempts to decide the next run while other servers decide something else."""
 
 
 class RunOpenedMeanwhile(Exception):
@@ -40,7 +45,7 @@ class RunStore:
 
     Args:
         root: the folder.
-        feed: generates the records.
+        feed: has the records.
         settings: of the server.
         clock: of the process.
         saturation: of the process.
@@ -48,6 +53,7 @@ class RunStore:
         instance: identity of this process, the name of its ledgers.
         ensure_alone: see `other_servers.ensure_alone`.
         invocation: of ``python -m services`` that started this server; empty without one.
+        exchange: with servers that have folders of their own; None if all have this one.
 
     Attributes:
         is_waiting: `survey` waits for the next run of living servers, whose run has ended.
@@ -56,7 +62,7 @@ class RunStore:
     def __init__(
         self,
         root: Path,
-        feed: FeedGenerator,
+        feed: Feed,
         settings: ServerSettings,
         clock: Clock,
         saturation: SaturationMonitor,
@@ -65,7 +71,9 @@ class RunStore:
         instance: str,
         ensure_alone: Callable[[Path, Callable[[], bool]], FolderSnapshot] = other_servers.ensure_alone,
         invocation: str = "",
+        exchange: LedgerExchange | None = None,
     ) -> None:
+        self._exchange = exchange
         self.root, self.feed, self.settings, self.clock, self.saturation = root, feed, settings, clock, saturation
         self.boot, self.instance, self.invocation = boot, instance, invocation
         self.ensure_alone = ensure_alone
@@ -110,6 +118,8 @@ class RunStore:
             AnotherServer: another server plays a run that this one cannot join.
             StoppedWhileWatching: this process was asked to stop.
         """
+        if self._exchange is not None:
+            self._exchange.settle(is_stopped)
         while self.joinable() is None:
             try:
                 return self.ensure_alone(self.root, is_stopped)
@@ -156,14 +166,18 @@ class RunStore:
         """
         if not self.is_shared():
             return False
-        agreement = Agreement(self.root / run, self.instance, is_shared=True)
+        agreement = self._agreement(run)
         agreement.decisions()
         return agreement.invocation == self.invocation
+
+    def _agreement(self, run: str, known: dict[str, int] | None = None) -> Agreement:
+        shared = self.is_shared()
+        return Agreement(self.root / run, self.instance, is_shared=shared, known=known, exchange=self._exchange)
 
     def is_shared(self) -> bool:
         """Return whether the file system has links, so that several servers can play one run."""
         if self._is_shared is None:
-            self._is_shared = supports_links(self.root)
+            self._is_shared = self._exchange is not None or supports_links(self.root)
         return self._is_shared
 
     def _awaits_next_run(self, run: str) -> bool:
@@ -175,21 +189,13 @@ class RunStore:
     def _obstacle(self, run: str) -> str:
         opening = self._read(run)[1].opening
         if opening is not None and not self._has_same_settings(opening):
-            return "its settings are not those of this server: " + "; ".join(self._differences(opening))
-        if not self.is_shared() or not (self.root / run / FOLDER).is_dir():
+            found = "; ".join(differences(opening, self.feed, self.settings))
+            return f"its settings are not those of this server: {found}"
+        if not self.is_shared() or not (self._exchange or (self.root / run / FOLDER).is_dir()):
             return "several servers need hard links, which this folder or that server does not support"
         if not self._is_of_this_invocation(run):
             return "it was not started together with this one"
         return "its ledger is damaged, or RESUME_SECONDS is shorter than its last pause between two lines"
-
-    def _differences(self, opening: ledger.OpenEntry) -> list[str]:
-        plan = self.settings.rate
-        pairs = [
-            ("feed", opening.feed, self.feed.identity),
-            ("RECORDS", opening.total, self.settings.records),
-            ("RATE", opening.plan or f"{opening.rate:g}", plan.text or f"{plan.rate:g}"),
-        ]
-        return [f"{name} {theirs}, here {here}" for name, theirs, here in pairs if theirs != here]
 
     def _join(self, name: str, past: PastRun, known: dict[str, int]) -> Run:
         """Continue a run: its servers may be gone, or play it beside this one."""
@@ -252,6 +258,11 @@ class RunStore:
             if self.has_missed_runs(before):
                 return self._join_newest()
             name = self._decide_after(before.agreement, before.follow)
+        elif self._exchange is not None:
+            claimed = self._exchange.claim_run(self.clock.now_us())
+            if claimed is None:
+                raise RunOpenedMeanwhile
+            name = claimed
         else:
             name = self._decide_first(other_servers.take_snapshot(self.root).run if newest is None else newest)
         number = 1 if before is None else before.agreement.number + 1
@@ -272,6 +283,11 @@ class RunStore:
         log.info("run opened", extra={"run": name, "total": self.settings.records, "rate": run.recorded_rate})
         return run
 
+    def has_next(self, run: Run) -> bool:
+        """Return whether another run follows this one."""
+        is_decided = bool(run.agreement.next_run)
+        return is_decided or self.settings.runs == 0 or run.agreement.number < self.settings.runs
+
     def _join_newest(self) -> Run:
         """Join the newest run, also if it has ended: the next one follows it."""
         newest, past, known = self._read(other_servers.take_snapshot(self.root).run)
@@ -289,7 +305,7 @@ class RunStore:
         Raises:
             RunOpenedMeanwhile: another server was first, and this one can join it.
         """
-        agreement = Agreement(self.root / newest, self.instance, is_shared=self.is_shared())
+        agreement = self._agreement(newest)
         name = self._decide_after(agreement, agreement.decisions)
         # The decisions of an empty folder are removed as soon as there is a ledger, so they may be new ones.
         if other_servers.take_snapshot(self.root).run in (newest, name) and not self._read(name)[1].has_ended:
@@ -300,18 +316,31 @@ class RunStore:
         raise RunOpenedMeanwhile
 
     def _decide_after(self, agreement: Agreement, look: Callable[[], object]) -> str:
-        """Return the name of a run that follows by the decisions in ``agreement``; ``look`` reads new ones."""
-        while True:
+        """Return the name of a run that follows by the decisions in ``agreement``; ``look`` reads new ones.
+
+        Raises:
+            OSError: it cannot be decided now.
+        """
+        for _ in range(_ATTEMPTS):
             look()
             name, now_us = agreement.next_run, self.clock.now_us()
-            # A run that was decided long ago and is missing was removed: its name may be in the logs of clients.
-            if not name or not (_is_new(agreement.next_run_at, now_us) or (self.root / name).is_dir()):
+            if not name or not self._may_follow(name, agreement.next_run_at, now_us):
                 name = next(name for name in run_names(run_name(now_us)) if not (self.root / name).exists())
                 if not agreement.decide_next(utc_text(now_us), name):
                     continue
+                if self._exchange is not None:
+                    self._exchange.announce_run(name)
             # Only now: the collector shows every folder as a run.
             (self.root / name).mkdir(exist_ok=True)
             return name
+        raise OSError("the next run could not be decided")
+
+    def _may_follow(self, name: str, decided_at: str, now_us: int) -> bool:
+        """Return whether a run that was decided can be played."""
+        # One that was decided long ago and is missing was removed: its name may be in the logs of clients. Servers with
+        # folders of their own make that of a run when they first play it.
+        is_here = self._exchange is not None or (self.root / name).is_dir()
+        return is_here or _is_new(decided_at, now_us)
 
     def has_missed_runs(self, run: Run) -> bool:
         """Return whether others have played on and have removed the ledgers of a run, or of the one after it.
@@ -323,11 +352,16 @@ class RunStore:
         return is_gone and run_order(other_servers.take_snapshot(self.root).run) > run_order(run.name)
 
     def _has_same_settings(self, opening: ledger.OpenEntry) -> bool:
-        plan = self.settings.rate
-        current = (self.feed.identity, self.settings.records, plan.rate, plan.text)
-        return current == (opening.feed, opening.total, opening.rate, opening.plan)
+        return has_same_settings(opening, self.feed, self.settings)
 
-    def _make_run(self, name: str, recorded: RecordedRun, known: dict[str, int] | None = None, number: int = 0) -> Run:
+    def _make_run(
+        self,
+        name: str,
+        recorded: RecordedRun,
+        known: dict[str, int] | None = None,
+        number: int = 0,
+        times: RunTimes | None = None,
+    ) -> Run:
         """Return a run with a new ledger of this process, which begins with its `open` entry.
 
         Args:
@@ -335,38 +369,20 @@ class RunStore:
             recorded: its state.
             known: bytes of the ledgers that the state was folded from, by name.
             number: of the run among those of its servers, if it is opened and not joined.
+            times: when it begins and ends by ``START_AT``.
         """
-        agreement = Agreement(self.root / name, self.instance, is_shared=self.is_shared(), known=known)
+        agreement = self._agreement(name, known)
         if not agreement.is_shared:
             log.warning("no hard links, so no other server can join", extra={"run": name})
         if number:
             # Before the ledger, so that a server that finds the ledger knows whether it can join.
             agreement.decide_opened(utc_text(self.clock.now_us()), number, self.invocation)
-        writer = LedgerWriter(self.root / name / f"{self.instance}.jsonl")
+        listener = None if self._exchange is None else self._exchange.listener(name)
+        writer = LedgerWriter(self.root / name / f"{self.instance}.jsonl", listener)
         window = self.saturation.window()
-        run = Run(
-            name, self.feed, recorded, writer, self.settings, self.clock, window, boot=self.boot, agreement=agreement
-        )
-        run.append(
-            ledger.OpenEntry(
-                at=run.at(),
-                run=name,
-                instance=self.instance,
-                boot=self.boot,
-                software=SOFTWARE,
-                feed=self.feed.identity,
-                seed=self.feed.seed,
-                schema=self.feed.schema,
-                locale=self.feed.locale,
-                faker=FAKER_VERSION,
-                pool=POOL,
-                total=recorded.total,
-                rate=run.plan.rate,
-                clients=self.settings.min_clients,
-                plan=run.plan.text,
-                process=None if self._process is None else str(self._process),
-            )
-        )
+        made = name, self.feed, recorded, writer, self.settings, self.clock, window
+        run = Run(*made, boot=self.boot, agreement=agreement, times=times)
+        run.append(open_entry(run, self.instance, None if self._process is None else str(self._process)))
         # If the disk refuses now, the server's periodic sync tries again.
         with contextlib.suppress(OSError):
             run.ledger.sync()

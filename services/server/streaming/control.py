@@ -90,6 +90,8 @@ def _refuse_impossible(stream: Stream, request: str, client: str | None) -> None
             raise RequestRefused("no_client", f"no client is named {client}" if client else "drop names no client")
     elif status.state == "ended":
         raise RequestRefused("not_now", f"run {run.name} is over")
+    elif run.times is not None:
+        raise RequestRefused("not_now", f"the schedule of run {run.name} follows from START_AT and cannot be changed")
     elif request != "rate" and status.state == "waiting":
         raise RequestRefused("not_now", f"run {run.name} has not begun: there is nothing to {request}")
     elif status.head >= run.total:

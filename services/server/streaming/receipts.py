@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.contract import bounds, ledger, wire
 from services.contract.blocklog import MAX_BLOCK
 from services.contract.rangeset import RangeSet
-from services.server.feed.generator import FeedGenerator
+from services.server.feed.feed import Feed
 from services.server.runs.run_state import RecordedClient
 from services.server.streaming.subscription import Subscription
 
@@ -53,7 +53,7 @@ def excess(receipt: wire.Receipt, client: RecordedClient) -> str:
     return ""
 
 
-def is_matching(receipt: wire.Receipt, feed: FeedGenerator) -> bool:
+def is_matching(receipt: wire.Receipt, feed: Feed) -> bool:
     """Return whether count and digest of a receipt are those of the records that the server generates again."""
     # Generated again and not remembered: so the receipt proves the content, and sent records need no memory.
     present = (RangeSet([(receipt.first, receipt.last)]) - RangeSet(receipt.missing)).count

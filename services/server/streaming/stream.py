@@ -19,6 +19,9 @@ from services.server.streaming.subscription import Subscription
 _GOODBYE_SECONDS = 0.2
 """Time for the closing handshake with a client that has moved to another server."""
 
+_AWAIT_SECONDS = 0.005
+"""Interval between two looks for records that are due and that their producer has not published yet."""
+
 _IDLE_SECONDS = 1.0
 """After this time without a frame a client is sent an idle frame."""
 
@@ -128,7 +131,7 @@ class Stream:
 
     def serve_requested(self, now: float) -> None:
         """Send due records to the requested subscriptions; those that could take more at once stay requested."""
-        head = self.run.advance()
+        head = min(self.run.advance(), self.run.feed.available)
         requested = list(self._requested)
         self._requested.clear()
         for subscription in requested:
@@ -139,7 +142,8 @@ class Stream:
     def serve_all(self, now: float) -> float:
         """Send due records to all subscriptions; return the seconds until there may be more."""
         now_us = self._clock.now_us()
-        head = self.run.advance(now_us)
+        due, available = self.run.advance(now_us), self.run.feed.available
+        head = min(due, available)
         if head > self._last_head:
             self.run.add_lateness(self._last_head + 1, now_us)
             self._last_head = head
@@ -148,6 +152,8 @@ class Stream:
             could_take_more |= self._serve(subscription, head, now)
         if could_take_more and self.run.ledger.is_writable:
             return 0.0
+        if head < due:
+            return _AWAIT_SECONDS
         next_us = self.run.next_due_us(head)
         if next_us is None:
             return _IDLE_SECONDS / 2

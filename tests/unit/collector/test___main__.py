@@ -52,7 +52,10 @@ def test_verify_gives_the_verdicts_code(tmp_path: Path, capsys: pytest.CaptureFi
     ("arguments", "loaded"),
     [
         (["verify", "--help"], {"verify"}),
-        (["--help"], {"wait", "report", "verify", "compare", "messages", "prove", "part", "merge", "control"}),
+        (
+            ["--help"],
+            {"wait", "report", "verify", "compare", "messages", "prove", "part", "merge", "control", "serve"},
+        ),
     ],
 )
 def test_a_command_loads_itself_alone(arguments: list[str], loaded: set[str]) -> None:

@@ -9,16 +9,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.collector import poller
 from services.collector.cpu_yield import POLICY, CpuPolicy
+from services.collector.nodes.pull_record import path_of
 from services.collector.open_run import OpenRun
 from services.collector.poller import Poller, PollLimits
 from services.collector.publish.files import run_files
 from services.collector.publish.terminal.printer import TerminalPrinter
 from services.collector.settings import CollectorSettings
 from services.collector.verdict.snapshot import Snapshot
+from services.contract.nodes import PulledNode, PulledRun
 from services.runtime.clock import Clock
 from tests.builders.runs import RUN, Files, good_run, ledger_source, log_source, write
 
@@ -37,17 +40,52 @@ class FakeClock:
         return self.now
 
 
+class FakePulls:
+    """The nodes of a pulled run, as a test sets them."""
+
+    def __init__(self, volumes: Path) -> None:
+        self.volumes, self.complete_at, self.closed = volumes, float("-inf"), list[str]()
+        self.record: PulledRun | None = None
+
+    def complete_from(self, _run: str) -> float:
+        """Return since when everything is here."""
+        return self.complete_at
+
+    def is_settled(self, _run: str) -> bool:
+        """Return whether everything was here for a verdict."""
+        return self.record is not None and self.record.is_complete
+
+    def seal(self, run: str, since: float) -> PulledRun:
+        """Record for a verdict whether everything is here."""
+        is_complete = self.complete_at > since
+        node = PulledNode(node="b", files=1, is_complete=is_complete, trouble="" if is_complete else "away")
+        self.record = PulledRun(run=run, nodes=[node])
+        path = path_of(self.volumes, run)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(msgspec.json.encode(self.record))
+        return self.record
+
+    def close(self, run: str) -> None:
+        """Note that a run is pulled no longer."""
+        self.closed.append(run)
+
+
 class Rig:
     """A poller of a folder, its printed text, and its clocks."""
 
     def __init__(
-        self, volumes: Path, limits: PollLimits = LIMITS, policy: CpuPolicy = POLICY, **environment: str
+        self,
+        volumes: Path,
+        limits: PollLimits = LIMITS,
+        policy: CpuPolicy = POLICY,
+        pulls: FakePulls | None = None,
+        **environment: str,
     ) -> None:
         (volumes / "summary").mkdir(exist_ok=True)
         self.volumes, self.time, self.used, self.printed = volumes, FakeClock(), FakeClock(), list[str]()
         settings = CollectorSettings.read({"VOLUMES": str(volumes), **environment})
         printer = TerminalPrinter(volumes, self.printed.append)
-        self.poller = Poller(settings, Clock(), printer, self.time, self.used, policy, limits)
+        self.poller = Poller(settings, Clock(), printer, self.time, self.used, policy, limits, pulls)
 
     def polls(self, count: int, seconds: float = 0.2) -> None:
         """Poll a number of times, with a time between."""
@@ -474,3 +512,85 @@ def test_a_copied_log_under_a_later_name_is_not_shown(tmp_path: Path) -> None:
     assert rig.poller.newest is not None
     assert RUN == rig.poller.newest.summary.run
     assert RUN == json.loads((tmp_path / "summary" / "summary.json").read_text())["run"]
+
+
+def test_a_pulled_run_closes_when_every_node_was_asked_after_its_end(tmp_path: Path) -> None:
+    """A node that gave everything before the run was over may have written since; asked later, the run is closed."""
+    pulls = FakePulls(tmp_path)
+    rig = Rig(tmp_path, pulls=pulls)
+    write(good_run(), tmp_path)
+    pulls.complete_at = rig.time.now
+    rig.polls(60)
+    assert "ended" == rig.state
+    pulls.complete_at = rig.time.now
+    rig.polls(3)
+
+    assert ("closed", [RUN]) == (rig.state, pulls.closed)
+    assert "PASS" in rig.printed[-1]
+
+
+def test_lines_that_come_late_delay_the_verdict_again(tmp_path: Path) -> None:
+    """What a node gives after the run seemed to be over is judged, and every node is asked once more."""
+    pulls = FakePulls(tmp_path)
+    rig = Rig(tmp_path, pulls=pulls)
+    files = good_run()
+    log = files.pop(log_source("client-2", 2))
+    write(files, tmp_path)
+    rig.polls(60)
+    pulls.complete_at = rig.time.now
+    write({log_source("client-2", 2): log}, tmp_path)
+    rig.polls(3)
+    assert "ended" == rig.state
+    rig.polls(30)
+    pulls.complete_at = rig.time.now
+    rig.polls(3)
+
+    assert "closed" == rig.state
+    assert "PASS" in rig.printed[-1]
+
+
+def test_a_missing_node_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    """A run of which a node is missing is INVALID after a while, and is judged again when that node has answered."""
+    pulls = FakePulls(tmp_path)
+    rig = Rig(tmp_path, pulls=pulls)
+    write(good_run(), tmp_path)
+    rig.polls(200)
+
+    assert "closed" == rig.state
+    assert "INVALID" in rig.printed[-1]
+    assert "not all files of node b are here: away" in rig.printed[-1]
+    assert [] == pulls.closed
+    printed = len(rig.printed)
+    rig.polls(200)
+    assert printed == len(rig.printed)
+
+    pulls.complete_at = rig.time.now + 0.1
+    rig.polls(2)
+    pulls.complete_at = rig.time.now + 20
+    rig.polls(60)
+
+    assert "PASS" in rig.printed[-1]
+    assert [RUN] == pulls.closed
+
+
+def test_a_run_without_a_node_is_judged_again_by_another_process(tmp_path: Path) -> None:
+    """A collector that starts again reads a run again whose verdict was that a node is missing."""
+    pulls = FakePulls(tmp_path)
+    write(good_run(), tmp_path)
+    Rig(tmp_path, pulls=pulls).polls(200)
+    pulls.complete_at = 10**6
+    again = Rig(tmp_path, pulls=pulls)
+    again.polls(30)
+
+    assert "PASS" in again.printed[-1]
+
+
+def test_a_stop_gives_no_verdict_about_a_pulled_run(tmp_path: Path) -> None:
+    """The last poll closes no run of which a node was not asked since its end."""
+    pulls = FakePulls(tmp_path)
+    rig = Rig(tmp_path, pulls=pulls)
+    write(good_run(), tmp_path)
+    rig.polls(5)
+    rig.poller.poll(last=True)
+
+    assert "ended" == rig.state

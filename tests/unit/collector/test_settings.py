@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.settings import CollectorSettings
+from services.collector.nodes.node_client import NodeAddress
+from services.collector.settings import CollectorSettings, NodeSettings
 from services.runtime.errors import BadSettings
 
 
@@ -33,3 +34,67 @@ def test_all_mistakes_are_reported_together() -> None:
 def test_no_color_is_respected(environment: dict[str, str], colour: bool) -> None:
     """Any value of NO_COLOR that is not empty forbids colours."""
     assert colour is CollectorSettings.read(environment).colour
+
+
+def test_nodes_have_the_common_port_unless_they_name_another(tmp_path: Path) -> None:
+    """Hosts, addresses and ports are read, with the token of the file."""
+    (tmp_path / "token").write_text("secret\n")
+    nodes = "one, 192.0.2.1:1,https://[::1]:2"
+    environment = {"NODES": nodes, "NODE_PORT": "9000", "NODE_TOKEN_FILE": str(tmp_path / "token")}
+    settings = CollectorSettings.read(environment)
+
+    expected = (NodeAddress("one", 9000), NodeAddress("192.0.2.1", 1), NodeAddress("::1", 2, "::1"))
+    assert expected == settings.nodes
+    assert "secret" == settings.node_token
+
+
+@pytest.mark.parametrize("nodes", ["one,", "http://one", "one:0", "one:65536", "one:port", "one,one", "[::1", "a b"])
+def test_malformed_nodes_are_refused(nodes: str) -> None:
+    """A list of nodes with something else in it is a mistake, with the expected form."""
+    with pytest.raises(BadSettings, match=r"NODES=.*: expected "):
+        CollectorSettings.read({"NODES": nodes})
+
+
+def test_nodes_need_a_token() -> None:
+    """A collector does not start to pull without a token."""
+    with pytest.raises(BadSettings, match="NODE_TOKEN_FILE: expected a file with a token"):
+        CollectorSettings.read({"NODES": "one"})
+
+
+def node_environment(folder: Path, token: str, **more: str) -> dict[str, str]:
+    """Return settings of a node that listens on all addresses, with this token."""
+    (folder / "token").write_text(token)
+    return {"HOST": "*", "NODE_TOKEN_FILE": str(folder / "token"), **more}
+
+
+@pytest.mark.parametrize("more", [{}, {"FEED_TOKEN_FILE": "tokens"}])
+def test_a_node_that_others_reach_needs_tls(tmp_path: Path, more: dict[str, str]) -> None:
+    """Beyond this machine a node does not start without a certificate, also if the feed has tokens."""
+    with pytest.raises(BadSettings, match=r"(?s)HOST=\*: .* no NODE_TOKEN_FILE or no TLS_CERT_FILE.*EXPOSURE"):
+        NodeSettings.read(node_environment(tmp_path, "a-token-with-24-letters", **more))
+
+
+def test_a_node_that_others_reach_needs_a_long_token(tmp_path: Path) -> None:
+    """A token that can be guessed is for this machine alone, and is in no error."""
+    with pytest.raises(BadSettings, match="NODE_TOKEN_FILE: expected at least 16 characters") as refused:
+        NodeSettings.read(node_environment(tmp_path, "guessed", EXPOSURE="INSECURE"))
+
+    assert "guessed" not in str(refused.value)
+    assert "guessed" == NodeSettings.read(node_environment(tmp_path, "guessed", HOST="127.0.0.1")).token
+
+
+@pytest.mark.parametrize("exposure", ["INSECURE", "internal"])
+def test_a_node_may_be_protected_otherwise(tmp_path: Path, exposure: str) -> None:
+    """Behind a firewall, and on the compose network, a node needs its token alone."""
+    read = NodeSettings.read(node_environment(tmp_path, "a-token-with-24-letters", EXPOSURE=exposure))
+
+    assert ("a-token-with-24-letters", "") == (read.token, read.access.cert_file)
+
+
+def test_the_mistakes_of_a_node_are_reported_together(tmp_path: Path) -> None:
+    """No token, no certificate and a key without one are reported at once."""
+    with pytest.raises(BadSettings) as refused:
+        NodeSettings.read({"HOST": "*", "TLS_KEY_FILE": "key"})
+
+    for setting in ("NODE_TOKEN_FILE: ", "HOST=*: ", "TLS_CERT_FILE, TLS_KEY_FILE: "):
+        assert setting in refused.value.report()

@@ -15,6 +15,7 @@ from services.runtime.saturation import SaturationMonitor
 from services.server.feed.generator import FeedGenerator
 from services.server.runs.run import Run
 from services.server.runs.run_store import RunStore
+from services.server.runs.timed_runs import store_class
 from services.server.settings import ServerSettings
 from services.server.streaming.admission import Admission
 from services.server.streaming.connection_handler import ConnectionHandler
@@ -173,7 +174,8 @@ def settings(volumes: Path, **changed: Any) -> ServerSettings:
 def runs(volumes: Path, clock: Clock, instance: str = "a", **changed: Any) -> RunStore:
     """Return the run store of one server process."""
     chosen = settings(volumes, **changed)
-    return RunStore(volumes / "ledger", feed(), chosen, clock, SaturationMonitor(), boot="boot", instance=instance)
+    store = store_class(chosen.start_at)
+    return store(volumes / "ledger", feed(), chosen, clock, SaturationMonitor(), boot="boot", instance=instance)
 
 
 def new_run(volumes: Path, clock: Clock, **changed: Any) -> Run:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 import weakref
 from pathlib import Path
 from typing import Any
@@ -298,8 +299,12 @@ async def test_client_containers_are_counted_while_a_run_waits(tmp_path: Path, p
         await asyncio.sleep(0.05)
         assert [] == calls
     task.cancel()
-    chosen = settings(tmp_path, port=port, client_service="client", clients=1)
-    await app.ServerApp(chosen, feed(), intervals=intervals, count_containers=count).count_containers()
+    start_at = int(time.time() + 3600) * 1_000_000
+    for changed in ({"clients": 1}, {"start_at": start_at}):
+        chosen = settings(tmp_path / "other", port=port, client_service="client", **changed)
+        other = app.ServerApp(chosen, feed(), intervals=intervals, count_containers=count)
+        await other.count_containers()
+        other.stream.run.ledger.close()
 
     assert [] == calls
     made.stream.run.ledger.close()

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import functools
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import cast
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -25,26 +21,19 @@ from services.collector.publish.web import block_messages, prometheus
 from services.collector.publish.web.access_guard import AccessGuard
 from services.collector.publish.web.events import SnapshotBoard
 from services.collector.publish.web.host_guard import HOSTS, HostGuard
+from services.collector.publish.web.http_server import BACKLOG, HttpServer
 from services.collector.publish.web.peer_limits import (
     MAX_AT_ONCE,
-    MAX_HEAD,
     CachedBody,
     ChunkedResponse,
-    LimitedProtocol,
     QueuedResponse,
     RequestLimits,
 )
 from services.contract import summary
 from services.runtime.access.access_control import AccessControl
 from services.runtime.access.listen_rules import ListenRules
-from services.runtime.access.tls import HANDSHAKE_SECONDS
 from services.runtime.errors import BadSettings, PortInUse
 
-STOP_SECONDS = 1.0
-"""The time that open connections have to end when the server stops."""
-BACKLOG = 32
-"""Connections that wait to be accepted. asyncio accepts this many in a row before anything else runs, and the bound on
-connections is only checked then."""
 MAX_LISTENERS = 64
 """Event streams; the remaining connections are for requests that end with their response."""
 REPORT_SECONDS = 1.0
@@ -178,39 +167,6 @@ def _asset_route(path: str, content: bytes, media_type: str) -> Route:
     return Route(path, asset)
 
 
-class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to the lifecycle of the service, and limits the time of TLS handshakes."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept connections; the library itself would give a peer a minute for the TLS handshake."""
-        if self.config.ssl is None:
-            await super().startup(sockets)
-            return
-        make_protocol = functools.partial(
-            cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class),
-            config=self.config,
-            server_state=self.server_state,
-            app_state=self.lifespan.state,
-        )
-        loop = asyncio.get_running_loop()
-        self.servers = [
-            await loop.create_server(
-                make_protocol,
-                sock=listener,
-                ssl=self.config.ssl,
-                backlog=self.config.backlog,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS,
-            )
-            for listener in sockets or ()
-        ]
-        self.started = True
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture no signals."""
-        yield
-
-
 class PageServer:
     """The page's server, in the event loop of the service.
 
@@ -247,29 +203,11 @@ class PageServer:
         name = "localhost" if host in ("0.0.0.0", "::", "127.0.0.1") else host
         tls = access.tls if access is not None else None
         self.address = f"{'http' if tls is None else 'https'}://{name}:{bound}/"
-        self._server = _Server(
-            uvicorn.Config(
-                make_app(board, volumes, host, more, access, names),
-                access_log=False,  # health checks and scrapes come every few seconds
-                backlog=BACKLOG,
-                http=functools.partial(LimitedProtocol, limits=limits),  # type: ignore[arg-type]
-                h11_max_incomplete_event_size=MAX_HEAD,
-                lifespan="off",  # the application has nothing to start or stop
-                log_config=None,  # the services log JSON lines
-                log_level="error",  # a peer's malformed requests are not worth a warning here
-                server_header=False,
-                proxy_headers=False,  # the peer is the one that connects; a header proves nothing
-                ssl_context_factory=None if tls is None else lambda *_: tls.context,
-                timeout_graceful_shutdown=1,
-                ws="none",  # the page uses server-sent events
-            )
-        )
-        self._serving: asyncio.Task[None] | None = None
+        self._server = HttpServer(make_app(board, volumes, host, more, access, names), [self._socket], limits, tls)
 
     async def serve(self) -> None:
         """Serve until `stop` is called."""
-        self._serving = asyncio.current_task()
-        await self._server.serve(sockets=[self._socket])
+        await self._server.serve()
 
     def close(self) -> None:
         """Release the port without having served."""
@@ -278,10 +216,7 @@ class PageServer:
     async def stop(self) -> None:
         """Close all connections and release the port, within a second."""
         self._board.close()
-        self._server.should_exit = True
-        if self._serving is not None and not self._serving.done():
-            await asyncio.wait([self._serving], timeout=STOP_SECONDS)
-        self._socket.close()
+        await self._server.stop()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -54,8 +54,9 @@ def ledger_facts(ledger: LedgerEvidence) -> LedgerFacts:
         departed=tuple(_departed(ledger)),
         last=ledger.end.last if ledger.end else None,
         end_variants=len({(end.last, end.count, end.reason) for end in ledger.ends.values()}),
-        feed_variants=server_processes.feed_variants(servers),
+        feed_differences=server_processes.feed_differences(servers),
         unmeasured_servers=tuple(server.open.instance for server in server_processes.unmeasured(servers)),
+        kernels=dict(sorted((server.open.instance, server.open.boot) for server in servers if server.took_part)),
         schedule_conflict=(conflict[0].open.instance, conflict[1].open.instance, conflict[2]) if conflict else None,
     )
 

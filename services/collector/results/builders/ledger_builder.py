@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from services.collector.evidence import server_clocks
 from services.collector.evidence.ledger_evidence import ClientLedger
 from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.evidence.server_clocks import Offsets
 from services.collector.evidence.silence import longest
 from services.collector.evidence.sparse_histogram import SparseHistogram
 from services.collector.evidence.timestamps import moment
@@ -50,6 +52,7 @@ def ledger_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
         evidence.yield_cpu()
         clients.append(_client_result(evidence, name, final=final))
     ledger, sample = evidence.ledger, evidence.times.spread.copy()
+    facts = ledger_facts(ledger)
     return RunResult(
         run=evidence.run,
         books="two-sided",
@@ -63,10 +66,17 @@ def ledger_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
         clients=tuple(clients),
         durations=replace(run_durations(evidence, clients), spread=SparseHistogram.of(sample.histogram())),
         ledger_faults=ledger_faults(evidence),
-        ledger_facts=ledger_facts(ledger),
+        ledger_facts=facts,
         comparison=None,
         spread_sample=sample,
+        clock_offsets=_clock_offsets(evidence) if final and len(set(facts.kernels.values())) > 1 else {},
     )
+
+
+def _clock_offsets(evidence: RunEvidence) -> Offsets:
+    clients = evidence.ledger.clients
+    logs = (log for name, log in evidence.logs.items() if name in clients)
+    return server_clocks.merged(log.clocks.offsets(clients[log.client].servers_by_session()) for log in logs)
 
 
 def is_ledger_client_awaited(evidence: RunEvidence, name: str) -> bool:

@@ -7,12 +7,16 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from services.collector.__main__ import main
+from services.collector.nodes.pull_record import path_of
 from services.collector.results import run_part
 from services.collector.scan import Source
-from tests.builders.runs import Files, Session, blocks_of, end, good_ledger, ledger_source, log_files, write
+from services.contract.nodes import PulledNode, PulledRun
+from tests.builders.runs import RUN, Files, Session, blocks_of, end, good_ledger, ledger_source, log_files, write
+from tests.unit.collector.evidence.test_server_clocks import files_of_two_hosts
 
 LIMITS = "latency{client:*}.p(42)<50ms,latency.p99<1s,missing==0"
 
@@ -57,6 +61,38 @@ def test_merged_parts_have_the_summary_of_the_whole(
     for order in (paths, paths[::-1]):
         assert code == main(["merge", *order, "--json"])
         assert whole == capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("offset_us", "code"), [(600, 0), (90_000, 98)])
+def test_parts_of_several_hosts_know_how_far_their_clocks_are_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], offset_us: int, code: int
+) -> None:
+    """Each part has the clock offsets of its client, so that the merged check of clocks is that of the whole."""
+    files = files_of_two_hosts({"a": 500, "b": offset_us})
+    write(files, tmp_path / "whole")
+    assert code == main(["verify", str(tmp_path / "whole"), "--json"])
+    whole = capsys.readouterr().out
+    paths = parts_of(files, tmp_path)
+    capsys.readouterr()
+
+    assert code == main(["merge", *paths, "--json"])
+    assert whole == capsys.readouterr().out
+
+
+def test_a_part_says_which_node_was_not_pulled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files that were missing where one part was made make the merged run INVALID."""
+    files = run_of(2)
+    paths = parts_of(files, tmp_path)
+    record = path_of(tmp_path / "client-2", RUN)
+    record.parent.mkdir()
+    missing = PulledNode(node="one", files=3, trouble="connection refused")
+    record.write_bytes(msgspec.json.encode(PulledRun(run=RUN, nodes=[missing])))
+    assert 0 == main(["part", str(tmp_path / "client-2"), "--out", paths[1]])
+    capsys.readouterr()
+
+    for order in (paths, paths[::-1]):
+        assert 98 == main(["merge", *order])
+        assert "not all files of node one are here: connection refused" in capsys.readouterr().out
 
 
 def test_merge_writes_the_files_of_the_run(tmp_path: Path) -> None:

@@ -157,6 +157,24 @@ def test_progress_restarts_the_interval() -> None:
     assert detector.add_status(ObservedRun(RUN, changed, 20, 10), 178) is not None
 
 
+def test_a_run_that_begins_later_is_waited_for() -> None:
+    """A run of START_AT makes no progress before its time, which is no stall."""
+    detector = StallDetector(0)
+    made = msgspec.structs.replace(MADE, state="waiting", headline="waiting: 1 client")
+    ahead, begun = (ObservedRun(RUN, made, 10, 10, is_ahead=is_ahead) for is_ahead in (True, False))
+
+    assert [None] * 4 == [detector.add_status(ahead, now) for now in (0, 100, 200, 300)]
+    assert detector.add_status(begun, 300 + STALL_SECONDS) is not None
+
+
+def test_the_name_of_a_run_says_whether_it_begins_later(tmp_path: Path) -> None:
+    """A run whose name is a time that has not come has not begun."""
+    for name, is_ahead in (("20000101T000000Z", False), ("21990101T000000Z", True)):
+        (tmp_path / name / "ledger" / name).mkdir(parents=True)
+
+        assert is_ahead is RunWatcher(tmp_path / name).status(0.0).is_ahead
+
+
 def test_an_external_feed_may_be_silent() -> None:
     """A silent external feed is no stall; a collector that does not update the summary is."""
     made = msgspec.structs.replace(MADE, books="one-sided", state="running")

@@ -217,7 +217,22 @@ def test_another_rate_or_plan_beside_the_first_is_another_feed() -> None:
     made = same_in_any_order(files_of({A: played(A, ONE), B: other}, ONE))
 
     assert "INVALID" == made.verdict
-    assert any("its servers played different feeds in one run" in reason for reason in made.reasons)
+    assert any("played different feeds in one run: RATE 1000 and 500" in reason for reason in made.reasons)
+
+
+def test_servers_without_a_common_end_played_different_runs() -> None:
+    """Servers of START_AT whose runs end at different times are INVALID, and the ends are named."""
+    timed = [
+        msgspec.structs.replace(opened(name, 0), start_us=START_US, end_us=START_US + 1_000_000 * number)
+        for number, name in enumerate((A, B))
+    ]
+    ledgers = {entry.instance: Writer(ledger.codec) for entry in timed}
+    for entry in timed:
+        ledgers[entry.instance].put(entry)
+    made = same_in_any_order(files_of(ledgers, ONE))
+
+    assert "INVALID" == made.verdict
+    assert any("one run: end by START_AT " in reason for reason in made.reasons)
 
 
 def test_a_server_without_an_end_is_reported() -> None:

@@ -3,13 +3,16 @@
 import pytest
 
 from services.collector.verdict.consistency import fault_sentence
+from services.collector.verdict.summary import reconcile
 from services.contract import ledger
+from services.contract.nodes import PulledNode, PulledRun
 from services.contract.summary import Fault, Summary
 from tests.builders.runs import (
     RUN,
     Files,
     Writer,
     end,
+    fold,
     good_run,
     good_sessions,
     judged,
@@ -139,3 +142,40 @@ def test_an_end_before_the_last_record_is_reported() -> None:
     assert [f"ledger/{RUN}: the run was opened for 6,000 records, and ended after 60"] == reasons(
         {**files, ledger_source(): writer.lines}
     )
+
+
+def pulled_run(*nodes: PulledNode) -> Summary:
+    """Return the summary of a good run that was pulled from these nodes."""
+    evidence = fold(good_run())
+    evidence.pulled = PulledRun(run=RUN, nodes=list(nodes))
+    return reconcile(evidence, final=True)
+
+
+def test_a_run_whose_nodes_are_complete_passes() -> None:
+    """A pulled run is judged as any other if everything is here."""
+    assert "PASS" == pulled_run(PulledNode(node="a", files=3, is_complete=True)).verdict
+
+
+@pytest.mark.parametrize(
+    ("node", "says"),
+    [
+        (PulledNode(node="b", trouble="connection refused"), "not all files of node b are here: connection refused"),
+        (PulledNode(node="b", files=1), "not all files of node b are here"),
+        (PulledNode(node="b", is_complete=True), "node b has no file of this run"),
+        (PulledNode(node="b", files=1, is_complete=True, faults=["it shrank"]), "node b: it shrank"),
+    ],
+)
+def test_a_run_of_which_a_node_is_missing_is_invalid(node: PulledNode, says: str) -> None:
+    """What is not known to be here makes the run INVALID, before every other reason."""
+    made = pulled_run(PulledNode(node="a", files=3, is_complete=True), node)
+
+    assert ("INVALID", says) == (made.verdict, made.headline)
+
+
+def test_a_node_that_cannot_be_read_is_named_during_the_run() -> None:
+    """While the run goes on the headline names the node, and there is no verdict."""
+    evidence = fold(good_run())
+    evidence.pulled = PulledRun(run=RUN, nodes=[PulledNode(node="b", trouble="connection refused")])
+    made = reconcile(evidence, final=False)
+
+    assert (None, True) == (made.verdict, made.headline.endswith("; node b: connection refused"))

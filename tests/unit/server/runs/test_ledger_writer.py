@@ -264,3 +264,27 @@ def test_a_large_ledger_is_read_in_little_memory(writer: LedgerWriter) -> None:
 
     assert 300 == found
     assert peak < 20 * 2**20
+
+
+def test_a_listener_is_informed(tmp_path: Path) -> None:
+    """What listens to a ledger learns how far it is on disk, after each sync, and of every touch."""
+    heard: list[int | str] = []
+
+    class Listener:
+        def synced(self, size: int) -> None:
+            heard.append(size)
+
+        def touched(self) -> None:
+            heard.append("touched")
+
+    writer = LedgerWriter(tmp_path / "run" / "a.jsonl", Listener())
+    writer.append(sent(1))
+    assert [] == heard
+    writer.sync()
+    size = writer.path.stat().st_size
+    writer.touch()
+    writer.sync()
+    writer.append(sent(2))
+    writer.close()
+
+    assert [size, "touched", writer.path.stat().st_size] == heard

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from services.contract import ledger
 from services.runtime.saturation import SaturationMonitor
-from services.server.runs.run import Run, RunStatus
+from services.server.runs.run import Run
+from services.server.runs.run_state import RunStatus
 from tests.poll import poll_until
 from tests.unit.server.fakes import START_US, StoppedClock, feed, kinds_of, lines_of, new_run, replace_disk, runs
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from services.contract import wire
 from services.runtime.rate_plan import Plan, Stage
 from services.server.feed.batch_cache import STEP
+from services.server.feed.feed import Feed
 from services.server.streaming.stream import BATCHES_PER_ROUND, MIN_REST_SECONDS, Stream
 from tests.unit.server.fakes import StoppedClock, admitted, feed, new_run, replace_disk
 
@@ -309,3 +310,26 @@ def due_of(frame: bytes) -> list[int]:
     if not isinstance(header, wire.Records):
         return []
     return [wire.due_us(header.due_us, place, header.rate) for place in range(header.count)]
+
+
+def test_what_is_not_published_yet_is_awaited(tmp_path: Path, clock: StoppedClock) -> None:
+    """Records that are due and that the feed does not have yet are not sent, and count as late when they come."""
+
+    class Published:
+        identity, schema, locale, seed, available = "published", "stream:x", "", 0, 3
+        lines, digest = staticmethod(feed().lines), staticmethod(feed().digest)
+
+    made, published = stream(tmp_path, clock), Published()
+    replaced: Feed = published
+    made.run.feed = replaced
+    made.switch_to(made.run)
+    peer = admitted(made)[1]
+    clock.pass_seconds(1)
+    assert 0 < made.serve_all(0) < 0.1
+    assert feed().lines(1, 3) == received(peer)
+    published.available = 5
+    clock.pass_seconds(1)
+    made.serve_all(1)
+
+    assert feed().lines(4, 5) == received(peer)
+    assert (made.run.lateness.max or 0) > 1_000_000_000

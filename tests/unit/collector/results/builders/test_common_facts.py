@@ -43,5 +43,5 @@ def test_the_facts_of_a_ledger_do_not_depend_on_the_order_of_its_files() -> None
     """The ends of several servers are sorted, in any order of reading."""
     facts = ledger_facts(fold(good_run()).ledger)
 
-    assert (60, 1000, 2, 1, 1) == (facts.total, facts.rate, facts.wanted, facts.end_variants, facts.feed_variants)
+    assert (60, 1000, 2, 1, ()) == (facts.total, facts.rate, facts.wanted, facts.end_variants, facts.feed_differences)
     assert [1_000_000] == [end.late_p99_ns for end in facts.ends]

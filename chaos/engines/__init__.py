@@ -1,0 +1,1 @@
+"""The engines behind a run on several machines, as real processes, with faults."""
