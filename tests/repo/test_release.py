@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import re
 import shutil
@@ -95,7 +95,7 @@ def _override(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
 
 
 def test_a_published_file_names_its_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The files that a release publishes have its registry as default, and do not say that the images are built here."""
+    """The files that a release publishes have its registry as default, and speak of no images built here."""
     monkeypatch.setattr("sys.argv", ["release", "files", "--images", "ghcr.io/owner/", "--out", str(tmp_path)])
 
     assert 0 == main()
@@ -112,7 +112,7 @@ def test_the_changelog_has_the_release() -> None:
     heading = re.search(rf"^## \[{re.escape(__version__)}\] - (\S+)$", text("CHANGELOG.md"), re.MULTILINE)
 
     assert heading is not None
-    assert datetime.date(2026, 11, 22) < datetime.date.fromisoformat(heading[1])
+    assert dt.date(2026, 11, 22) < dt.date.fromisoformat(heading[1])
     assert found.startswith("The first release.")
     assert "### Added" in found
     assert "## [" not in found

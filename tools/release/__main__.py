@@ -16,20 +16,20 @@ LOCAL = "localhost/"
 """The default of `files --images`: images that `docker buildx bake` has built on this machine."""
 
 RUN_HEADER = """\
-# Streamgauge {version} from images: this file is all that is needed, in any folder; the logs are in ./volumes beside it.
+# Streamgauge {version} from images: this file is all that is needed, in any folder; the logs are in ./volumes there.
 #
 #   docker compose -f compose.release.yml up --scale client=5
 #   docker compose -f compose.release.yml --profile verdict up --exit-code-from verdict --scale client=5
 #
 # STREAMGAUGE_IMAGES is what precedes the names of the images, registry and folder, such as ghcr.io/owner/.
 # {origin}
-# Files of your own are mounted from the folders that these settings name, such as FEEDS=./feeds: FEEDS, SCHEMAS, SECRETS.
+# Files of your own are mounted from the folders that FEEDS, SCHEMAS and SECRETS name, such as SCHEMAS=./schemas.
 # Not in it: the profiles exposed, monitoring and nats, which need further files of a checkout.
 #
-# `make release-file` writes this file from docker-compose.yml, which describes it; docs/settings.md has all settings."""
+# `make release-file` writes this file from docker-compose.yml. docs/settings.md has all settings."""
 JUDGE_HEADER = """\
-# Judges any WebSocket feed, by Streamgauge {version} from images; this file is all that is needed, in any folder. The exit
-# code is the verdict:
+# Judges any WebSocket feed, by Streamgauge {version} from images: this file is all that is needed, in any folder. The
+# exit code is the verdict:
 #
 #   FEED=binance-depth FEED_SECONDS=60 CLIENTS=3 docker compose -f judge.release.yml run --rm verdict
 #   docker compose -f judge.release.yml down

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 
 
@@ -24,7 +24,7 @@ def section(changelog: str, version: str) -> str:
     if found is None:
         raise BadSection(version, "there is no such section")
     try:
-        datetime.date.fromisoformat(found[1].removeprefix(" - "))
+        dt.date.fromisoformat(found[1].removeprefix(" - "))
     except ValueError:
         raise BadSection(version, f"the heading ends in {found[1]!r}, expected ' - 2026-11-29'") from None
     if not re.search(r"^Formats: ", found[2], re.MULTILINE):

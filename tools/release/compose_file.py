@@ -1,7 +1,7 @@
 """Compose files that need no checkout, from those of the repository. Pure: text in, text out.
 
-A file keeps its lines, comments and order. Images take the place of builds, services that read files of the checkout are
-left out, and folders in which the operator may have files of their own are mounted only if they are named.
+A file keeps its lines, comments and order. Images take the place of builds, services that read files of the checkout
+are left out, and folders in which the operator may have files of their own are mounted only if they are named.
 """
 
 from __future__ import annotations
