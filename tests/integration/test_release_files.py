@@ -124,20 +124,24 @@ def depths() -> Iterator[Server]:
 
 
 def test_one_file_judges_another_feed(release: Release, depths: Server) -> None:
-    """A preset, which is in the image, judges a feed on this machine; a profile is mounted from the folder named."""
+    """A preset, which is in the image, finds the numbers of a feed on this machine; the exit code is the verdict."""
     port = depths.socket.getsockname()[1]
     settings = {"SERVER_URL": f"ws://host.docker.internal:{port}", "FEED_SECONDS": 2, "CLIENTS": 1}
+    done = release.compose("judge.release.yml", "run", "--rm", "verdict", FEED="binance-depth", **settings)
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+    found = Volumes(release.folder / "volumes").verdict()
+    assert found is not None
+    assert ("PASS", True) == (found.verdict, {check.name: check.ok for check in found.checks}["complete"])
+
+
+def test_profiles_are_mounted_from_the_folder_named(release: Release) -> None:
+    """FEEDS names the folder with the operator's profiles, under which the container finds them as in a checkout."""
     profiles = release.folder / "profiles"
     profiles.mkdir()
-    (profiles / "mine.toml").write_text('about = "mine"\n[sequence]\nnumber = "$.u"\nfirst = "$.U"\n')
+    (profiles / "mine.toml").write_text('about = "mine"\n[sequence]\nnumber = "$.u"\n')
+    show = ("run", "--rm", "--no-deps", "-T", "client", "python", "-m", "services.client", "feeds", "show")
 
-    preset = release.compose("judge.release.yml", "run", "--rm", "verdict", FEED="binance-depth", **settings)
-    assert 0 == preset.returncode, preset.stdout + preset.stderr
-    assert "by the feed's own numbers" in preset.stdout
-
-    release.compose("judge.release.yml", "down", "--timeout", "0")
-    own = release.compose(
-        "judge.release.yml", "run", "--rm", "verdict", FEED="feeds/mine.toml", FEEDS="./profiles", **settings
-    )
-    assert 0 == own.returncode, own.stdout + own.stderr
-    assert "by the feed's own numbers" in own.stdout
+    done = release.compose("judge.release.yml", *show, "feeds/mine.toml", FEEDS="./profiles")
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert 'number = "$.u"' in done.stdout

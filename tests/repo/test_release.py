@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from services import __version__
-from tests.repo.repository import ROOT, compose, stages, text
+from tests.repo.repository import ROOT, compose, compose_documents, stages, text
 from tools.release.__main__ import LOCAL, contents, main
 from tools.release.changelog import BadSection, section
 from tools.release.compose_file import UNMOUNTED, services_left_out
@@ -75,23 +75,14 @@ def test_left_out_are_services_with_files_of_the_checkout() -> None:
 
 def test_judging_changes_the_services_as_in_a_checkout() -> None:
     """The second document of the judge's file is deploy/foreign.yml without the services that need a checkout."""
-    loader = type("Loader", (yaml.SafeLoader,), {})
-    loader.add_constructor("!override", _override)
-    changes = yaml.load(text("deploy/foreign.yml"), loader)
-    released, document = yaml.load_all(text(JUDGE), loader)
+    (changes,) = compose_documents("deploy/foreign.yml")
+    released, document = compose_documents(JUDGE)
     left_out = services_left_out(text("docker-compose.yml")) | services_left_out(text("deploy/foreign.yml"))
 
     assert released == yaml.safe_load(text(RUN))
     assert "feed" in left_out
     assert {name: one for name, one in changes["services"].items() if name not in left_out} == document["services"]
     assert changes["networks"] == document["networks"]
-
-
-def _override(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.SequenceNode):
-        return ["!override", *loader.construct_sequence(node, deep=True)]
-    assert isinstance(node, yaml.MappingNode)
-    return {"!override": loader.construct_mapping(node, deep=True)}
 
 
 def test_a_published_file_names_its_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
