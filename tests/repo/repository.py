@@ -50,7 +50,10 @@ class _ComposeLoader(yaml.SafeLoader):
 
     def untagged(self, node: yaml.Node) -> Any:
         """Return the value of a node with `!override`."""
-        return self.construct_sequence(node) if isinstance(node, yaml.SequenceNode) else self.construct_mapping(node)
+        if isinstance(node, yaml.SequenceNode):
+            return self.construct_sequence(node)
+        assert isinstance(node, yaml.MappingNode)
+        return self.construct_mapping(node)
 
 
 _ComposeLoader.add_constructor("!override", _ComposeLoader.untagged)
