@@ -26,10 +26,10 @@ SERVICES := requirements/server.txt requirements/client.txt requirements/collect
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up wait local judge venv test unit locales coverage format check javascript house faults foreign scale bench screenshots requirements clean security sbom audit
+.PHONY: help up wait local judge venv test unit locales coverage format check javascript house faults foreign scale bench screenshots requirements clean security sbom audit release-file
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 # `make` always exits with 2 when a recipe fails; it cannot pass on the recipe's exit code. So 0 still means PASS, but a
 # script that has to distinguish FAIL (99) from INVALID (98) runs the command of `wait` or `local` without make.
@@ -123,6 +123,9 @@ sbom: $(VENV)/.dev ## write the bills of materials of the images, CycloneDX JSON
 
 audit: $(VENV)/.dev ## check all pins, and ask for known vulnerabilities with pip-audit, installed into .bench/
 	@$(BIN)/python -m tools.supply_chain audit $(ARGS)
+
+release-file: $(VENV)/.services ## write deploy/compose.release.yml and deploy/judge.release.yml, for images without a checkout
+	@$(BIN)/python -m tools.release files $(ARGS)
 
 clean: ## remove all files that make and the tools created; volumes/ stays
 	@rm -rf $(VENV) tools/javascript/node_modules .bench sbom .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from services.runtime import interpreter
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 SOFTWARE = f"streamgauge/{__version__}"
 """Name and version, as they are written into every block log, ledger and summary."""
 

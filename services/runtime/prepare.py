@@ -14,7 +14,7 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from services.runtime.control import token
@@ -220,11 +220,31 @@ def notes(options: Iterable[str]) -> Iterator[str]:
             yield f"prepare: {name}={value} has no effect in containers: {NOT_READ[name]}"
 
 
-if __name__ == "__main__":
-    folders = [argument for argument in sys.argv[1:] if argument.startswith("/")]
-    code = main(*map(Path, folders))
-    for line in notes(sys.argv[1:]):
+def refusal(environment: Mapping[str, str]) -> str | None:
+    """Return why no service may start with this environment; None if nothing is against it.
+
+    A feed to judge beside the project's own server would have no effect, and a PASS would be about the wrong feed.
+    """
+    if not (feed := environment.get("FEED")):
+        return None
+    return (
+        f"prepare: FEED={feed}: this compose file plays a feed of its own, so the verdict would not be on that one;"
+        " judge another feed with deploy/judge.yml, or judge.release.yml of a release"
+    )
+
+
+def start(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run the program; return the exit code."""
+    if reason := refusal(environment):
+        print(reason, file=sys.stderr)
+        return EXIT_BAD_SETTINGS
+    code = main(*(Path(argument) for argument in arguments if argument.startswith("/")))
+    for line in notes(arguments):
         print(line, flush=True)
-    if code == 0 and "--stay" in sys.argv:
+    if code == 0 and "--stay" in arguments:
         stay()
-    sys.exit(code)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(start(sys.argv[1:], os.environ))

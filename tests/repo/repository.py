@@ -45,6 +45,25 @@ def compose() -> dict[str, Any]:
     return found
 
 
+class _ComposeLoader(yaml.SafeLoader):
+    """Reads a value with Compose's own tag as the value alone."""
+
+    def untagged(self, node: yaml.Node) -> Any:
+        """Return the value of a node with `!override`."""
+        if isinstance(node, yaml.SequenceNode):
+            return self.construct_sequence(node)
+        assert isinstance(node, yaml.MappingNode)
+        return self.construct_mapping(node)
+
+
+_ComposeLoader.add_constructor("!override", _ComposeLoader.untagged)
+
+
+def compose_documents(name: str) -> list[dict[str, Any]]:
+    """Return the documents of a compose file with their anchors merged, variables as they are written."""
+    return list(yaml.load_all(text(name), _ComposeLoader))
+
+
 def environment(service: str) -> dict[str, str]:
     """Return the variables that the compose file gives a service."""
     given: dict[str, Any] = compose()["services"][service].get("environment", {})

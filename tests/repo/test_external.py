@@ -10,7 +10,7 @@ import yaml
 from services.runtime.setting_tables.parsers import Setting
 from services.runtime.settings import BY_NAME, EXTERNAL
 from tests.repo.markdown import rows
-from tests.repo.repository import compose, text
+from tests.repo.repository import compose, compose_documents, text
 
 INSIDE = {
     "FEED_AUTHORIZATION_FILE": "/feed/authorization",
@@ -19,17 +19,6 @@ INSIDE = {
     "FEED_HELLO_FILE": "/feed/hello",
 }
 """Files of the host that are mounted under a fixed name in the container."""
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads a value with one of Compose's own tags as the value alone."""
-
-
-def _untagged(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
-    return loader.construct_sequence(node) if isinstance(node, yaml.SequenceNode) else {}
-
-
-_Loader.add_constructor("!override", _untagged)
 
 
 @pytest.mark.parametrize("setting", EXTERNAL, ids=lambda setting: setting.name)
@@ -67,6 +56,12 @@ def test_address_is_the_profiles() -> None:
     assert "${SERVER_URL:-}" == services()["client"]["environment"]["SERVER_URL"]
 
 
+def test_a_feed_is_refused_where_it_has_no_effect() -> None:
+    """FEED reaches the service that refuses it beside the project's own server, and not where clients read it."""
+    assert {"FEED": "${FEED:-}"} == compose()["services"]["prepare"]["environment"]
+    assert {"environment": {"FEED": ""}} == services()["prepare"]
+
+
 def test_one_file_judges() -> None:
     """The file for one line of `docker compose` adds the others; its service waits for the verdict of the clients."""
     judge = yaml.safe_load(text("deploy/judge.yml"))
@@ -82,7 +77,7 @@ def test_one_file_judges() -> None:
 
 def services() -> dict[str, Any]:
     """Return the services of the compose file for external feeds."""
-    found: dict[str, Any] = yaml.load(text("deploy/foreign.yml"), _Loader)
+    (found,) = compose_documents("deploy/foreign.yml")
     return dict(found["services"])
 
 

@@ -59,6 +59,7 @@ def test_make_lists_every_verb(verb: str) -> None:
         (["bench"], "/python -m benchmarks"),
         (["sbom"], "/python -m tools.supply_chain sbom *$"),
         (["audit"], "/python -m tools.supply_chain audit *$"),
+        (["release-file"], "/python -m tools.release files *$"),
         (["screenshots"], "/python -m tools.screenshots$"),
         (["check"], "/ruff check$"),
         (["check"], "/ruff format --check$"),

@@ -11,7 +11,7 @@ import yaml
 from services.runtime.settings import BY_NAME
 from tests.repo.repository import ROOT, compose, relative, text
 
-EXAMPLE = "deploy/ci/github-actions.yml"
+EXAMPLE, RELEASE = "deploy/ci/github-actions.yml", ".github/workflows/release.yml"
 WORKFLOWS = [*(relative(path) for path in sorted((ROOT / ".github" / "workflows").iterdir())), EXAMPLE]
 every_workflow = pytest.mark.parametrize("name", WORKFLOWS)
 
@@ -37,14 +37,64 @@ def test_actions_are_pinned(name: str) -> None:
     assert not [action for action, about in used if not re.fullmatch(r" # v\d+\.\d+\.\d+", about)]
 
 
+PUBLISHING = {
+    "images": {"contents": "read", "packages": "write"},
+    "attest": {"packages": "write", "id-token": "write", "attestations": "write"},
+    "release": {"contents": "write", "packages": "read", "id-token": "write", "attestations": "write"},
+}
+"""What the jobs of the release need besides reading the repository."""
+
+
 @every_workflow
 def test_jobs_ask_for_little(name: str) -> None:
     """A workflow has only the permissions that a job requests, and every job has a time limit."""
     found = workflow(name)
+    publishing = PUBLISHING if name == RELEASE else {}
 
     assert found["permissions"] == {}
-    assert all(job.get("permissions", {}) in ({}, {"contents": "read"}) for job in found["jobs"].values())
-    assert all(job["timeout-minutes"] <= 60 for job in found["jobs"].values())
+    for job, about in found["jobs"].items():
+        expected = [publishing[job]] if job in publishing else [{}, {"contents": "read"}]
+        assert about.get("permissions", {}) in expected
+        assert about["timeout-minutes"] <= 60
+
+
+def test_an_action_has_one_version() -> None:
+    """An action is the same commit in every workflow."""
+    used = {action for name in WORKFLOWS for action in re.findall(r"uses: (\S+)", text(name))}
+
+    assert len({action.partition("@")[0] for action in used}) == len(used)
+
+
+def test_only_a_tag_publishes() -> None:
+    """A release is tested before its images are built; without a tag nothing is pushed, attested or published."""
+    jobs, of_tag = workflow(RELEASE)["jobs"], "github.ref_type == 'tag'"
+
+    assert ("test", "images", ["images", "attest"]) == tuple(
+        jobs[name]["needs"] for name in ("images", "attest", "release")
+    )
+    publishing = re.compile(r"docker login|attest-build-provenance|gh release")
+    for job in jobs.values():
+        for step in job["steps"]:
+            if publishing.search(f"{step.get('run', '')}{step.get('uses', '')}"):
+                assert of_tag in (step.get("if"), job.get("if"))
+    (build,) = [step for step in steps(RELEASE) if "docker buildx bake" in step.get("run", "")]
+    assert f"${{{{ {of_tag} && '--push' || '' }}}}" == build["env"]["PUSH"]
+    assert "--push" not in build["run"]
+
+
+def test_a_release_has_what_it_promises() -> None:
+    """A release has the changelog, compose files, bills of materials and checksums, and its images were run."""
+    commands = "\n".join(step.get("run", "") for step in workflow(RELEASE)["jobs"]["release"]["steps"])
+
+    for part in (
+        "make sbom ARGS='--out dist'",
+        'make release-file ARGS="--images $PREFIX --out dist"',
+        "-m tools.release notes",
+        "sha256sum *.yml *.json > SHA256SUMS",
+        "-f compose.release.yml --profile verdict up --exit-code-from verdict",
+        "--notes-file notes.md dist/*",
+    ):
+        assert part in commands
 
 
 def test_the_example_sets_what_exists() -> None:

@@ -161,7 +161,7 @@ class StallDetector:
     def _reason(self, status: ObservedRun) -> str:
         if status.run is None:
             earlier = f" since this wait began, and {self._over} was over before" if self._over is not None else ""
-            return f"a run: none has been opened{earlier}"
+            return f"a run: none has been opened{earlier}; a service that refuses its settings logs the reason"
         summary = status.summary
         if summary is None or status.log_bytes > self._summary_log_bytes:
             return f"collector: it does not keep up the summary of run {status.run}"

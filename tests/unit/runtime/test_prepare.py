@@ -280,6 +280,15 @@ def test_settings_without_effect_are_named() -> None:
     assert line.startswith("prepare: CLIENT_ID=mine has no effect in containers: ")
 
 
+def test_a_feed_to_judge_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With FEED beside the project's own server nothing is prepared: a PASS would be about the wrong feed."""
+    assert 104 == prepare.start([str(tmp_path), "--stay"], {"FEED": "binance-depth"})
+
+    assert "prepare: FEED=binance-depth: this compose file plays a feed of its own" in capsys.readouterr().err
+    assert [] == list(tmp_path.iterdir())
+    assert prepare.refusal({"FEED": "", "FEED_SEQ": "$.seq"}) is None
+
+
 CLOSED = """
 import os, sys
 from pathlib import Path
