@@ -39,11 +39,9 @@ class ReadingFailed(OperatorError):
 
 def cores() -> int:
     """Return how many processors this process may use."""
-    try:
+    if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    except AttributeError:
-        # macOS does not have it.
-        return os.cpu_count() or 1
+    return os.cpu_count() or 1  # macOS
 
 
 def _ignore(_count: int) -> None:
