@@ -23,7 +23,7 @@ from services.contract.scalars import digest, digest_text
 FIRST = "x00000000"
 """``prev`` of the first line of a chain."""
 
-_ABSENT_IF_EMPTY = frozenset({"stalls", "start_us", "end_us"})
+_ABSENT_IF_EMPTY = frozenset({"stalls", "lock", "start_us", "end_us"})
 """Fields that are in a line only if they say something. Lines without them have the bytes of earlier versions."""
 _HEAD = b'{"crc":"x'
 _COVERED = len(b'{"crc":"x00000000",')

@@ -31,6 +31,10 @@ class LineFile:
         self.is_open = True
         sync_folder(path.parent)
 
+    def fileno(self) -> int:
+        """Return the descriptor, on which a lock lasts until the file is closed."""
+        return self._fd
+
     def append(self, data: bytes) -> None:
         """Append ``data`` completely or not at all.
 
