@@ -64,7 +64,8 @@ def splits(folder: Path) -> str:
     dice = random.Random(_SEED)
     runs = [(case, run) for case in sorted(KIT.iterdir()) for run in find_runs(case) if len(log_clients(case, run)) > 1]
     counts = [_split(*dice.choice(runs), folder / str(number), dice) for number in range(SPLITS)]
-    return f"{SPLITS} random splits into {min(counts)} to {max(counts)} parts merged: summary and timeline are those of the whole"
+    into = f"{min(counts)} to {max(counts)} parts"
+    return f"{SPLITS} random splits into {into} merged: summary and timeline are those of the whole"
 
 
 def _split(case: Path, run: str, folder: Path, dice: random.Random) -> int:
