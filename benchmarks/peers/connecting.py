@@ -115,7 +115,7 @@ def measure(figures: Figures, folder: Path, connections: int) -> None:
         return
     peer = f"npm ws {program.version}"
     for is_cut in (False, True):
-        with tempfile.TemporaryDirectory(dir=folder) as volumes, _own_server(Path(volumes)) as server:
+        with tempfile.TemporaryDirectory(dir=folder) as volumes, own_server(Path(volumes)) as server:
             own = seconds_each(server, connections, is_cut=is_cut)
         with _npm_ws(folder, program) as server:
             other = seconds_each(server, connections, is_cut=is_cut)
@@ -145,7 +145,8 @@ def _open_and_end(server: Listening, connections: int, *, is_cut: bool) -> None:
 
 
 @contextmanager
-def _own_server(volumes: Path, product: Path | None = None) -> Iterator[Listening]:
+def own_server(volumes: Path, product: Path | None = None) -> Iterator[Listening]:
+    """Run the project's server, or that of another checkout, inside a ``with`` block."""
     port = free_port()
     # More clients than ever connect, so the run waits and no record is sent.
     variables = environment(CLIENTS=1000, PORT=port, VOLUMES=volumes)
@@ -207,7 +208,7 @@ def main() -> None:
 
 def _measure_product(figures: Figures, folder: Path, connections: int, product: Path) -> None:
     for is_cut in (False, True):
-        with tempfile.TemporaryDirectory(dir=folder) as volumes, _own_server(Path(volumes), product) as server:
+        with tempfile.TemporaryDirectory(dir=folder) as volumes, own_server(Path(volumes), product) as server:
             figures.add(metric("other checkout", is_cut=is_cut), seconds_each(server, connections, is_cut=is_cut) * 1e6)
 
 
