@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from services.collector.scan import find_runs
 from services.contract.blocklog import MAX_LINE
+from services.contract.bounds import LISTED_RUNS
 from services.contract.nodes import NodeFile, NodeInfo, NodeListing, encoded_name, is_log_name
 from services.contract.scalars import is_name, is_run
 from services.runtime.clock import boot_id
@@ -49,12 +50,12 @@ def folder_id(volumes: Path) -> str:
 
 
 def info(volumes: Path, node: str) -> NodeInfo:
-    """Return the runs of which a node has files.
+    """Return the newest runs of which a node has files.
 
     Raises:
         OSError: the folder cannot be read.
     """
-    return NodeInfo(node=node, folder=folder_id(volumes), runs=find_runs(volumes))
+    return NodeInfo(node=node, folder=folder_id(volumes), runs=find_runs(volumes)[-LISTED_RUNS.value :])
 
 
 def listing(volumes: Path, run: str) -> NodeListing:

@@ -255,7 +255,7 @@ class JetStreamClient:
         request = {"seq": first, "next_by_subj": ">", "batch": batch, "max_bytes": _BATCH_BYTES}
         self._reads += 1
         inbox = f"{self._inbox}.{self._reads}"
-        answers = self._answers[inbox] = asyncio.Queue()
+        answers = self._answers[inbox] = asyncio.Queue(batch + 1)
         found: list[StreamMessage] = []
         try:
             api = f"$JS.API.DIRECT.GET.{self.address.stream}"
@@ -273,7 +273,8 @@ class JetStreamClient:
 
     async def _note_answer(self, message: Any) -> None:
         queue = self._answers.get(message.subject)
-        if queue is not None:
+        # With the end of the batch it has one message more than was asked for; others are not of a JetStream.
+        if queue is not None and not queue.full():
             queue.put_nowait(message)
 
 
