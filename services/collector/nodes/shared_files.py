@@ -95,8 +95,8 @@ def read_part(volumes: Path, run: str, client: str | None, encoded: str, first: 
     try:
         with _open(volumes, folders, name) as file:
             size, _ = _readable(file.fileno(), os.fstat(file.fileno()))
-            file.seek(first)
-            return FilePart(file.read(max(min(count, size - first), 0)), size)
+            # Behind the end nothing is read: a file system refuses offsets that no file of it can have.
+            return FilePart(os.pread(file.fileno(), max(min(count, size - first), 0), min(first, size)), size)
     except (FileNotFoundError, NotADirectoryError, NotARegularFile) as problem:
         raise NoSuchFile(run) from problem
 
