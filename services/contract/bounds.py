@@ -289,8 +289,24 @@ FREE_BYTES = Bound(
     "the summary of the run has to be written",
     "the node counts as not reached until there is room",
 )
+PART_BYTES = Bound(
+    "a part of a run that `merge` reads",
+    512 * 1024 * 1024,
+    "bytes",
+    "the results of 100,000 clients have some 200 MB",
+    "the file is refused",
+)
+PART_NAMES_BYTES = Bound(
+    "names of clients in a part, decompressed",
+    16 * 1024 * 1024,
+    "bytes",
+    "100,000 names of 63 characters have 6 MB",
+    "the file is refused",
+)
 
-COLLECTOR_BOUNDS: tuple[Bound[int], ...] = (LISTING_BYTES, LISTED_RUNS, LISTED_FILES, NODES, FREE_BYTES)
+COLLECTOR_BOUNDS: tuple[Bound[int], ...] = (
+    LISTING_BYTES, LISTED_RUNS, LISTED_FILES, NODES, FREE_BYTES, PART_BYTES, PART_NAMES_BYTES,
+)  # fmt: skip
 
 
 def table(bounds: tuple[Bound[int], ...]) -> str:

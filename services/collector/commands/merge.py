@@ -19,6 +19,7 @@ from services.collector.results.run_result import NotMergeable, RunResult, merge
 from services.collector.settings import read_limits
 from services.collector.verdict.snapshot import empty, with_clients
 from services.collector.verdict.summary import summarise
+from services.contract.bounds import PART_BYTES
 from services.contract.summary import EXIT_CODES
 from services.runtime import durable_file
 from services.runtime.cli import Commands
@@ -84,7 +85,8 @@ def read_parts(files: Sequence[Path]) -> list[RunPart]:
     reader, parts = PartReader(), list[RunPart]()
     for file in files:
         try:
-            part = reader.read(file.read_bytes())
+            with file.open("rb") as opened:
+                part = reader.read(opened.read(PART_BYTES.value + 1))
         except (OSError, MalformedPart, NotMergeable) as error:
             reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
             raise PartsRefused(f"{file}: {reason}") from error
