@@ -136,9 +136,10 @@ class JetStreamClient:
     # ----------------------------------------------------------------------- coroutines of the connection's thread
 
     async def _connect(self) -> None:
-        import nats  # noqa: PLC0415
+        from services.server.jetstream.secure_connection import SecureConnection  # noqa: PLC0415
 
-        self._connection = await nats.connect(
+        self._connection = SecureConnection()
+        await self._connection.connect(
             list(self.address.servers),
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.2,
