@@ -26,7 +26,7 @@ SERVICES := requirements/server.txt requirements/client.txt requirements/collect
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up wait local judge venv test unit locales coverage format check javascript house faults foreign scale bench screenshots requirements clean security sbom audit release-file
+.PHONY: help up wait local judge venv test unit locales coverage format check javascript house faults foreign scale bench screenshots requirements clean security fuzz sbom audit release-file
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -97,6 +97,9 @@ faults: $(VENV)/.dev ## inject faults into everything, print what was lost (noth
 security: $(VENV)/.dev ## try what peers, files and servers may do, print threat × control × result: make security LONG=1
 	@$(CLEAN) $(if $(LONG),LONG=$(LONG)) $(BIN)/python -m chaos.security $(ARGS)
 
+fuzz: $(VENV)/.dev ## fuzz every decoder, guided by coverage, a minute in all: make fuzz SECONDS=600 SEED=2
+	@$(CLEAN) $(if $(SECONDS),SECONDS=$(SECONDS)) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m chaos.fuzz $(ARGS)
+
 foreign: $(VENV)/.dev ## judge the feeds of other servers, without and with faults, which it installs into .bench/: make foreign ARGS=socketio
 	@$(CLEAN) $(BIN)/python -m chaos.external $(ARGS)
 
@@ -128,7 +131,7 @@ release-file: $(VENV)/.services ## write deploy/compose.release.yml and deploy/j
 	@$(BIN)/python -m tools.release files $(ARGS)
 
 clean: ## remove all files that make and the tools created; volumes/ stays
-	@rm -rf $(VENV) tools/javascript/node_modules .bench sbom .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) tools/javascript/node_modules .bench .fuzz sbom .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find services tests chaos benchmarks tools -name __pycache__ -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------------------------------ the virtual environment

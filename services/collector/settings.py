@@ -12,7 +12,7 @@ from services.collector.nodes.node_client import NodeAddress
 from services.collector.verdict import threshold_parser
 from services.collector.verdict.thresholds import ThresholdLimit
 from services.runtime.access.access_control import AccessControl, usable_rules
-from services.runtime.access.listen_rules import ListenRules, read_rules
+from services.runtime.access.listen_rules import ListenRules, plain_text_problem, read_rules
 from services.runtime.access.tls import ClientTls
 from services.runtime.access.tokens import MIN_LENGTH
 from services.runtime.errors import BadSettings
@@ -93,6 +93,9 @@ class CollectorSettings:
         token = ""
         try:
             if values.get("nodes"):
+                plain = [host for host, _, is_tls in values["nodes"] if not is_tls]
+                if (problem := plain_text_problem("NODES", plain, "https://…", access.exposure)) is not None:
+                    problems.append(problem)
                 token = node_token.read("NODE_TOKEN_FILE", values["node_token_file"])
         except BadSettings as error:
             problems.extend(error.problems)

@@ -24,6 +24,7 @@ from services.collector.verdict.snapshot import Snapshot, empty, snapshot_of, wi
 from services.collector.verdict.snapshot import snapshot as snapshot_of_evidence
 from services.collector.verdict.summary import summarise
 from services.collector.verdict.thresholds import ThresholdLimit
+from services.contract.bounds import PART_BYTES
 from services.contract.summary import EXIT_CODES
 from services.runtime import durable_file
 from services.runtime.cli import Commands
@@ -88,7 +89,8 @@ def read_parts(files: Sequence[Path]) -> list[RunPart] | list[EvidencePart]:
     reader, parts = PartReader(), list[RunPart | EvidencePart]()
     for file in files:
         try:
-            part = reader.read(file.read_bytes())
+            with file.open("rb") as opened:
+                part = reader.read(opened.read(PART_BYTES.value + 1))
         except (OSError, MalformedPart, NotMergeable) as error:
             reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
             raise PartsRefused(f"{file}: {reason}") from error

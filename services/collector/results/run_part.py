@@ -26,6 +26,7 @@ from services.collector.results.evidence_codec import Evidence, UnreadableEviden
 from services.collector.results.run_result import LedgerFacts, NotMergeable, RunDurations, RunResult
 from services.collector.results.timeline import RunMarks
 from services.contract import jsonl
+from services.contract.bounds import PART_BYTES, PART_NAMES_BYTES
 from services.contract.errors import LineError
 from services.contract.jsonl import FIRST
 from services.contract.nodes import PulledRun
@@ -240,6 +241,17 @@ class PartReader:
             MalformedPart: the file is no part, is damaged, or was written by another version.
             NotMergeable: it has another ledger than the parts before.
         """
+        if len(data) > PART_BYTES.value:
+            raise MalformedPart(f"it has more than {PART_BYTES.value:,} bytes")
+        try:
+            return self._read(data)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            if isinstance(error, (MalformedPart, NotMergeable)):
+                raise
+            # Checksums find accidents only: a value may have the right type and still not fit to the others.
+            raise MalformedPart(f"it contradicts itself: {error}") from error
+
+    def _read(self, data: bytes) -> RunPart | EvidencePart:
         first, second, *others = _lines(data)
         head: PartHead = _decoded(self._head, first)
         if head.software != SOFTWARE:
@@ -270,9 +282,13 @@ def _evidence(data: bytes, kind: type[Evidence]) -> Evidence:
 
 def _names(ledger: LedgerRow) -> tuple[str, ...]:
     try:
-        return tuple(zlib.decompress(ledger.clients).decode().split())
-    except (zlib.error, UnicodeDecodeError) as error:
+        inflater = zlib.decompressobj()
+        names = inflater.decompress(ledger.clients, PART_NAMES_BYTES.value)
+    except zlib.error as error:
         raise MalformedPart(f"it is damaged: {error}") from error
+    if not inflater.eof:
+        raise MalformedPart(f"it is damaged: the names of its clients are cut, or have over {len(names):,} bytes")
+    return tuple(names.decode().split())
 
 
 def _part(head: PartHead, ledger: LedgerRow, names: tuple[str, ...], row: ClientsRow, timeline: bytes) -> RunPart:
