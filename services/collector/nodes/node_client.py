@@ -8,6 +8,7 @@ import time
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlencode
 
+from services.collector.nodes.node_address import NodeAddress
 from services.contract.errors import MalformedListing
 from services.contract.nodes import NodeFile, NodeInfo, NodeListing, decode
 from services.runtime.access.tls import ClientTls
@@ -23,20 +24,6 @@ _HEADINGS = {401: "the token is refused", 404: "it has no such file", 503: "it c
 
 class NodeUnreachable(Exception):
     """A node does not answer, or not as a node does; the text says why."""
-
-
-class NodeAddress(NamedTuple):
-    """Where a node listens.
-
-    Attributes:
-        host: name or address.
-        port: TCP port.
-        tls_name: the host name that its certificate has to have; empty without TLS.
-    """
-
-    host: str
-    port: int
-    tls_name: str = ""
 
 
 class NodeTimeouts(NamedTuple):
