@@ -16,9 +16,9 @@ from services.collector.publish.terminal import summary_text
 from services.collector.publish.view_model import view
 from services.collector.results.run_part import MalformedPart, PartReader, RunPart
 from services.collector.results.run_result import NotMergeable, RunResult, merge
-from services.collector.verdict.threshold_settings import read_limits
 from services.collector.verdict.snapshot import empty, with_clients
 from services.collector.verdict.summary import summarise
+from services.collector.verdict.threshold_settings import read_limits
 from services.contract.summary import EXIT_CODES
 from services.runtime import durable_file
 from services.runtime.cli import Commands
