@@ -168,7 +168,9 @@ def _write_many(folder: Path) -> list[Path]:
     for node, of_node in enumerate(names):
         clients = [replace(one, client=name) for one, name in zip(part.result.clients, of_node, strict=True)]
         files.append(folder / f"{node}.part")
-        renamed = replace(part, result=replace(part.result, clients=tuple(clients)), ledger_clients=every, has_absent=False)
+        renamed = replace(
+            part, result=replace(part.result, clients=tuple(clients)), ledger_clients=every, has_absent=False
+        )
         files[-1].write_bytes(_encoded(renamed))
     return files
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from services.collector.nodes import node_token
-from services.collector.nodes.node_client import NodeAddress
-from services.collector.verdict import threshold_parser
+from services.collector.nodes.node_address import NodeAddress
+from services.collector.verdict.threshold_settings import read_limits
 from services.collector.verdict.thresholds import ThresholdLimit
 from services.runtime.access.access_control import AccessControl, usable_rules
 from services.runtime.access.listen_rules import ListenRules, plain_text_problem, read_rules
@@ -168,15 +168,3 @@ class NodeSettings:
         if problems:
             raise BadSettings(problems)
         return cls(Path(values["volumes"]), values["host"], values["node_port"], token, access)
-
-
-def read_limits(name: str, text: str) -> tuple[ThresholdLimit, ...]:
-    """Read the operator's thresholds; ``name`` is the setting or option that errors refer to.
-
-    Raises:
-        BadSettings: points at the first character that is wrong.
-    """
-    try:
-        return threshold_parser.parse(text)
-    except threshold_parser.MalformedThreshold as error:
-        raise BadSettings([f"{name}: {error}"]) from error

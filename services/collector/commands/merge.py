@@ -19,10 +19,10 @@ from services.collector.results.builders.part_builder import merged_course
 from services.collector.results.client_result import client_order
 from services.collector.results.run_part import EvidencePart, MalformedPart, PartReader, RunPart
 from services.collector.results.run_result import TWICE, NotMergeable, RunResult, merge, merged_pulls
-from services.collector.settings import read_limits
 from services.collector.verdict.snapshot import Snapshot, empty, snapshot_of, with_clients
 from services.collector.verdict.snapshot import snapshot as snapshot_of_evidence
 from services.collector.verdict.summary import summarise
+from services.collector.verdict.threshold_settings import read_limits
 from services.collector.verdict.thresholds import ThresholdLimit
 from services.contract.bounds import PART_BYTES
 from services.contract.summary import EXIT_CODES

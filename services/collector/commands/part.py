@@ -13,7 +13,7 @@ from services.collector.results import run_part
 from services.collector.results.builders.part_builder import build_part
 from services.collector.results.run_part import MOST_ABSENT, EvidencePart, RunPart
 from services.collector.results.run_result import NotMergeable
-from services.collector.settings import CollectorSettings, read_limits
+from services.collector.verdict.threshold_settings import chosen_limits
 from services.collector.verdict.thresholds import ThresholdLimit
 from services.runtime import durable_file
 from services.runtime.cli import Commands
@@ -50,8 +50,7 @@ def add(commands: Commands) -> None:
 
 def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Write the part; return 0."""
-    given = chosen.thresholds
-    limits = CollectorSettings.read(environment).limits if given is None else read_limits("--thresholds", given)
+    limits = chosen_limits(chosen.thresholds, environment)
     runs = runs_of(chosen.folder)
     if not runs:
         raise VolumesNotFound(f"{chosen.folder}: no run")

@@ -43,8 +43,14 @@ class SpreadSample:
         """Add the receipts of a client: pairs of seq and epoch microseconds."""
         seen = self._seen
         for seq, at_us in received:
-            first, latest, name = seen.get(seq, (at_us, at_us, client))
-            seen[seq] = (min(first, at_us), max(latest, at_us), name if name == client else SEVERAL)
+            known = seen.get(seq)
+            if known is None:
+                seen[seq] = (at_us, at_us, client)
+                continue
+            first, latest, name = known
+            # With many clients most receipts are between the first one and the last one so far, and change nothing.
+            if name not in (client, SEVERAL) or not first <= at_us <= latest:
+                seen[seq] = (min(first, at_us), max(latest, at_us), name if name == client else SEVERAL)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SpreadSample) and (self._stride, self._seen) == (other._stride, other._seen)

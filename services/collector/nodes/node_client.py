@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlencode
 
+from services.collector.nodes.node_address import NodeAddress
 from services.contract.bounds import LISTING_BYTES
 from services.contract.errors import MalformedListing
 from services.contract.nodes import NodeFile, NodeInfo, NodeListing, decode
@@ -29,20 +30,6 @@ _HEADINGS = {401: "the token is refused", 404: "it has no such file", 503: "it c
 
 class NodeUnreachable(Exception):
     """A node does not answer, or not as a node does; the text says why."""
-
-
-class NodeAddress(NamedTuple):
-    """Where a node listens.
-
-    Attributes:
-        host: name or address.
-        port: TCP port.
-        tls_name: the host name that its certificate has to have; empty without TLS.
-    """
-
-    host: str
-    port: int
-    tls_name: str = ""
 
 
 class NodeTimeouts(NamedTuple):

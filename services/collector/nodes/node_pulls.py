@@ -18,7 +18,8 @@ from pathlib import Path
 
 import msgspec
 
-from services.collector.nodes.node_client import NodeAddress, NodeClient, NodeUnreachable
+from services.collector.nodes.node_address import NodeAddress
+from services.collector.nodes.node_client import NodeClient, NodeUnreachable
 from services.collector.nodes.node_copy import NodeCopy
 from services.collector.nodes.node_state import NodeTable
 from services.collector.nodes.pull_record import path_of, read_record

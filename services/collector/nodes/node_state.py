@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from services.collector.nodes.node_client import NodeAddress
+from services.collector.nodes.node_address import NodeAddress
 from services.collector.nodes.node_copy import PassReport
 from services.contract.bounds import LISTED_RUNS, NODES
 from services.contract.nodes import NodeInfo, PulledNode, PulledRun

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.nodes.node_client import NodeAddress
+from services.collector.nodes.node_address import NodeAddress
 from services.collector.settings import CollectorSettings, NodeSettings
 from services.runtime.errors import BadSettings
 

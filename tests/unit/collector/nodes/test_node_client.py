@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from services.collector.nodes.node_client import PIECE, NodeAddress, NodeClient, NodeTimeouts, NodeUnreachable
+from services.collector.nodes.node_address import NodeAddress
+from services.collector.nodes.node_client import PIECE, NodeClient, NodeTimeouts, NodeUnreachable
 from services.contract.nodes import NodeFile
 
 RUN = "20261122T073000Z"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from services.collector.nodes import node_state
-from services.collector.nodes.node_client import NodeAddress
+from services.collector.nodes.node_address import NodeAddress
 from services.collector.nodes.node_pulls import FolderInUse, NodePulls, refuse_own_files
 from services.collector.nodes.pull_record import read_record
 from services.collector.publish.web.node_server import NodeServer, make_app

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.collector.nodes.node_client import NodeAddress
+from services.collector.nodes.node_address import NodeAddress
 from services.collector.nodes.node_copy import PassReport
 from services.collector.nodes.node_state import NodeTable
 from services.contract import bounds

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.nodes.node_client import PIECE, NodeAddress, NodeClient, NodeUnreachable
+from services.collector.nodes.node_address import NodeAddress
+from services.collector.nodes.node_client import PIECE, NodeClient, NodeUnreachable
 from services.collector.publish.web.node_server import NodeServer, make_app
 from services.contract.nodes import NodeInfo, NodeListing, decode
 from services.runtime.access.tls import ClientTls, ServerTls
