@@ -22,7 +22,7 @@ from tests.readers import Volumes
 _NODES, _CONNECTIONS = 3, 7
 _RATE, _RECORDS, _GRACE_SECONDS = 50, 3000, 10
 _CUTS, _CUT_SECONDS, _BETWEEN_SECONDS = (3, 2, 3, 2, 3), 2.5, 6.0
-_STEP_SECONDS, _BUILD_SECONDS, _RUN_SECONDS = 120.0, 600.0, 240.0
+_STEP_SECONDS, _BUILD_SECONDS, _RUN_SECONDS = 120.0, 600.0, 400.0
 _IMAGES = ("streamgauge-server", "streamgauge-client", "streamgauge-collector")
 _GUIDE = ROOT / "docs" / "guides" / "swarm.md"
 _SETTINGS = {"RATE": _RATE, "RECORDS": _RECORDS, "GRACE_SECONDS": _GRACE_SECONDS}
