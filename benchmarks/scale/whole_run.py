@@ -19,7 +19,9 @@ from tests.integration.processes import Process, System
 from tests.poll import poll_until
 
 RATE, SECONDS = 2, 60
-_SERVICES = ("server", "client", "collector")
+_PER_PROCESS = 100
+"""Clients in one process. The next process starts when they have subscribed: more that begin to connect at once are not
+answered in time on a busy machine."""
 _VERDICTS = ("PASS", "FAIL", "INVALID")
 
 
@@ -37,22 +39,35 @@ def main(arguments: Sequence[str]) -> int:
 
 def _row(folder: Path, clients: int) -> str:
     """Play a run and return the cells of its row: cores, memory at the end, and the headline."""
-    settings = {"CLIENTS": clients, "CONNECTIONS": clients, "RATE": RATE, "RECORDS": RATE * SECONDS}
+    settings = {"CLIENTS": clients, "CONNECTIONS": min(clients, _PER_PROCESS), "RATE": RATE, "RECORDS": RATE * SECONDS}
     with System(folder, **settings) as system:
-        started = {"server": system.server(), "collector": system.start("collector")}
-        started["client"] = system.client("client")
-        started["server"].wait_for_line('"rate set"', 120)
-        before = _cpu(started)
-        started["server"].wait_for_line('"run ended"', 4 * SECONDS)
-        after = _cpu(started)
-        memory = [f"{_resident(started[name].pid) / 1e6:,.0f} MB" for name in _SERVICES]
-        line = poll_until(lambda: _verdict(started["collector"]), "there is a verdict", 120)
-    cores = [f"{(after[name] - before[name]) / SECONDS:.3f}" for name in _SERVICES]
-    return " | ".join([*cores, *memory, " ".join(line.split())])
+        server, collector = system.server(), system.start("collector")
+        sums = range(_PER_PROCESS, clients + _PER_PROCESS, _PER_PROCESS)
+        many = [_start_clients(system, number, min(expected, clients)) for number, expected in enumerate(sums, 1)]
+        services = [[server], many, [collector]]
+        server.wait_for_line('"rate set"', 240)
+        before = [_cpu(processes) for processes in services]
+        server.wait_for_line('"run ended"', 4 * SECONDS)
+        cores = [(_cpu(processes) - used) / SECONDS for processes, used in zip(services, before, strict=True)]
+        memory = [sum(_resident(process.pid) for process in processes) / 1e6 for processes in services]
+        line = poll_until(lambda: _verdict(collector), "there is a verdict", 120)
+    cells = [*(f"{one:.3f}" for one in cores), *(f"{one:,.0f} MB" for one in memory), " ".join(line.split())]
+    return " | ".join(cells)
 
 
-def _cpu(started: dict[str, Process]) -> dict[str, float]:
-    return {name: cpu_seconds(process.pid) or 0.0 for name, process in started.items()}
+def _start_clients(system: System, number: int, expected: int) -> Process:
+    """Start one more process, and wait until this many clients have subscribed."""
+    process = system.client(f"client-{number}")
+    poll_until(lambda: _subscriptions(system) >= expected, f"{expected} clients have subscribed", 120, 0.5)
+    return process
+
+
+def _subscriptions(system: System) -> int:
+    return sum(path.read_bytes().count(b'"kind":"subscribe"') for path in system.volumes.ledger_files())
+
+
+def _cpu(processes: Sequence[Process]) -> float:
+    return sum(cpu_seconds(process.pid) or 0.0 for process in processes)
 
 
 def _resident(pid: int) -> int:
