@@ -64,8 +64,7 @@ def _play(folder: Path) -> PartOutcome:
         if code:
             outcome.problems.append(f"wait ends with {code}:\n{waiting.text}")
         _run(clone, swarm.manager, remove)
-        for node in swarm.nodes:
-            poll_until(lambda node=node: not node.docker("ps", "--quiet"), f"{node.name} is empty", _STEP_SECONDS)
+        poll_until(lambda: not _containers(swarm), "no container is left", _STEP_SECONDS)
     return outcome
 
 
@@ -102,6 +101,11 @@ def _run(clone: Path, node: SwarmNode, command: str, **settings: object) -> str:
 def _shell(clone: Path, node: SwarmNode, command: str, **settings: object) -> Program:
     text = f"cd '{clone}' && {command}"
     return Program("shell", "bash", "-c", text, DOCKER_HOST=node.engine, **settings)
+
+
+def _containers(swarm: SwarmNodes) -> str:
+    """Return the ids of the containers on all nodes."""
+    return "".join(node.docker("ps", "--quiet") for node in swarm.nodes)
 
 
 def _disturb(swarm: SwarmNodes, copies: Volumes) -> None:
