@@ -201,11 +201,18 @@ class SwarmNodes:
             if error is not None:
                 error.add_note(f"---- output of {program.name}\n{program.text[-3000:]}")
         shutil.rmtree(self._folder, ignore_errors=True)
+        # Its processes have been killed, and take a moment to end.
+        poll_until(self._has_no_cgroup, "the groups of the nodes' processes are empty", START_SECONDS)
+
+    def _has_no_cgroup(self) -> bool:
+        """Remove the groups of the containers; return whether none is left."""
         # In the unified hierarchy, and in each one of those before it.
-        for top in [_CGROUPS / self._cgroup, *_CGROUPS.glob(f"*/{self._cgroup}")]:
+        tops = [_CGROUPS / self._cgroup, *_CGROUPS.glob(f"*/{self._cgroup}")]
+        for top in tops:
             for folder, _folders, _files in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):
                     Path(folder).rmdir()
+        return not any(top.exists() for top in tops)
 
 
 def _in_namespaces(name: str, script: str) -> Program:
