@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +24,7 @@ class JetStreamRun(NamedTuple):
 
     Attributes:
         code: exit code of the ordinary collector, for the folder of the first server.
-        verdict: its first line.
+        verdict: verdict and headline.
         schedules: the different schedules in the ledgers.
         ledgers: number of ledgers in each server's folder.
         differing: copies of a ledger that are not equal to the original.
@@ -130,7 +131,7 @@ def _read(folders: list[Path], killed: int) -> JetStreamRun:
     }
     return JetStreamRun(
         code,
-        next((line.strip() for line in text.splitlines() if line.strip()), ""),
+        found[0] if (found := re.search(r"\b(PASS|FAIL|INVALID)\b.*", text)) else text,
         {schedule_of(one) for one in entries},
         [len(one) for one in contents],
         sorted({name for one in contents for name in one if one[name] != contents[0].get(name)}),

@@ -39,14 +39,14 @@ ip link add name wire type bridge
 ip link set wire up
 sleep infinity
 """
-# Folders of an engine that no option moves are memory of the node. A shell stays the first process: it waits for
-# processes whose parents have ended, which the engine does not.
+# All files of an engine are in memory of the node, some 400 MB, so that they end with it: to remove them from a disk
+# takes minutes. A shell stays the first process: it waits for processes whose parents have ended, which the engine does
+# not.
 _ENGINE = """
 mount --make-rprivate /
 hostname {name}
-mkdir -p /run/docker /run/containerd
-mount -t tmpfs none /run/docker
-mount -t tmpfs none /run/containerd
+mkdir -p /run/docker /run/containerd {home}/data
+for folder in /run/docker /run/containerd {home}/data; do mount -t tmpfs none $folder; done
 dockerd --data-root {home}/data --exec-root /run/docker --pidfile {home}/dockerd.pid -H unix://{home}/docker.sock \
     --cgroup-parent /{cgroup} --log-level warn &
 wait
@@ -109,8 +109,9 @@ class SwarmNode:
         return False
 
     def volume(self, name: str) -> Path:
-        """Return the folder of a named volume."""
-        return self._home / "data" / "volumes" / name / "_data"
+        """Return the folder of a named volume, which is there as long as the node."""
+        seen_by_node = Path(f"/proc/{self.program.pid}/root{self._home}")
+        return seen_by_node / "data" / "volumes" / name / "_data"
 
     def container(self, service: str) -> str:
         """Return the id of the running container of a service of a stack on this node, empty if there is none."""
@@ -199,13 +200,19 @@ class SwarmNodes:
             program.close()
             if error is not None:
                 error.add_note(f"---- output of {program.name}\n{program.text[-3000:]}")
-        # Tens of thousands of files, for which `shutil.rmtree` takes minutes on a busy machine.
-        subprocess.run(["rm", "-rf", "--one-file-system", str(self._folder)], check=False)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        # Its processes have been killed, and take a moment to end.
+        poll_until(self._has_no_cgroup, "the groups of the nodes' processes are empty", START_SECONDS)
+
+    def _has_no_cgroup(self) -> bool:
+        """Remove the groups of the containers; return whether none is left."""
         # In the unified hierarchy, and in each one of those before it.
-        for top in [_CGROUPS / self._cgroup, *_CGROUPS.glob(f"*/{self._cgroup}")]:
+        tops = [_CGROUPS / self._cgroup, *_CGROUPS.glob(f"*/{self._cgroup}")]
+        for top in tops:
             for folder, _folders, _files in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):
                     Path(folder).rmdir()
+        return not any(top.exists() for top in tops)
 
 
 def _in_namespaces(name: str, script: str) -> Program:

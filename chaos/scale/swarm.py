@@ -22,7 +22,7 @@ from tests.readers import Volumes
 _NODES, _CONNECTIONS = 3, 7
 _RATE, _RECORDS, _GRACE_SECONDS = 50, 3000, 10
 _CUTS, _CUT_SECONDS, _BETWEEN_SECONDS = (3, 2, 3, 2, 3), 2.5, 6.0
-_STEP_SECONDS, _BUILD_SECONDS, _RUN_SECONDS = 120.0, 600.0, 240.0
+_STEP_SECONDS, _BUILD_SECONDS, _RUN_SECONDS = 120.0, 600.0, 400.0
 _IMAGES = ("streamgauge-server", "streamgauge-client", "streamgauge-collector")
 _GUIDE = ROOT / "docs" / "guides" / "swarm.md"
 _SETTINGS = {"RATE": _RATE, "RECORDS": _RECORDS, "GRACE_SECONDS": _GRACE_SECONDS}
@@ -64,8 +64,7 @@ def _play(folder: Path) -> PartOutcome:
         if code:
             outcome.problems.append(f"wait ends with {code}:\n{waiting.text}")
         _run(clone, swarm.manager, remove)
-        for node in swarm.nodes:
-            poll_until(lambda node=node: not node.docker("ps", "--quiet"), f"{node.name} is empty", _STEP_SECONDS)
+        poll_until(lambda: not _containers(swarm), "no container is left", _STEP_SECONDS)
     return outcome
 
 
@@ -102,6 +101,11 @@ def _run(clone: Path, node: SwarmNode, command: str, **settings: object) -> str:
 def _shell(clone: Path, node: SwarmNode, command: str, **settings: object) -> Program:
     text = f"cd '{clone}' && {command}"
     return Program("shell", "bash", "-c", text, DOCKER_HOST=node.engine, **settings)
+
+
+def _containers(swarm: SwarmNodes) -> str:
+    """Return the ids of the containers on all nodes."""
+    return "".join(node.docker("ps", "--quiet") for node in swarm.nodes)
 
 
 def _disturb(swarm: SwarmNodes, copies: Volumes) -> None:

@@ -72,6 +72,7 @@ class OpenRun:
         self._ended_at: float | None = None
         self._end_count = 0
         self._servers_gone_at: float | None = None
+        self._awaited: tuple[str, ...] = ()
         self._ledger_states: dict[Source, tuple[FileState | None, float]] = {}
         self._message_counts: deque[tuple[float, int]] = deque()
         self._start_reading()
@@ -177,6 +178,7 @@ class OpenRun:
             self._has_tails = True
             self.evidence.add_tails(self._files.tails())
         self.evidence.pulled = read_record(self._volumes, self.run)
+        self.evidence.awaited = self._awaited
         result = build_result(self.evidence, final=final)
         self.durations = result.durations
         return snapshot_of(result, time_course(self.evidence, result), limits, made_at=made_at)
@@ -193,18 +195,20 @@ class OpenRun:
         # Each server records the end for its own clients, and after it those that came too late.
         if self._ended_at is None or len(self.evidence.ledger.ends) > self._end_count:
             self._ended_at, self._end_count = now, len(self.evidence.ledger.ends)
-        if self._has_living_server(now):
+        living = self._living_servers(now)
+        self._awaited = tuple(living) if now - self._ended_at >= PATIENCE_SECONDS else ()
+        if living:
             self._servers_gone_at = None
         elif self._servers_gone_at is None:
             self._servers_gone_at = now
 
-    def _has_living_server(self, now: float) -> bool:
-        """Return whether a ledger without an end, which no later one continues, was touched lately.
+    def _living_servers(self, now: float) -> list[str]:
+        """Return the names of the ledgers without an end, which no later one continues, that were touched lately.
 
         The age is measured by the collector's monotonic clock: file times are only compared with earlier file times,
         so the clock of the machine that wrote the file does not matter.
         """
-        is_alive = False
+        living = []
         for file in self.evidence.ledger.files:
             if file.is_ended:
                 continue
@@ -213,8 +217,9 @@ class OpenRun:
             if state != known:
                 seen_at = now
             self._ledger_states[file.source] = state, seen_at
-            is_alive |= now - seen_at < ALIVE_SECONDS
-        return is_alive
+            if now - seen_at < ALIVE_SECONDS:
+                living.append(Path(file.source.path).stem)
+        return living
 
     def _note_message_count(self, now: float) -> None:
         count = sum(log.messages for log in self.evidence.logs.values())

@@ -234,6 +234,7 @@ def test_a_frozen_server_leaves_the_folder_to_one_with_other_settings(is_removed
         (line,) = errors(frozen)
         assert "RATE 100, here 200" in line
         assert "Traceback" not in frozen.text
+        assert second is not None
         assert second.code is None
         assert 1 == len(system.volumes.ledger_files())
 

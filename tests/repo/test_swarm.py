@@ -155,9 +155,10 @@ def test_network_is_closed() -> None:
 
 
 def test_a_sidecar_is_in_the_name_service_at_once() -> None:
-    """Nodes have no health check, since the name service lists healthy tasks only; servers have one for that reason."""
-    assert {"disable": True} == service("node")["healthcheck"] == service("client")["healthcheck"]
-    assert "disable" not in service("server")["healthcheck"]
+    """Only servers have a health check: the name service lists healthy tasks only, and Swarm replaces the others."""
+    assert [{"disable": True}] * 3 == [service(name)["healthcheck"] for name in NAMES if name != "server"]
+    # Half a minute of bad probes, each of which may also take its whole time.
+    assert 30 <= service("server")["healthcheck"]["retries"]
 
 
 def test_no_message_of_a_required_variable_has_a_sign_of_a_default() -> None:

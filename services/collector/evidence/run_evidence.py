@@ -37,6 +37,8 @@ class RunEvidence:
         self.logs: dict[str, LogEvidence] = {}
         self.pulled: PulledRun | None = None
         """How far the files were pulled from other hosts; None if they are those of this host's services."""
+        self.awaited: tuple[str, ...] = ()
+        """Names of ledgers whose servers live and have not entered the end, some seconds after another one has."""
         self._reader: LogFileReader | None = None
 
     def without(self, sources: Collection[str | None]) -> RunEvidence:

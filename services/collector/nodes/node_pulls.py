@@ -267,10 +267,25 @@ class NodePulls:
         """Write the records of all runs that are pulled, for commands that read the folder meanwhile."""
         for run in self.table.open_runs():
             try:
-                self._write(self.table.record(run))
+                self._write(self._with_verdict(self.table.record(run)))
             except OSError as problem:
                 if self._write_log.allow(self._now()):
                     log.warning("record of a pulled run not written", extra={"run": run, "why": str(problem)})
+
+    def _with_verdict(self, record: PulledRun) -> PulledRun:
+        """Return a record in which the nodes stay complete that were so when a verdict was given.
+
+        A run that lacks another node's files is pulled on, and its record must not blame the nodes that are whole.
+        """
+        known = self._written.get(record.run)
+        whole = {node.node for node in known.nodes if node.is_complete} if known is not None else set[str]()
+        nodes = [
+            msgspec.structs.replace(node, is_complete=True, trouble="")
+            if node.node in whole and not node.faults
+            else node
+            for node in record.nodes
+        ]
+        return msgspec.structs.replace(record, nodes=nodes)
 
     def _write(self, record: PulledRun) -> None:
         with self._write_lock:

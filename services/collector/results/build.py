@@ -37,7 +37,9 @@ def build_result(evidence: RunEvidence, *, final: bool) -> RunResult:
         evidence: all lines of the run that were read.
         final: nothing more will be logged. A client of an external feed whose log is open is lost then.
     """
-    return replace(_builder(evidence).run_result(evidence, final=final), pulled=evidence.pulled)
+    return replace(
+        _builder(evidence).run_result(evidence, final=final), pulled=evidence.pulled, awaited=evidence.awaited
+    )
 
 
 def awaits_a_seal(evidence: RunEvidence) -> bool:

@@ -202,6 +202,7 @@ class RunResult:
         spread_sample: what ``durations.spread`` is made of, None for an external feed.
         clock_offsets: of servers against clients, by their kernels; empty if all servers share a clock.
         pulled: how far the files were pulled from other hosts; None if they were written on this one.
+        awaited: names of ledgers for whose end a run that is not final waits.
     """
 
     run: str
@@ -221,6 +222,7 @@ class RunResult:
     spread_sample: SpreadSample | None
     clock_offsets: Offsets = field(default_factory=dict)
     pulled: PulledRun | None = None
+    awaited: tuple[str, ...] = ()
 
     @property
     def is_external(self) -> bool:

@@ -80,6 +80,11 @@ def node_troubles(result: RunResult) -> list[str]:
     return [f"node {node.node}: {node.trouble}" for node in nodes if node.trouble]
 
 
+def awaited_servers(result: RunResult) -> list[str]:
+    """Return a clause for each server that keeps a run open which has ended for others."""
+    return [f"server {name} lives and has not entered the end: its disk may be full" for name in result.awaited]
+
+
 def without_end(result: RunResult) -> list[str]:
     """Return the sentence for a ledger without an end of the run; empty if it has one."""
     # Without an open line the ledger is missing, which is reported already, or the feed is an external one.

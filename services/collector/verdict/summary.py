@@ -72,7 +72,7 @@ def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_
         thresholds = [_by_senders_time(threshold, limit, case) for threshold, limit in pairs]
     verdict, reasons = _judge(case, answers, limits, thresholds) if case else (None, [])
     headline = reasons[0] if reasons else HEADLINES[result.books](result, totals, durations)
-    troubles = consistency.node_troubles(result) if case is None else []
+    troubles = [*consistency.node_troubles(result), *consistency.awaited_servers(result)] if case is None else []
     return Summary(
         run=result.run,
         books=result.books,

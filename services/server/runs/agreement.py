@@ -42,6 +42,7 @@ class Agreement:
         next_run: name of the run after this one, empty while that is not decided.
         next_run_at: when it was decided, RFC 3339.
         number: this is the run number ``number`` that its servers play, from 1 on.
+        obstacle: why the last decision could not be made or read, empty if it could.
         invocation: of ``python -m services`` whose servers play it; empty without one, None if that is not known.
     """
 
@@ -61,7 +62,7 @@ class Agreement:
         self.invocation: str | None = None
         self._decisions = DecisionLog(folder / FOLDER) if exchange is None else exchange.decisions(folder.name)
         self._siblings = Siblings(folder, f"{instance}.jsonl", monotonic, known)
-        self._has_failed = False
+        self.obstacle = ""
 
     def decisions(self) -> list[tuple[DecidedEntry, ...]]:
         """Return the entries of each decision since the last call; note what else was decided."""
@@ -124,13 +125,13 @@ class Agreement:
             self._warn(problem)
             # Alone, a disk that refuses must not change what the server does: the ledger has the entries.
             return not self._decisions.is_required and not self.has_siblings()
-        self._has_failed = False
+        self.obstacle = ""
         return is_decided
 
     def _warn(self, problem: OSError) -> None:
-        if not self._has_failed:
+        if not self.obstacle:
             log.warning("decisions refused", extra={"path": self._decisions.place, "why": str(problem)})
-        self._has_failed = True
+        self.obstacle = str(problem)
 
     def has_siblings(self, *, proven: bool = False, leaving: bool = False) -> bool:
         """Return whether another server plays this run, as far as is known.

@@ -258,7 +258,7 @@ class RunStore:
             if self.has_missed_runs(before):
                 return self._join_newest()
             name = self._decide_after(before.agreement, before.follow)
-            self._refuse_other_settings(name)
+            self._refuse_run_of_others(name)
         elif self._exchange is not None:
             claimed = self._exchange.claim_run(self.clock.now_us())
             if claimed is None:
@@ -292,12 +292,12 @@ class RunStore:
     def _join_newest(self) -> Run:
         """Join the newest run, also if it has ended: the next one follows it."""
         newest = other_servers.take_snapshot(self.root).run
-        self._refuse_other_settings(newest)
+        self._refuse_run_of_others(newest)
         _, past, known = self._read(newest)
         log.warning("runs were played and removed meanwhile", extra={"run": newest})
         return self._join(newest, past, known)
 
-    def _refuse_other_settings(self, run: str) -> None:
+    def _refuse_run_of_others(self, run: str) -> None:
         """Make sure that a run which other servers may have opened is not theirs alone.
 
         Raises:

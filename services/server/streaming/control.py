@@ -67,7 +67,8 @@ def apply_request(control: wire.Control, stream: Stream, peer: str) -> wire.Cont
         )
         if _decide(run, entry):
             return _status(stream)
-    raise RequestRefused("not_now", "other servers of the run decide something at the same time: try again")
+    obstacle = run.agreement.obstacle or "other servers of the run decide something at the same time"
+    raise RequestRefused("not_now", f"{obstacle}: try again")
 
 
 def _decide(run: Run, entry: ledger.ControlEntry) -> bool:

@@ -113,6 +113,22 @@ def test_a_run_is_not_over_while_a_server_without_an_end_lives(tmp_path: Path) -
     assert (True, True) == (run.is_over(now + ALIVE_SECONDS), run.has_ended)
 
 
+def test_a_server_that_keeps_a_run_open_is_named(tmp_path: Path) -> None:
+    """A server that lives and has not entered the end is in the headline after the time that servers need for it."""
+    files, path = two_servers()
+    run = opened(tmp_path, files)
+    headlines = []
+    for now in (1.0, PATIENCE_SECONDS - 1, PATIENCE_SECONDS):
+        touch(tmp_path / path, 1_000_000 + int(now))
+        run.read(now, lambda: False)
+        headlines.append(run.snapshot((), final=False).summary.headline)
+
+    named = f"; server {OTHER} lives and has not entered the end: its disk may be full"
+    assert [False, False, True] == [headline.endswith(named) for headline in headlines]
+    run.read(now + ALIVE_SECONDS, lambda: False)
+    assert OTHER not in run.snapshot((), final=False).summary.headline
+
+
 def test_a_server_that_was_silent_keeps_the_run_open_again(tmp_path: Path) -> None:
     """A server that touches its ledger after a long silence, as after a suspension, is not gone any more."""
     files, path = two_servers()

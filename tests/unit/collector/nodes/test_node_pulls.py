@@ -143,6 +143,25 @@ async def test_the_collectors_own_folder_is_not_pulled(root: Path) -> None:
             )
 
 
+async def test_nodes_that_are_whole_are_not_blamed_for_a_missing_one(tmp_path: Path, root: Path) -> None:
+    """After a verdict without a node the record still says that all files of the others are here."""
+    write(good_run(), tmp_path / "a")
+    async with serving(tmp_path / "a") as address:
+        with pulling(NodePulls(root, [address, NodeAddress("127.0.0.1", 1)], TOKEN)) as pulls:
+            await asyncio.to_thread(poll_until, lambda: pulls.table.record(RUN, 0.0).nodes[1].is_complete, "pulled", 20)
+            sealed = pulls.seal(RUN, 0.0)
+            began = time.monotonic()
+            await asyncio.to_thread(
+                poll_until, lambda: pulls.table.record(RUN, began).nodes[1].is_complete, "it is pulled on", 20
+            )
+            pulls._note_progress()
+
+    assert [False, True] == [node.is_complete for node in sealed.nodes]
+    found = read_record(root, RUN)
+    assert found is not None
+    assert [False, True] == [node.is_complete for node in found.nodes]
+
+
 async def test_a_settled_run_is_not_pulled_again(tmp_path: Path, root: Path) -> None:
     """A collector that starts again knows which runs are complete."""
     write(good_run(), tmp_path / "a")

@@ -122,6 +122,25 @@ def test_a_pause_before_the_server_resumes(stream: Stream, tmp_path: Path, clock
     again.run.ledger.close()
 
 
+def test_a_request_that_cannot_be_decided_names_the_cause(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an answer of the place where servers decide, the refusal names that; otherwise it names other servers."""
+    for problem, why in (
+        (OSError("JetStream has not answered"), "JetStream has not answered"),
+        (None, "other servers"),
+    ):
+
+        def refuse(*_: object, problem: OSError | None = problem, **__: object) -> bool:
+            if problem is not None:
+                raise problem
+            return False
+
+        monkeypatch.setattr(stream.run.agreement._decisions, "decide", refuse)
+        monkeypatch.setattr(stream.run.agreement._decisions, "is_required", True)
+        with pytest.raises(RequestRefused, match=f"^{why}.*: try again$"):
+            apply_request(PAUSE, stream, "127.0.0.1")
+    assert "running" == stream.run.state
+
+
 def test_a_client_is_dropped(stream: Stream) -> None:
     """A dropped client is disconnected with the recorded cause, and the reply lists the others."""
     session, victim = admitted(stream)
