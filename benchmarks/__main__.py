@@ -1,6 +1,7 @@
 """``python -m benchmarks``: runs all benchmarks and prints the figures; exits with 1 if a run lost or repeated records.
 
-``QUICK=1`` makes one round of smaller runs, and does not update ``docs/performance.md``.
+At the end it names each figure that became worse, by more than its noise, since the last full run. ``QUICK=1`` makes
+one round of smaller runs, and updates neither ``docs/performance.md`` nor ``docs/performance.json``.
 """
 
 from __future__ import annotations
@@ -12,18 +13,21 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import busy, containers, fanout, generator, report, system
+import msgspec
+
+from benchmarks import busy, comparison, containers, evidence, fanout, generator, half_busy, report, system
 from benchmarks.external import suite as external
 from benchmarks.measure import Figures, InvalidRun, Sizes
+from benchmarks.peers import connecting, naive
 from benchmarks.peers import fanout as peers
-from benchmarks.peers import naive
+from benchmarks.profile import figures as profile_figures
 from benchmarks.profile import report as profile_report
 from benchmarks.profile import suite as profile
 from benchmarks.scale import sizes as scale_sizes
 from benchmarks.scale import suite as scale
 from tests import doc_tables
 
-DOCUMENT = Path("docs/performance.md")
+DOCUMENT, FIGURES = Path("docs/performance.md"), Path("docs/performance.json")
 
 
 def measure(sizes: Sizes, folder: Path) -> Figures:
@@ -41,43 +45,61 @@ def measure(sizes: Sizes, folder: Path) -> Figures:
             containers.fixed_rate(figures, folder / f"containers-{number}", sizes.fixed_rate)
         fanout.measure(figures, folder / f"fan-out-{number}", sizes.fan_out)
         peers.measure(figures, folder, servers, sizes)
+        connecting.measure(figures, folder / f"connecting-{number}", sizes.connections)
+        evidence.measure(figures, folder / f"evidence-{number}", sizes.evidence)
         external.measure(figures, folder, sizes.external)
         print(f"round {number} of {sizes.rounds}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     return figures
 
 
 def main() -> int:
-    """Measure, print the report, and return the exit code."""
+    """Measure, print the report and the comparison, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures of every round to this file")
-    parser.add_argument("--no-document", action="store_true", help=f"do not update the tables in {DOCUMENT}")
+    parser.add_argument("--against", type=Path, default=FIGURES, help=f"compare with this file; {FIGURES} by default")
+    parser.add_argument("--no-document", action="store_true", help=f"update neither {DOCUMENT} nor {FIGURES}")
     arguments = parser.parse_args()
-    quick = os.environ.get("QUICK", "") not in ("", "0")
+    is_quick = os.environ.get("QUICK", "") not in ("", "0")
+    try:
+        # Read first, since a full run replaces the file.
+        before = comparison.EarlierRun.of(arguments.against.read_bytes())
+    except (OSError, msgspec.MsgspecError) as problem:
+        parser.error(f"--against {arguments.against}: {problem}")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         try:
-            figures = measure(Sizes.quick() if quick else Sizes.full(), Path(folder))
-            scale_volume = scale_sizes.Sizes.quick() if quick else scale_sizes.Sizes.full()
-            scale.measure(figures, Path(folder), scale_volume)
-            sizes = Sizes.quick() if quick else Sizes.full()
-            busy.measure(figures, Path(folder) / "busy", sizes.busy, containers=sizes.containers)
-            profile_results = _measure_profile(Path(folder), quick=quick)
+            figures, profile_results = _measure_all(Path(folder), is_quick=is_quick)
         except InvalidRun as problem:
             print(f"error: {problem}", file=sys.stderr)
             return 1
-    report.print_report(figures, arguments.json, profile=profile_report.as_dict(profile_results))
-    profile_report.print_report(profile_results)
+    details = {"profile": profile_report.as_dict(profile_results)}
+    report.print_report(figures, arguments.json, **details)
+    profile_report.print_errors(profile_results)
+    compared = comparison.compare(before, figures)
+    print(comparison.report(before, compared, doc_tables.conditions(), is_quick=is_quick))
     if not profile_results.is_consistent:
         return 1
-    if not quick and not arguments.no_document:
+    if not is_quick and not arguments.no_document:
         doc_tables.write(DOCUMENT, report.table(figures))
         doc_tables.write(DOCUMENT, profile_report.table(profile_results), profile_report.MARK)
+        FIGURES.write_text(report.as_json(figures, report.today()), encoding="utf-8")
     return 0
 
 
-def _measure_profile(folder: Path, *, quick: bool) -> profile.Results:
-    if not quick:
-        return profile.measure(folder, profile.FULL)
-    return profile.measure(folder, profile.TINY, names=profile.FEW)
+def _measure_all(folder: Path, *, is_quick: bool) -> tuple[Figures, profile.Results]:
+    """Run every benchmark; return the figures, and the outcomes of the profile with the most servers."""
+    sizes = Sizes.quick() if is_quick else Sizes.full()
+    figures = measure(sizes, folder)
+    scale.measure(figures, folder, scale_sizes.Sizes.quick() if is_quick else scale_sizes.Sizes.full())
+    busy.measure(figures, folder / "busy", sizes.busy, containers=sizes.containers)
+    for number in range(sizes.rounds):
+        half_busy.measure(figures, folder / f"half-busy-{number}", sizes.half_busy)
+    if is_quick:
+        results = profile.measure(folder, profile.TINY, names=profile.RESUMING)
+    else:
+        results = profile.measure(folder, profile.FULL)
+        profile_figures.add(figures, profile.measure(folder, profile.PUBLISHED, names=profile.RESUMING))
+    profile_figures.add(figures, results)
+    return figures, results
 
 
 if __name__ == "__main__":

@@ -54,6 +54,12 @@ class Sizes(NamedTuple):
     """Records that are sent beside busy loops, 200 per second."""
     external: int = 60_000
     """Messages of a client of an external feed at full speed."""
+    connections: int = 3_000
+    """Connections that are opened and ended, of each kind and server."""
+    evidence: int = 100_000
+    """Records of each run with less and less evidence."""
+    half_busy: int = 4_000
+    """Records that are sent while half of the processors are busy, 200 per second."""
 
     @classmethod
     def full(cls) -> Sizes:
@@ -89,15 +95,22 @@ class Sizes(NamedTuple):
             containers=False,
             busy=2_000,
             external=30_000,
+            connections=400,
+            evidence=20_000,
+            half_busy=400,
         )
 
 
 @dataclass
 class Figures:
-    """The values of every metric, one per round; and the metrics that were skipped, with the reason."""
+    """The values of every metric, one per round; the metrics that were skipped, with the reason; and the other servers.
+
+    ``peers`` has the settings of each other server that differ from its defaults, by its name with its version.
+    """
 
     values: dict[Metric, list[float]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    peers: dict[str, str] = field(default_factory=dict)
 
     def add(self, metric: Metric, value: float) -> None:
         """Add the value of one round."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 from benchmarks.measure import Figures, Metric
@@ -13,7 +14,12 @@ def print_report(figures: Figures, json_file: Path | None, **more: object) -> No
     """Print the table; write the values of every round, and ``more``, to ``json_file`` unless it is None."""
     print(table(figures))
     if json_file is not None:
-        json_file.write_text(as_json(figures, **more), encoding="utf-8")
+        json_file.write_text(as_json(figures, today(), **more), encoding="utf-8")
+
+
+def today() -> str:
+    """Return the date of the run in UTC."""
+    return time.strftime("%Y-%m-%d", time.gmtime())
 
 
 def table(figures: Figures) -> str:
@@ -30,22 +36,28 @@ def table(figures: Figures) -> str:
         median = f"{_number(figures.median(metric))} {metric.unit}"
         lines.append(f"| {metric.name} | {median} | {len(values)} | {spread} | {target} | {met} |")
     lines += [f"| {name} | not here: {reason} | | | | |" for name, reason in figures.skipped.items()]
-    lines += ["", doc_tables.sentence()]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_peers(figures), doc_tables.sentence()])
 
 
-def as_json(figures: Figures, **more: object) -> str:
-    """Return the values of all rounds, the conditions and ``more`` as JSON."""
-    return json.dumps(
-        {
-            "conditions": doc_tables.conditions(),
-            "figures": [_fields(figures, metric) for metric in figures.values],
-            "not here": figures.skipped,
-            **more,
-        },
-        indent=2,
-        ensure_ascii=False,
-    )
+def as_json(figures: Figures, date: str, **more: object) -> str:
+    """Return the values of all rounds, the date (``2026-11-29``), the conditions and ``more`` as JSON."""
+    content = {
+        "date": date,
+        "conditions": doc_tables.conditions(),
+        "peers": figures.peers,
+        "figures": [_fields(figures, metric) for metric in figures.values],
+        "not here": figures.skipped,
+        **more,
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _peers(figures: Figures) -> list[str]:
+    """Return the paragraph with version and settings of every other server."""
+    if not figures.peers:
+        return []
+    servers = "; ".join(f"{name}: {settings}" for name, settings in sorted(figures.peers.items()))
+    return [f"Other servers, and what differs from their defaults: {servers}.", ""]
 
 
 def _fields(figures: Figures, metric: Metric) -> dict[str, object]:

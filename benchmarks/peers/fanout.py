@@ -46,6 +46,7 @@ def prepare(figures: Figures, sizes: Sizes, folder: Path) -> list[Server]:
             servers.append(candidate.prepare())
         except NotAvailable as reason:
             figures.skip(f"fan-out: {candidate.name}", str(reason))
+    figures.peers |= {server.name: server.settings for server in servers}
     return servers
 
 

@@ -97,6 +97,11 @@ def npm(package: str, *others: str) -> Program:
     return Program(json.loads(manifest.read_text(encoding="utf-8"))["version"], [node, str(folder)], {})
 
 
+def node_version(node: str) -> str:
+    """Return the version of Node.js."""
+    return _run(node, "--version").strip().removeprefix("v")
+
+
 def python(package: str) -> Program:
     """Return a Python with a package, in a separate virtual environment.
 

@@ -36,7 +36,7 @@ class Server(NamedTuple):
     """One installed server.
 
     ``rate`` is its approximate speed, in 100,000 deliveries of single records per second of CPU time. It only decides
-    the length of a run.
+    the length of a run. ``settings`` has what differs from the server's defaults, for the table.
     """
 
     candidate: str
@@ -44,6 +44,7 @@ class Server(NamedTuple):
     dialect: str
     rate: int
     start: Callable[[Run], Started]
+    settings: str = "nothing"
 
     @property
     def name(self) -> str:
@@ -90,37 +91,39 @@ def _redis() -> Server:
         options_ = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         return _start_command(program, *options_)
 
-    return Server("redis-server", program.version, "redis", 20, start)
+    settings = "no snapshots, client-output-buffer-limit pubsub 0 0 0"
+    return Server("redis-server", program.version, "redis", 20, start, settings)
 
 
 def _nats() -> Server:
     program = install.debian("nats-server", "--version")
 
     def start(run: Run) -> Started:
-        settings = run.folder / "nats.conf"
-        settings.write_text(f'host: 127.0.0.1\nport: {run.port}\nmax_pending: 536870912\nwrite_deadline: "60s"\n')
-        return _start_command(program, "--config", str(settings))
+        file = run.folder / "nats.conf"
+        file.write_text(f'host: 127.0.0.1\nport: {run.port}\nmax_pending: 536870912\nwrite_deadline: "60s"\n')
+        return _start_command(program, "--config", str(file))
 
-    return Server("nats-server", program.version, "nats", 20, start)
+    return Server("nats-server", program.version, "nats", 20, start, "max_pending 512 MiB, write_deadline 60 s")
 
 
 def _mosquitto() -> Server:
     program = install.debian("mosquitto", "-h")
 
     def start(run: Run) -> Started:
-        settings = run.folder / "mosquitto.conf"
+        file = run.folder / "mosquitto.conf"
         # When started by root, it would switch to a user that only its package creates.
-        settings.write_text(
+        file.write_text(
             f"listener {run.port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nuser root\nlog_type error\n"
         )
-        return _start_command(program, "-c", str(settings))
+        return _start_command(program, "-c", str(file))
 
-    return Server("mosquitto", program.version, "mqtt", 2, start)
+    settings = "max_queued_messages 0 (no limit), log_type error"
+    return Server("mosquitto", program.version, "mqtt", 2, start, settings)
 
 
 def _websockets() -> Server:
     program = install.Program(version("websockets"), [sys.executable], {})
-    return _python("websockets.broadcast", "serve_websockets", program)
+    return _python("websockets.broadcast", "serve_websockets", program, "no compression, no pings")
 
 
 def _picows() -> Server:
@@ -128,36 +131,37 @@ def _picows() -> Server:
 
 
 def _aiohttp() -> Server:
-    return _python("aiohttp", "serve_aiohttp", install.python("aiohttp"))
+    return _python("aiohttp", "serve_aiohttp", install.python("aiohttp"), "no compression")
 
 
 def _ws() -> Server:
     program = install.npm("ws")
-    return _node("npm ws", "websocket", "serve_ws.js", program)
+    return _node("npm ws", "websocket", "serve_ws.js", program, "no compression")
 
 
 def _socketio() -> Server:
     program = install.npm("socket.io")
-    return _node("npm socket.io", "socket.io", "serve_socketio.js", program)
+    return _node("npm socket.io", "socket.io", "serve_socketio.js", program, "only WebSocket")
 
 
-def _python(name: str, script: str, program: install.Program) -> Server:
+def _python(name: str, script: str, program: install.Program, settings: str = "nothing") -> Server:
     def start(run: Run) -> Started:
         return _start_command(
             program, "-m", f"benchmarks.peers.{script}", str(run.port), str(run.pool), str(run.per_message)
         )
 
-    return Server(name, program.version, "websocket", 2, start)
+    return Server(name, program.version, "websocket", 2, start, settings)
 
 
-def _node(name: str, dialect: str, script: str, program: install.Program) -> Server:
+def _node(name: str, dialect: str, script: str, program: install.Program, settings: str) -> Server:
     node, modules = program.command
 
     def start(run: Run) -> Started:
         parameters = [modules, *map(str, (run.port, run.pool, run.per_message, pool.BURST, pool.MOST_BUFFERED))]
         return Started([node, str(_HERE / script), *parameters], environment())
 
-    return Server(name, program.version, dialect, 2, start)
+    runs_on = install.node_version(node)
+    return Server(name, program.version, dialect, 2, start, f"{settings}, Node.js {runs_on}")
 
 
 def _start_command(program: install.Program, *options_: str) -> Started:

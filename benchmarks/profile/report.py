@@ -57,6 +57,11 @@ _ROWS: list[tuple[str, _Cell, str]] = [
 def print_report(results: Results) -> None:
     """Print the table, and an error for every residual and contradiction."""
     print(table(results))
+    print_errors(results)
+
+
+def print_errors(results: Results) -> None:
+    """Print an error for every residual and contradiction."""
     for outcome in results.outcomes:
         if outcome.residual:
             print(f"error: {outcome.server}: residual {outcome.residual}", file=sys.stderr)

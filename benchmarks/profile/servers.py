@@ -19,6 +19,9 @@ from services.contract import ledger, wire
 from services.runtime.clock import Clock
 
 _HERE = Path(__file__).parent
+RECOVERY = "with recovery"
+"""End of the title of a server that resumes clients, too."""
+
 _GRACE_SECONDS = 60
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -90,7 +93,7 @@ def npm_socketio_recovery() -> Candidate:
         NotAvailable: it cannot be installed.
     """
     plain = _npm("socket.io", "socket.io", "serve_socketio.js", "recovery")
-    return plain._replace(version=f"{plain.version}, with recovery")
+    return plain._replace(version=f"{plain.version}, {RECOVERY}")
 
 
 CANDIDATES: dict[str, Callable[[], Candidate]] = {
@@ -144,9 +147,8 @@ def _ledger(server: ServerProcess) -> Iterator[object]:
 def _npm(package: str, dialect: str, script: str, *words: str) -> Candidate:
     program = install.npm(package)
     node, modules = program.command
-    runs = subprocess.run([node, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
     serve = npm_server(node, str(_HERE / script), modules, *words)
-    return Candidate(f"npm {package}", program.version, dialect, serve, runs.strip().removeprefix("v"))
+    return Candidate(f"npm {package}", program.version, dialect, serve, install.node_version(node))
 
 
 def npm_server(*command: str) -> Serve:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from benchmarks.peers.install import NotAvailable
 from benchmarks.profile.measurement import Outcome, run_profile
 from benchmarks.profile.servers import CANDIDATES
+from benchmarks.scale.serving import open_file_limit
 from benchmarks.scale.sizes import Profile
 
 SEED = 42
@@ -20,7 +21,10 @@ FULL = Profile(1_000, 2, 120, 15, 2)
 QUICK = Profile(200, 2, 30, 5, 2)
 TINY = Profile(60, 2, 8, 2, 1)
 """Enough to check that all deliveries are classified, in ten seconds per server."""
-FEW = ("ours", "npm ws")
+PUBLISHED = FULL._replace(clients=10_000)
+"""The published profile with its own number of clients."""
+RESUMING = ("ours", "npm socket.io with recovery")
+"""The servers by which no client loses anything."""
 
 
 class Results(NamedTuple):
@@ -44,6 +48,9 @@ def measure(folder: Path, profile: Profile, seed: int = SEED, names: Sequence[st
         InvalidRun: a server or its clients ended early.
     """
     results = Results(profile, seed, [], {})
+    if (most := open_file_limit()) < profile.clients:
+        results.skipped.update(dict.fromkeys(names, f"a process may open {most:,} files"))
+        return results
     for name in names:
         try:
             candidate = CANDIDATES[name]()

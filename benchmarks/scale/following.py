@@ -61,13 +61,13 @@ class SummaryWatch:
         self._seen = identity
         return load(self._volumes, RUN)
 
-    def wait(self, state: str) -> None:
-        """Wait for a summary in this state.
+    def wait(self, state: str, seconds: float = _LAST_SECONDS) -> None:
+        """Wait for a summary in this state, at most this long.
 
         Raises:
             InvalidRun: there is none within the deadline.
         """
-        deadline = time.monotonic() + _LAST_SECONDS
+        deadline = time.monotonic() + seconds
         while (summary := load(self._volumes, RUN)) is None or summary.state != state:
             if time.monotonic() > deadline:
                 raise InvalidRun(f"the collector does not find the run {state}: {summary}")
@@ -79,7 +79,7 @@ def measure(figures: Figures, folder: Path, blocks: int, idle: float) -> None:
     folder.mkdir(parents=True)
     log = Log(folder, "client-1", 1, BLOCK)
     run_ledger = Ledger(folder, blocks * BLOCK, [log], BLOCK)
-    with _collector(folder) as pid:
+    with collector(folder) as pid:
         watch = SummaryWatch(folder)
         watch.wait("running")
         delays = sorted(_delays(watch, log, run_ledger, blocks))
@@ -126,7 +126,8 @@ def _percentile(ascending: list[float], percent: float) -> float:
 
 
 @contextmanager
-def _collector(volumes: Path) -> Iterator[int]:
+def collector(volumes: Path) -> Iterator[int]:
+    """Run the collector's service inside a ``with`` block; yield its process id."""
     variables = environment(VOLUMES=volumes, PAGE_PORT=free_port())
     with (volumes / "output").open("wb") as output:
         process = subprocess.Popen(

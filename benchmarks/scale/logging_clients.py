@@ -1,9 +1,9 @@
 """Measures the collector with thousands of clients that log: its memory, and its processor time for a message.
 
-The folders are written by another process. For the memory, 5,000 clients log 60 blocks of 10 messages each, and one
-process reads them and makes the files of the run. For the processor time, a few clients log blocks of 10, 250 and
-1,000 messages of the real feed, each message with an arrival time of its own, as at a low rate; the time includes the
-receipts.
+The folders are written by another process. For the memory, 5,000 clients log 60 blocks of 10 messages each. One process
+reads them and makes the files of the run, and then the service follows and closes the same run. For the processor time,
+a few clients log blocks of 10, 250 and 1,000 messages of the real feed, each message with an arrival time of its own,
+as at a low rate; the time includes the receipts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from benchmarks.measure import Figures, InvalidRun, Metric, environment
+from benchmarks.scale.following import SummaryWatch, collector
 from benchmarks.scale.run_files import RUN, Ledger, Log, batch
 from benchmarks.scale.verifying import peak_bytes
 from services.collector.open_run import OpenRun
@@ -40,6 +41,7 @@ class Metrics(NamedTuple):
 
     memory: Metric
     of_one: Metric
+    service: Metric
 
     @classmethod
     def of(cls, clients: int) -> Metrics:
@@ -48,6 +50,12 @@ class Metrics(NamedTuple):
         return cls(
             memory=Metric(f"{what}: peak memory", "MiB", "less", 256 if clients == 5_000 else None),
             of_one=Metric(f"{what}: memory of one more client", "kB", "less", 25),
+            service=Metric(
+                f"collector, the service until it has closed the run of {clients:,} such clients: peak memory",
+                "MiB",
+                "less",
+                256 if clients == 5_000 else None,
+            ),
         )
 
 
@@ -57,7 +65,7 @@ def cost_metric(block: int) -> Metric:
 
 
 def measure(figures: Figures, folder: Path, clients: int) -> None:
-    """Measure the memory with ``clients`` and with none, and the processor time for a message."""
+    """Measure the memory with ``clients`` and with one, and the processor time for a message."""
     folder.mkdir(parents=True)
     for number in (1, clients):
         _in_another_process(folder / f"{number}", number, BLOCKS, BLOCK)
@@ -65,6 +73,7 @@ def measure(figures: Figures, folder: Path, clients: int) -> None:
     metrics = Metrics.of(clients)
     figures.add(metrics.memory, most / 2**20)
     figures.add(metrics.of_one, (most - least) / (clients - 1) / 1000)
+    figures.add(metrics.service, _peak_of_service(folder / f"{clients}") / 2**20)
     for block in COSTS:
         place = folder / f"blocks-{block}"
         _in_another_process(place, _CLIENTS, max(1, _MESSAGES // _CLIENTS // block), block, "person")
@@ -95,6 +104,13 @@ def _peak(volumes: Path) -> int:
     if reporting.returncode:
         raise InvalidRun(f"report ended with code {reporting.returncode}: {(volumes / 'output').read_text()[-2000:]}")
     return peak
+
+
+def _peak_of_service(volumes: Path) -> int:
+    """Let the service follow a run until it is closed; return the most memory that it used, in bytes."""
+    with collector(volumes) as pid:
+        SummaryWatch(volumes).wait("closed", _DEADLINE_SECONDS)
+        return peak_bytes(pid) or 0
 
 
 def _microseconds(volumes: Path) -> float:

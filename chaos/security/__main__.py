@@ -20,11 +20,20 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from chaos.security import field_cases, flood, hostile_server, ledger_cases, slow_cases, volume_cases, wire_cases
+from chaos.security import (
+    field_cases,
+    flood,
+    hostile_server,
+    ledger_cases,
+    node_cases,
+    slow_cases,
+    volume_cases,
+    wire_cases,
+)
 from chaos.security.case import Case, CaseResult, run
 from chaos.security.honest import HonestRun
 from chaos.security.threats import THREATS
-from tests.integration.processes import Process, System
+from tests.integration.processes import Process, System, free_port
 
 MOST_GROWTH_BYTES = 5 * 2**20
 MOST_BYTES_OF_A_CONNECTION = 20 * 1024
@@ -149,6 +158,25 @@ def try_the_client(report: Report, folder: Path) -> None:
         report.add(pool.map(attempt, range(len(hostile_server.TALKS))))
 
 
+def try_the_nodes(report: Report, folder: Path) -> None:
+    """Ask a node for what it must not hand out, and let real collectors pull from nodes that break the rules."""
+    node_cases.make_files(served := folder / "served")
+    (token := folder / "token").write_text(node_cases.TOKEN, encoding="ascii")
+    port = free_port()
+    settings = {"NODE_PORT": port, "NODE_TOKEN_FILE": token, "VOLUMES": served}
+    with Process("services.collector", "serve", **settings) as node:
+        node.wait_for_line('"serving"')
+        report.add(_try_all(node_cases.cases(), port))
+        _check_alive(report, node, "node")
+
+    def attempt(number: int) -> CaseResult:
+        (own := folder / str(number)).mkdir()
+        return node_cases.attempt(node_cases.NODES[number], own)
+
+    with ThreadPoolExecutor(_CLIENTS_AT_ONCE) as pool:
+        report.add(pool.map(attempt, range(len(node_cases.NODES))))
+
+
 def main() -> int:
     """Try everything; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m chaos.security", description=__doc__)
@@ -160,13 +188,14 @@ def main() -> int:
     report, began = Report(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="security-") as name:
         folder = Path(name)
-        for side in ("wire", "ledger", "files", "client"):
+        for side in ("wire", "ledger", "files", "client", "nodes"):
             (folder / side).mkdir()
         flood_seconds = 0.0 if part else 60.0 if os.environ.get("LONG") else 10.0
         try_the_wire(report, folder / "wire", flood_seconds)
         if not part:
             try_the_ledger(report, folder / "ledger")
             try_the_client(report, folder / "client")
+            try_the_nodes(report, folder / "nodes")
         report.add(volume_cases.attempt_all(folder / "files", _EVERY_FILE_IN_PART if part else _EVERY_FILE))
     wrong = sum(not result.is_right for result in report.results)
     print(report.table())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import resource
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +21,7 @@ from tests.integration.processes import Process
 
 RUN = "20260101T000000Z"
 OBSERVED_SECONDS = 2.5
-MOST_BYTES, MOST_FOLDERS = 120 * 2**20, 64
+MOST_BYTES, MOST_FOLDERS, MOST_LINES = 120 * 2**20, 64, 200
 Talk = Callable[[ServerConnection], Coroutine[Any, Any, None]]
 
 WELCOME: dict[str, Any] = {
@@ -74,6 +75,37 @@ async def _runs_without_end(peer: ServerConnection) -> None:
         await asyncio.sleep(0)
 
 
+async def _other_codes(peer: ServerConnection) -> None:
+    await _send(peer, WELCOME, SUBSCRIBED)
+    for number in itertools.count():
+        await _send(peer, {**TAKEN, "code": f"code-{number}"})
+        await asyncio.sleep(0)
+
+
+async def _records_from_everywhere(peer: ServerConnection) -> None:
+    await _send(peer, {**WELCOME, "total": 2**53 - 1}, SUBSCRIBED)
+    for number in itertools.count(1):
+        await _send(peer, {**RECORDS, "first": number * 1_000_003})
+        await asyncio.sleep(0)
+
+
+async def _websocket_pings(peer: ServerConnection) -> None:
+    await _send(peer, WELCOME)
+    while True:
+        await peer.ping()
+        await asyncio.sleep(0)
+
+
+async def _fragments(peer: ServerConnection) -> None:
+    async def pieces() -> AsyncIterator[str]:
+        while True:
+            yield "x" * 1000
+            await asyncio.sleep(0)
+
+    await _send(peer, WELCOME)
+    await peer.send(pieces())
+
+
 async def _closes(peer: ServerConnection, code: int = 4400) -> None:
     await peer.close(code)
 
@@ -122,6 +154,26 @@ TALKS: tuple[tuple[str, str, Talk], ...] = (
     ("T9", "unreadable frames without end", _without_end("x")),
     ("T9", "confirmations without end", _without_end({"type": "recorded", "session": 1, "block": 1, "match": False})),
     ("T9", "ends without end", _without_end({"type": "end", "last": 100, "count": 100})),
+    ("T9", "welcomes without end", _without_end(WELCOME)),
+    ("T9", "subscriptions without end", _without_end(SUBSCRIBED)),
+    ("T9", "subscriptions with lost receipts without end", _without_end({**SUBSCRIBED, "receipted": 0, "fence": 2})),
+    ("T9", "refusals without end", _without_end({**TAKEN, "code": "bad_receipt", "detail": "x" * 1000})),
+    ("T9", "refusals with ever other codes", _other_codes),
+    ("T9", "byes without end", _without_end({"type": "bye", "reason": "draining", "retry_ms": 0})),
+    ("T9", "corrupt records without end", _without_end(json.dumps(RECORDS) + '\n{"id":1}\n')),
+    ("T9", "records from everywhere without end", _records_from_everywhere),
+    ("T9", "pongs without end", _without_end({"type": "pong", "t1_us": 1, "t2_us": 1, "t3_us": 1})),
+    ("T9", "WebSocket pings without end", _websocket_pings),
+    ("T6", "a message in fragments without end", _fragments),
+    ("T8", "a binary frame of records", _after(json.dumps(RECORDS).encode() + b'\n{"id":1}\n')),
+    ("T8", "records whose header ends nowhere", _after(json.dumps(RECORDS)[:-1] + "," * 50_000)),
+    ("T8", "JSON that is nested 50,000 times", _says("[" * 50_000)),
+    ("T10", "a number of 10,000 digits", _says('{"type":"idle","next":' + "9" * 10_000 + "}")),
+    ("T10", "records that end before they begin", _after({**RECORDS, "first": 2**53 - 1, "count": 2})),
+    ("T11", "a run that is a link upwards", _welcome(run="..")),
+    ("T11", "a run with a zero byte", _welcome(run="20260101T000000Z\0")),
+    ("T11", "a suggested name with a newline", _says(WELCOME, answers=({**TAKEN, "suggest": "a\nb"},))),
+    ("T12", "a bye with control characters", _after({"type": "bye", "reason": "\x1b[2J\u202e", "retry_ms": 1})),
 )  # fmt: skip
 
 
@@ -181,4 +233,6 @@ def _fault(client: Process, folder: Path) -> str:
     if pages * resource.getpagesize() > MOST_BYTES:
         return f"{pages * resource.getpagesize() >> 20} MB"
     folders = sum(path.is_dir() for path in folder.rglob("*"))
-    return f"{folders} folders" if folders > MOST_FOLDERS else ""
+    if folders > MOST_FOLDERS:
+        return f"{folders} folders"
+    return f"{len(client.lines)} lines of its log" if len(client.lines) > MOST_LINES else ""

@@ -72,3 +72,16 @@ def test_parts_are_tried_in_their_order(
     assert code == scale_program.main(arguments)
     shown = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("    ")]
     assert printed == shown
+
+
+@pytest.mark.parametrize(("in_ci", "code"), [("", 0), ("true", 1)])
+def test_a_part_that_cannot_be_tried_is_named(
+    in_ci: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A part for which the machine lacks something is not played and not called right; in CI it is wrong."""
+    monkeypatch.setenv("CI", in_ci)
+    parts = (Part("x", "one", False, lambda _: PartOutcome(problems=["played"]), lambda: "no engine answers"),)
+    monkeypatch.setattr(scale_program, "PARTS", parts)
+
+    assert code == scale_program.main([])
+    assert ["(x) one", "    NOT TRIED: no engine answers", "not tried: x"] == capsys.readouterr().out.splitlines()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 
 from services.client import block_encoder, recovery
@@ -18,6 +19,7 @@ from services.contract import wire
 from services.contract.errors import PeerError
 from services.contract.scalars import Span
 from services.runtime.clock import Clock
+from services.runtime.jsonlogs import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,7 @@ class ClientSession(SessionLog[ReceivedBatch]):
             self._claimed.close()
             raise
         self._estimate, self._durable_block = Estimate(0, 0), 0
-        self._fence = self._history.fence
+        self._fence, self._fault_log = self._history.fence, RateLimitedLog()
 
     def _resume(self, history: recovery.OwnHistory) -> None:
         """Begin where earlier sessions ended."""
@@ -138,7 +140,7 @@ class ClientSession(SessionLog[ReceivedBatch]):
     def recorded(self, answer: wire.Recorded) -> None:
         """Drop a receipt that the server has recorded."""
         if not answer.match:
-            log.warning("server's digest differs", extra={"client": self.client, "block": answer.block})
+            self._warn("server's digest differs", {"block": answer.block})
         self._receipts.remove(answer.session, answer.block)
 
     async def receipts(self) -> AsyncIterator[wire.Receipt]:
@@ -165,7 +167,7 @@ class ClientSession(SessionLog[ReceivedBatch]):
         records = wire.records_of(header, body)
         if records is None:
             self.checker.add_corrupt_batch(header.first, header.count)
-            log.warning("corrupt batch", extra={"client": self.client, "first": header.first, "count": header.count})
+            self._warn("corrupt batch", {"first": header.first, "count": header.count})
             return
         if self._builder.deadline_ns is None:
             # One estimate for all messages of a block, so that the block can state it.
@@ -183,8 +185,13 @@ class ClientSession(SessionLog[ReceivedBatch]):
 
     def add_unreadable_frame(self, problem: PeerError) -> None:
         """Report a frame that could not be read: it may have held records."""
-        log.warning("unreadable frame", extra={"client": self.client, "why": problem.detail[:200]})
+        self._warn("unreadable frame", {"why": problem.detail[:200]})
         self.checker.add_unreadable_frame()
+
+    def _warn(self, event: str, extra: dict[str, object]) -> None:
+        """Log a fault of the server, which can repeat it as fast as it sends; the block log has their numbers."""
+        if self._fault_log.allow(time.monotonic(), event):
+            log.warning(event, extra={"client": self.client, **extra})
 
     def sent_through(self, last: int) -> None:
         """Close the open block at the end of the run, up to which the server has sent everything."""

@@ -228,7 +228,7 @@ class Subscriber:
         match frame:
             case wire.Welcome():
                 self._welcomed(frame)
-            case wire.Subscribed() if session is not None:
+            case wire.Subscribed() if session is not None and not self._is_subscribed:
                 self._subscribed(session, frame)
             case wire.End() if session is not None:
                 session.sent_through(frame.last)
@@ -325,7 +325,7 @@ class Subscriber:
             self._subscribe()
         elif error.code == "unauthorized":
             self._refusal = ConnectionProblem(error.detail, is_firm=True)
-        else:
+        elif self._retry_log.allow(time.monotonic(), f"refused {self.name}", 1.0):
             log.warning("refused", extra={"client": self.name, "code": error.code, "detail": error.detail})
 
     def _leave_name(self, session: ClientSession) -> None:

@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from services import SOFTWARE
-from services.collector import cpu_yield
-from services.collector.settings import CollectorSettings
 from services.runtime import cli, process_setup
 
 if TYPE_CHECKING:
     import asyncio
+
+    from services.collector.settings import CollectorSettings
 
 COMMANDS = (
     "wait", "report", "verify", "compare", "messages", "prove", "part", "merge", "control", "serve",
@@ -51,11 +51,13 @@ def _needed(arguments: Sequence[str]) -> Sequence[str]:
 
 
 def _serve(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    # Imported here and below, so that a command does not load the web server, the charts, and what settings need.
+    from services.collector.settings import CollectorSettings  # noqa: PLC0415
+
     if chosen.check:
         CollectorSettings.read(environment)
         return 0
-    # Imported here, so that a command does not load the web server and the charts.
-    from services.collector import app  # noqa: PLC0415
+    from services.collector import app, cpu_yield  # noqa: PLC0415
     from services.runtime import jsonlogs, lifecycle  # noqa: PLC0415
 
     async def yielding_main(settings: CollectorSettings, stop: asyncio.Event) -> int:

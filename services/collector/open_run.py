@@ -93,9 +93,9 @@ class OpenRun:
         """
         lines_before, self.is_behind, was_rewritten = self.lines_read, False, False
         try:
-            for source, line in self._files.lines():
-                self.evidence.add_line(source, line)
-                self.lines_read, self.bytes_read = self.lines_read + 1, self.bytes_read + len(line)
+            for source, lines in self._files.batches():
+                self.evidence.add_lines(source, lines)
+                self.lines_read, self.bytes_read = self.lines_read + len(lines), self.bytes_read + sum(map(len, lines))
                 if must_stop():
                     self.is_behind = True
                     break

@@ -1,5 +1,6 @@
 """Finds the runs of a volumes folder and yields the complete lines of their files, each once. Never writes.
 
+Lines are yielded in batches of one file: what is done for each batch need not be done for each line.
 A line without a newline is left for the next poll, because its writer may not have finished it. The lines of a file
 decide what it is, not its name, so every ``*.jsonl`` file is read; links, pipes and folders that are links are skipped.
 A client may write anything into its folder, so every cost is bounded: the length of a line, the part of an unfinished
@@ -8,7 +9,6 @@ line that is read again, and the holes of a sparse file.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
@@ -16,14 +16,14 @@ import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from io import FileIO
+from itertools import chain
 from pathlib import Path
 
+from services.collector.file_lines import PIECE, cut, hole, reader
 from services.collector.formatting import displayable
 from services.contract.blocklog import MAX_LINE
 from services.contract.scalars import RUN_PATTERN, is_name, run_order
 
-PIECE = 512 * 1024
-"""Bytes in one read: more do not fit into a processor's cache, and every line is processed several times."""
 LONG_TAIL = 2 * PIECE
 """Of an unfinished line longer than this, later polls read only the bytes that were added."""
 SAMPLE = 64
@@ -140,9 +140,9 @@ def read_file(volumes: Path, source: Source) -> Generator[bytes, None, None]:
     """
     descriptor = os.open(volumes / source.place, _FLAGS)
     with open(descriptor, "rb", buffering=0) as file:
-        end = _hole(file, 0)
+        end = hole(file, 0)
         file.seek(0)
-        yield from _cut(_reader(file, end))
+        yield from chain.from_iterable(cut(reader(file, end)))
 
 
 class RunFiles:
@@ -166,11 +166,11 @@ class RunFiles:
         self._refused: dict[Source, str] = {}
         self._turn: str | None = None
 
-    def lines(self) -> Iterator[tuple[Source, bytes]]:
-        """Yield every complete line that was not yielded before, those of the ledger first.
+    def batches(self) -> Iterator[tuple[Source, list[bytes]]]:
+        """Yield every complete line that was not yielded before, those of the ledger first, in batches of one file.
 
         A block is written before its receipt. With the ledger read first, the block of each receipt that was read is in
-        its log by then. The iteration may be stopped and started again at any time; it then continues with the next
+        its log by then. The iteration may be stopped and started again after any batch; it then continues with the next
         client, so that a reader that never catches up still reads all clients.
 
         Raises:
@@ -258,7 +258,7 @@ class RunFiles:
         files, after = list(self._files()), self._turn or ""
         return sorted(files, key=lambda item: (item[0].client is not None, (item[0].client or "") <= after))
 
-    def _read(self, source: Source, position: _ReadPosition) -> Iterator[tuple[Source, bytes]]:
+    def _read(self, source: Source, position: _ReadPosition) -> Iterator[tuple[Source, list[bytes]]]:
         try:
             descriptor = os.open(self.volumes / source.place, _FLAGS)
         except OSError as problem:
@@ -273,29 +273,30 @@ class RunFiles:
             if self._is_unfinished(file, position):
                 return
             position.sample = b""
-            end, tail = _hole(file, position.offset), b""
+            end, tail = hole(file, position.offset), b""
             file.seek(position.offset)
-            for line in _cut(_reader(file, end)):
+            for lines in cut(reader(file, end)):
                 # A line that is longer than allowed is yielded in pieces, which no decoder takes for a line.
-                if not line.endswith(b"\n") and len(line) < MAX_LINE:
-                    tail = line
-                    break
-                yield source, self._passed(position, line)
+                if not lines[-1].endswith(b"\n") and len(lines[-1]) < MAX_LINE:
+                    tail = lines.pop()
+                if lines:
+                    yield source, self._passed(position, lines)
             if end is not None:
                 # No client leaves a hole: the bytes after it are no lines of a log, and the line before it is damaged.
                 position.has_hole, position.size = True, os.fstat(descriptor).st_size
-                yield source, self._passed(position, tail)
+                yield source, self._passed(position, [tail])
                 return
             # Not before the end of the file, so that an iteration that is stopped reads the rest in the next poll.
             position.size = position.offset + len(tail)
             position.sample = tail[-SAMPLE:] if len(tail) > LONG_TAIL else b""
 
-    def _passed(self, position: _ReadPosition, line: bytes) -> bytes:
-        """Count a line as yielded, and return it."""
-        position.offset += len(line)
+    def _passed(self, position: _ReadPosition, lines: list[bytes]) -> list[bytes]:
+        """Count lines as yielded, and return them."""
+        position.offset += sum(map(len, lines))
         if self._rechecked:
-            position.crc = zlib.crc32(line, position.crc)
-        return line
+            for line in lines:
+                position.crc = zlib.crc32(line, position.crc)
+        return lines
 
     def _is_unfinished(self, file: FileIO, position: _ReadPosition) -> bool:
         """Return whether a long unfinished line has only grown; reads no more than the added bytes."""
@@ -311,61 +312,6 @@ class RunFiles:
             position.size += len(piece)
             position.sample = (position.sample + piece)[-SAMPLE:]
         return True
-
-
-def _hole(file: FileIO, offset: int) -> int | None:
-    """Return the offset of the first hole after ``offset`` if all holes together exceed `MAX_LINE` bytes, else None.
-
-    A sparse file occupies no disk space, however long it is. Shorter holes are read as zeros: a power cut may leave one
-    at the end of a file. Changes the position of the file.
-    """
-    descriptor, first, holes = file.fileno(), None, 0
-    try:
-        size = os.fstat(descriptor).st_size
-        while holes <= MAX_LINE and size - offset > MAX_LINE - holes:
-            begin = os.lseek(descriptor, offset, os.SEEK_HOLE)
-            first = begin if first is None else first
-            offset = _data(descriptor, begin, size)
-            holes += offset - begin
-    except (OSError, AttributeError):
-        # The file system or the platform does not support SEEK_HOLE.
-        return None
-    return first if holes > MAX_LINE else None
-
-
-def _data(descriptor: int, offset: int, size: int) -> int:
-    try:
-        return os.lseek(descriptor, offset, os.SEEK_DATA)
-    except OSError as problem:
-        if problem.errno != errno.ENXIO:
-            raise
-        return size
-
-
-def _reader(file: FileIO, end: int | None) -> Callable[[], bytes]:
-    """Return a function that reads the next piece, up to offset ``end`` or the end of the file."""
-    if end is None:
-        return lambda: file.read(PIECE)
-    return lambda: file.read(max(0, min(PIECE, end - file.tell())))
-
-
-def _cut(read: Callable[[], bytes]) -> Iterator[bytes]:
-    """Yield the lines of the pieces; bytes after the last newline come last. No line is longer than `MAX_LINE`."""
-    parts, room = list[bytes](), MAX_LINE
-    while piece := read():
-        start = 0
-        while start < len(piece):
-            end = piece.find(b"\n", start, start + room) + 1 or min(start + room, len(piece))
-            # This slice is the only copy of most lines, since joining one part returns the part itself.
-            part = piece[start:end]
-            parts.append(part)
-            start, room = end, room - len(part)
-            if not room or part.endswith(b"\n"):
-                yield b"".join(parts)
-                parts.clear()
-                room = MAX_LINE
-    if parts:
-        yield b"".join(parts)
 
 
 def _has_folder(folder: Path) -> bool:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from services.collector.nodes import node_token
-from services.collector.nodes.node_client import NodeAddress
-from services.collector.verdict import threshold_parser
+from services.collector.nodes.node_address import NodeAddress
+from services.collector.verdict.threshold_settings import read_limits
 from services.collector.verdict.thresholds import ThresholdLimit
 from services.runtime.access.access_control import AccessControl, usable_rules
-from services.runtime.access.listen_rules import ListenRules, read_rules
+from services.runtime.access.listen_rules import ListenRules, plain_text_problem, read_rules
 from services.runtime.access.tls import ClientTls
 from services.runtime.access.tokens import MIN_LENGTH
 from services.runtime.errors import BadSettings
@@ -93,6 +93,9 @@ class CollectorSettings:
         token = ""
         try:
             if values.get("nodes"):
+                plain = [host for host, _, is_tls in values["nodes"] if not is_tls]
+                if (problem := plain_text_problem("NODES", plain, "https://…", access.exposure)) is not None:
+                    problems.append(problem)
                 token = node_token.read("NODE_TOKEN_FILE", values["node_token_file"])
         except BadSettings as error:
             problems.extend(error.problems)
@@ -165,15 +168,3 @@ class NodeSettings:
         if problems:
             raise BadSettings(problems)
         return cls(Path(values["volumes"]), values["host"], values["node_port"], token, access)
-
-
-def read_limits(name: str, text: str) -> tuple[ThresholdLimit, ...]:
-    """Read the operator's thresholds; ``name`` is the setting or option that errors refer to.
-
-    Raises:
-        BadSettings: points at the first character that is wrong.
-    """
-    try:
-        return threshold_parser.parse(text)
-    except threshold_parser.MalformedThreshold as error:
-        raise BadSettings([f"{name}: {error}"]) from error

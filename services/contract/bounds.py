@@ -254,6 +254,60 @@ CLIENT_BOUNDS: tuple[Bound[int], ...] = (
     LOG_LINE_BYTES, LOG_FILE_BYTES, RENAMES, RUNS, COMMAND_BYTES, HEARTBEAT_MESSAGES,
 )  # fmt: skip
 
+LISTING_BYTES = Bound(
+    "an answer of a node without a file: its runs, or the files of one",
+    16 * 1024 * 1024,
+    "bytes",
+    "10,000 clients with some files each need two million",
+    "the node counts as not reached, with the reason",
+)
+LISTED_RUNS = Bound(
+    "runs of a node, and runs that are pulled and have no verdict yet",
+    10_000,
+    "runs",
+    "each is a request in every pass, and a file of the collector",
+    "a node hands out its newest ones; a listing with more is refused",
+)
+LISTED_FILES = Bound(
+    "files of one run at a node",
+    100_000,
+    "files",
+    "20,000 names with some files each",
+    "the listing is refused",
+)
+NODES = Bound(
+    "nodes, and addresses of one name",
+    1_024,
+    "nodes",
+    "each address has a thread of its own",
+    "further ones are not asked, or count as not reached",
+)
+FREE_BYTES = Bound(
+    "room that copies leave on the collector's disk",
+    64 * 1024 * 1024,
+    "bytes",
+    "the summary of the run has to be written",
+    "the node counts as not reached until there is room",
+)
+PART_BYTES = Bound(
+    "a part of a run that `merge` reads",
+    512 * 1024 * 1024,
+    "bytes",
+    "the results of 100,000 clients have some 200 MB",
+    "the file is refused",
+)
+PART_NAMES_BYTES = Bound(
+    "names of clients in a part, decompressed",
+    16 * 1024 * 1024,
+    "bytes",
+    "100,000 names of 63 characters have 6 MB",
+    "the file is refused",
+)
+
+COLLECTOR_BOUNDS: tuple[Bound[int], ...] = (
+    LISTING_BYTES, LISTED_RUNS, LISTED_FILES, NODES, FREE_BYTES, PART_BYTES, PART_NAMES_BYTES,
+)  # fmt: skip
+
 
 def table(bounds: tuple[Bound[int], ...]) -> str:
     """Return bounds as a table in Markdown."""

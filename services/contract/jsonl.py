@@ -17,18 +17,19 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from services.contract.errors import ChecksumMismatch, MalformedLine, TornLine, UnsupportedVersion
+from services.contract.errors import ChecksumMismatch, LineError, MalformedLine, TornLine, UnsupportedVersion
 from services.contract.scalars import digest, digest_text
 
 FIRST = "x00000000"
 """``prev`` of the first line of a chain."""
 
-_ABSENT_IF_EMPTY = frozenset({"stalls", "start_us", "end_us"})
+_ABSENT_IF_EMPTY = frozenset({"stalls", "lock", "start_us", "end_us"})
 """Fields that are in a line only if they say something. Lines without them have the bytes of earlier versions."""
 _HEAD = b'{"crc":"x'
 _COVERED = len(b'{"crc":"x00000000",')
-_PREV = re.compile(rb'"prev":"(x[0-9a-f]{8})",')
+_BEGIN = re.compile(rb'\{"crc":"(x[0-9a-f]{8})","prev":"(x[0-9a-f]{8})",')
 _VERSION = re.compile(rb'"v":([0-9]{1,9}),')
+_VERSION_1 = b'"v":1,'
 _MINIMUM = _COVERED + len(b'"prev":"x00000000",')
 # The decoder raises the last one for objects that are nested too deeply.
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -94,21 +95,29 @@ def unseal(line: bytes) -> Sealed:
         ChecksumMismatch: the bytes do not match the checksum.
         MalformedLine: they do, but it is no line of this codec.
     """
+    # Nearly all lines are good. Only for another one it matters what is wrong with it.
+    begin = _BEGIN.match(line)
+    if begin is not None and line.endswith(b"\n"):
+        crc, prev = begin.groups()
+        # Compared as text, since a digit that damage turned into a capital still gives the same number.
+        # A view, since a slice of the bytes would copy a line that may have megabytes.
+        if b"x%08x" % digest(memoryview(line)[_COVERED:-1]) == crc:
+            return Sealed(crc.decode(), prev.decode(), line)
+    raise _fault(line)
+
+
+def _fault(line: bytes) -> LineError:
+    """Return what is wrong with a line."""
     if not line.endswith(b"\n"):
-        raise TornLine(f"no newline after {len(line)} bytes", line)
+        return TornLine(f"no newline after {len(line)} bytes", line)
     expected = line[len(_HEAD) - 1 : _COVERED - 2]
     if len(line) < _MINIMUM or not line.startswith(_HEAD) or line[_COVERED - 2 : _COVERED] != b'",':
-        raise ChecksumMismatch("the line does not begin with its crc", line)
-    # A view, since a slice of the bytes would copy a line that may have megabytes.
-    computed = digest_text(digest(memoryview(line)[_COVERED:-1])).encode()
-    # Compared as text, since a digit that damage turned into a capital still gives the same number.
-    if computed != expected:
+        return ChecksumMismatch("the line does not begin with its crc", line)
+    computed = digest_text(digest(memoryview(line)[_COVERED:-1]))
+    if computed.encode() != expected:
         # Damaged bytes need not be UTF-8; any byte can be decoded as Latin-1.
-        raise ChecksumMismatch(f"crc says {expected.decode('latin-1')}, the bytes give {computed.decode()}", line)
-    prev = _PREV.match(line, _COVERED)
-    if prev is None:
-        raise MalformedLine("no prev after crc", line)
-    return Sealed(expected.decode(), prev[1].decode(), line)
+        return ChecksumMismatch(f"crc says {expected.decode('latin-1')}, the bytes give {computed}", line)
+    return MalformedLine("no prev after crc", line)
 
 
 def content(line: bytes) -> memoryview:
@@ -169,6 +178,8 @@ class Kinds(Generic[Entry]):
 
 def _version(sealed: Sealed) -> int:
     # The position at which this project writes it. A line of another writer is decoded, which takes longer.
+    if sealed.text.startswith(_VERSION_1, _MINIMUM):
+        return 1
     match = _VERSION.match(sealed.text, _MINIMUM)
     if match is not None:
         return int(match[1])

@@ -25,6 +25,7 @@ class OpenEntry(LineStruct, tag="open", frozen=True, kw_only=True):
         plan: the rate plan, None without one.
         process: identifies the process and its host. A server that starts later compares it, to find out whether the
             writer still runs.
+        lock: device and inode of the file, if the writer holds a lock on it until it ends; None without one.
         start_us: when the run begins by the server's setting ``START_AT``, epoch microseconds; None without it.
         end_us: when it ends by the same setting.
     """
@@ -45,6 +46,7 @@ class OpenEntry(LineStruct, tag="open", frozen=True, kw_only=True):
     clients: Count
     plan: str | None = None
     process: str | None = None
+    lock: str | None = None
     start_us: Integer | None = None
     end_us: Integer | None = None
 

@@ -5,16 +5,23 @@ The requests are in ``docs/formats/nodes.md``. Names of files may be any bytes, 
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import msgspec
+from msgspec import Meta
 
+from services.contract.bounds import LISTED_FILES, LISTED_RUNS
 from services.contract.errors import MalformedListing
 from services.contract.scalars import Count, Name, Run
 
 VERSION = 1
 SUFFIX = b".jsonl"
+
+HostName = Annotated[str, Meta(pattern=r"^[!-~]{1,64}\Z")]
+"""The name of a host, as its kernel has it: at most 64 bytes."""
+FolderIdentity = Annotated[str, Meta(max_length=200)]
+"""Identity of a volumes folder. It is only compared."""
 
 
 class NodeInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,9 +33,9 @@ class NodeInfo(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     v: int = VERSION
-    node: str
-    folder: str
-    runs: list[Run]
+    node: HostName
+    folder: FolderIdentity
+    runs: Annotated[list[Run], Meta(max_length=LISTED_RUNS.value)]
 
 
 class NodeFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -64,7 +71,7 @@ class NodeListing(msgspec.Struct, frozen=True, kw_only=True):
 
     v: int = VERSION
     run: Run
-    files: list[NodeFile]
+    files: Annotated[list[NodeFile], Meta(max_length=LISTED_FILES.value)]
 
 
 class PulledNode(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,9 @@ ADDRESS, POINTER = 1, 12
 """Types of records: A (the IPv4 address of a name) and PTR (the name of an address)."""
 PORT = 53
 DOCKER = "127.0.0.11"
-"""The name server in the containers of a user-defined network; it knows all containers of that network."""
+"""Docker's name server in the containers of a user-defined network; it knows all containers of that network."""
+PODMAN = "dns.podman"
+"""The domain that Podman lets containers of a user-defined network search; its name server is the network's gateway."""
 
 _INTERNET = 1
 _OPTIONS = 41
@@ -21,12 +23,20 @@ _OPTIONS = 41
 
 def name_server(path: Path) -> str | None:
     """Return the first IPv4 name server of a ``resolv.conf``."""
+    return next((server for server in _values(path, "nameserver") if "." in server), None)
+
+
+def knows_containers(path: Path) -> bool:
+    """Return whether the name server of a ``resolv.conf`` is Docker's or Podman's."""
+    return name_server(path) == DOCKER or PODMAN in _values(path, "search")
+
+
+def _values(path: Path, option: str) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
     except OSError:
-        return None
-    servers = [line.split()[1] for line in lines if line.startswith("nameserver") and len(line.split()) > 1]
-    return next((server for server in servers if "." in server), None)
+        return []
+    return [value for name, *values in filter(None, lines) if name == option for value in values]
 
 
 def reverse(address: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -29,6 +31,10 @@ class LineFile:
         self.is_open = True
         sync_folder(path.parent)
 
+    def fileno(self) -> int:
+        """Return the descriptor, on which a lock lasts until the file is closed."""
+        return self._fd
+
     def append(self, data: bytes) -> None:
         """Append ``data`` completely or not at all.
 
@@ -52,8 +58,7 @@ class LineFile:
         Raises:
             OSError: it may not be on the disk; everything since the last successful sync must be written again.
         """
-        # Cheaper than fsync: the new length is synced too, but not the file's times.
-        os.fdatasync(self._fd)
+        sync_data(self._fd)
 
     def write_again(self, data: bytes, at: int) -> None:
         """Write ``data`` again at offset ``at``, where the file already contains it.
@@ -93,6 +98,33 @@ class LineFile:
             # First, so that a second call cannot close a descriptor that has been given to another file since.
             self.is_open = False
             os.close(self._fd)
+
+
+def sync_data(descriptor: int) -> None:
+    """Force a file's data and length to the disk.
+
+    Raises:
+        OSError: they may not be on the disk.
+    """
+    if hasattr(os, "fdatasync"):
+        os.fdatasync(descriptor)  # cheaper than fsync: not the file's times
+    elif not _is_flushed(descriptor):
+        os.fsync(descriptor)
+
+
+def _is_flushed(descriptor: int) -> bool:
+    """Flush the drive's cache too, where fsync leaves data in it: on macOS, and not on each of its file systems."""
+    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
+    if full_sync is None:
+        return False
+    try:
+        fcntl.fcntl(descriptor, full_sync)
+    except OSError as error:
+        # After any other error a second sync would succeed without writing the data.
+        if error.errno not in (errno.ENOTSUP, errno.EINVAL, errno.ENOTTY):
+            raise
+        return False
+    return True
 
 
 def sync_folder(folder: Path) -> None:

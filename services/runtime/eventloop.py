@@ -14,6 +14,7 @@ import logging
 import select
 import selectors
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,12 +41,12 @@ def exact_loop() -> asyncio.AbstractEventLoop:
     # Linux may delay wake-ups by 50 µs so that several timers share one: reduce that to 1 ns.
     with suppress(OSError):
         _TIMER_SLACK.write_text("1", encoding="ascii")
-    if not hasattr(selectors, "EpollSelector"):
-        return asyncio.new_event_loop()
-    return _AcceptLimitingLoop(_MicrosecondSelector())
+    if sys.platform == "linux" and hasattr(selectors, "EpollSelector"):
+        return _AcceptLimitingLoop(_MicrosecondSelector())
+    return asyncio.new_event_loop()
 
 
-if hasattr(selectors, "EpollSelector"):
+if sys.platform == "linux" and hasattr(selectors, "EpollSelector"):
 
     class _MicrosecondSelector(selectors.EpollSelector):
         """An epoll selector that waits with microsecond resolution.

@@ -61,7 +61,22 @@ async def _with_signals(settings: Settings, main: Callable[[Settings, asyncio.Ev
             loop.add_signal_handler(number, stop.set)
     # Exclude the imported modules from garbage collection: scanning them would delay a message by milliseconds.
     gc.freeze()
-    return await main(settings, stop)
+    try:
+        return await main(settings, stop)
+    except ExceptionGroup as group:
+        # A task that runs as long as the service may find a fault that the operator has to repair. Any other exception
+        # beside it is a fault of this program, and is reported with its trace.
+        faults, others = group.split(OperatorError)
+        if faults is None or others is not None:
+            raise
+        raise _first(faults) from None
+
+
+def _first(faults: ExceptionGroup[OperatorError]) -> OperatorError:
+    found: OperatorError | ExceptionGroup[OperatorError] = faults
+    while isinstance(found, ExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 def _repaired_in_time(error: OperatorError) -> bool:

@@ -24,7 +24,7 @@ FOLDERS = ("logs", "ledger", "summary")
 WRITER = 10001
 MARKER = Path("/tmp/prepared")  # noqa: S108
 """Exists, in the container, when all folders are prepared."""
-SECRETS, CLIENT_FOLDER = ("tokens", "tls.crt", "tls.key"), "client"
+SECRETS, CLIENT_FOLDER = ("tokens", "node.token", "tls.crt", "tls.key"), "client"
 SECRETS_FOLDER_MODE = 0o711  # uid 10001 opens files in it by name, and needs no list of them
 MODES = {stat.S_IFDIR: 0o2775, stat.S_IFREG: 0o664}  # set-group-id: new files inherit the group of the folder
 

@@ -107,10 +107,11 @@ def _number(text: str) -> float | None:
 def _duration_us(text: str, at: int) -> int:
     if not _DURATION.fullmatch(text.strip()):
         raise ValueError(f"a duration such as 20s, 500ms or 1m30s at character {at}, not {text!r}")
-    us = round(sum(float(amount) * _UNITS[unit] for amount, unit in _AMOUNT.findall(text)))
+    us = sum(float(amount) * _UNITS[unit] for amount, unit in _AMOUNT.findall(text))
+    # Before it is rounded, since it may be infinite.
     if not 1_000 <= us <= 366 * 24 * _UNITS["h"]:
         raise ValueError(f"a duration from 1ms to a year at character {at}, not {text!r}")
-    return us
+    return round(us)
 
 
 def _stage_text(stage: Stage) -> str:

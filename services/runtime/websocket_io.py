@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -26,6 +27,9 @@ _FIRST_CONTROL_OPCODE = 8
 
 _BUFFER_BYTES = 256 * 1024
 _buffer = memoryview(bytearray(_BUFFER_BYTES))
+
+_TCP_CORK: int | None = getattr(socket, "TCP_CORK", None)
+"""Option that only Linux has: no partly filled segment is sent."""
 
 
 class SharedReads(asyncio.BufferedProtocol):
@@ -117,7 +121,7 @@ INTERNALS = (
     Internal(
         "transport._read_ready_cb", "break_cycles() removes asyncio's bound method, which refers to the transport"
     ),
-    Internal("protocol.writes", "join_writes() joins the answers to many pings into one write"),
+    Internal("protocol.writes", "join_writes() joins the answers to many pings into one write, and take_acceptance()"),
     Internal("recv_messages.paused", "resume_reading() must not override the library's own back-pressure"),
     Internal("process_event", "overridden to pair each message with its arrival time and to count control frames"),
     Internal("send_data", "overridden to call join_writes()"),
@@ -177,11 +181,35 @@ def _drop_subprotocol_choice(connection: ServerConnection) -> None:
 
 
 def join_writes(connection: Connection) -> None:
-    """Join the bytes that the library is about to write one by one, such as the pongs for hundreds of pings."""
+    """Join the bytes that the library is about to write one by one, such as the pongs for hundreds of pings.
+
+    The end of the stream goes out together with the last bytes before it, such as a close frame.
+    """
     writes = connection.protocol.writes
     if len(writes) > 1:
         # An empty element asks for the end of the stream; it is always the last.
-        connection.protocol.writes = [b"".join(writes), *([] if writes[-1] else [b""])]
+        ends = not writes[-1]
+        connection.protocol.writes = [b"".join(writes), *([b""] if ends else [])]
+        if ends and connection.transport.can_write_eof() and _TCP_CORK is not None:
+            # The kernel then waits for the end of the stream, which always follows, and sends both in one segment.
+            with suppress(OSError):
+                connection.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _TCP_CORK, 1)
+
+
+_ACCEPTANCE = b"HTTP/1.1 101 "
+"""How the answer begins that accepts a WebSocket; a frame begins with a byte above 127."""
+
+
+def take_acceptance(connection: ServerConnection) -> bytes:
+    """Return the answer that accepts a WebSocket, if the library is about to write it and nothing else.
+
+    The caller writes it instead of the library.
+    """
+    writes = connection.protocol.writes
+    if len(writes) != 1 or not writes[0].startswith(_ACCEPTANCE):
+        return b""
+    connection.protocol.writes = []
+    return writes[0]
 
 
 class CloseFrames(NamedTuple):

@@ -15,7 +15,7 @@ from pathlib import Path
 from services.runtime.access.secret_files import reason
 from services.runtime.errors import OperatorError
 
-TOKENS, CERTIFICATE, KEY, CLIENT_FOLDER = "tokens", "tls.crt", "tls.key", "client"
+TOKENS, NODE_TOKEN, CERTIFICATE, KEY, CLIENT_FOLDER = "tokens", "node.token", "tls.crt", "tls.key", "client"
 MODE, FOLDER_MODE = 0o600, 0o700
 DAYS = 397
 """Days that a certificate is valid: most programs accept no longer time."""
@@ -45,13 +45,14 @@ class SecretsNotMade(OperatorError):
     """The files cannot be made; the text says why."""
 
 
-def make_all(folder: Path, hosts: Sequence[str], clients: Sequence[str]) -> list[Path]:
+def make_all(folder: Path, hosts: Sequence[str], clients: Sequence[str], *, has_nodes: bool = False) -> list[Path]:
     """Make tokens, certificate and key, and the part of them that clients need; return the files.
 
     Args:
         folder: where to put them; it is made if it is missing.
         hosts: names and addresses that the certificate is for, besides those of this machine.
         clients: names, or patterns of names, that get a token each; without any, one token is for all names.
+        has_nodes: make the token for ``NODE_TOKEN_FILE`` too, by which a collector copies the files of several hosts.
 
     Raises:
         SecretsNotMade: a file is there already, or cannot be made.
@@ -61,10 +62,13 @@ def make_all(folder: Path, hosts: Sequence[str], clients: Sequence[str]) -> list
     try:
         client_folder = folder / CLIENT_FOLDER
         client_folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        existing = [path for path in (folder / TOKENS, folder / KEY, folder / CERTIFICATE) if os.path.lexists(path)]
+        names = [TOKENS, KEY, CERTIFICATE, *([NODE_TOKEN] if has_nodes else [])]
+        existing = [folder / name for name in names if os.path.lexists(folder / name)]
         if existing:
             raise SecretsNotMade(f"{existing[0]} is there already: move it away, or name another folder")
         made = [_write(folder / TOKENS, all_tokens), _write(client_folder / TOKENS, tokens)]
+        if has_nodes:
+            made.append(_write(folder / NODE_TOKEN, [_draw()]))
     except OSError as problem:
         raise SecretsNotMade(f"cannot make files in {folder}: {reason(problem)}") from problem
     return [*made, *make_certificate(folder, hosts)]

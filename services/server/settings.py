@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from faker.config import AVAILABLE_LOCALES
 
 from services.runtime.access.access_control import usable_rules
-from services.runtime.access.listen_rules import ListenRules
+from services.runtime.access.listen_rules import ListenRules, plain_text_problem
 from services.runtime.errors import BadSettings
 from services.runtime.rate_plan import Plan
 from services.runtime.setting_tables.nats_address import NatsAddress
@@ -88,6 +88,7 @@ class ServerSettings:
             access = usable_rules(environment, "HOST", values.get("host", ()))
         except BadSettings as mistakes:
             problems += mistakes.problems
+        problems += _plain_text_problems(values, access.exposure)
         if values.get("start_at") is not None and not values["rate"].rate:
             problems.append("RATE=0: expected a rate above 0 with START_AT, since at full speed a run has no known end")
         if values.get("start_at") is not None and values["ledger"] is not None:
@@ -106,3 +107,12 @@ class ServerSettings:
             # A misspelt name is reported with every group of settings that is read.
             raise BadSettings(list(dict.fromkeys(problems)))
         return cls(**{**values, "volumes": Path(values["volumes"]), "access": access})
+
+
+def _plain_text_problems(values: Mapping[str, Any], exposure: str) -> Iterator[str]:
+    """Yield the streams that would be reached in plain text beyond this machine."""
+    for name in ("ledger", "source"):
+        if (address := values.get(name)) is not None:
+            problem = plain_text_problem(name.upper(), address.plain_hosts, "tls://…", exposure)
+            if problem is not None:
+                yield problem

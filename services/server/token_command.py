@@ -12,7 +12,7 @@ from pathlib import Path
 from services.runtime.cli import Commands
 from services.runtime.setting_tables.parsers import host_names
 from services.server import secrets_folder
-from services.server.secrets_folder import CERTIFICATE, CLIENT_FOLDER, KEY, TOKENS
+from services.server.secrets_folder import CERTIFICATE, CLIENT_FOLDER, KEY, NODE_TOKEN, TOKENS
 
 DEFAULT_FOLDER = Path("secrets")
 
@@ -27,6 +27,7 @@ def add(commands: Commands) -> None:
             "token": "everything, in the folder secrets",
             "token --host stream.example.org": "the certificate is for this name too",
             "token --client edge-1 --client 'lab-*'": "a token for the client edge-1, and another for lab-1, lab-2 …",
+            "token --host host1 --host host2 --node": "for two hosts: also a token to copy their files with",
             "token --certificate": "a new certificate and key only; running services use them at once",
         },
         "exit codes: 0 made, 104 nothing was overwritten, or a file cannot be made",
@@ -36,6 +37,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--client", metavar="NAME", action="append", default=[], type=_client, help="name of clients, with * for any"
     )
+    parser.add_argument("--node", action="store_true", help="make the token for NODE_TOKEN_FILE too: node.token")
     parser.add_argument("--certificate", action="store_true", help="make certificate and key again, and no tokens")
 
 
@@ -45,8 +47,9 @@ def run(chosen: argparse.Namespace, _environment: Mapping[str, str]) -> int:
     if chosen.certificate:
         made = secrets_folder.make_certificate(folder, chosen.host)
     else:
-        made = secrets_folder.make_all(folder, chosen.host, chosen.client)
-    sys.stdout.write("".join(f"made {path}\n" for path in made) + (_USE.format(**_paths(folder)) if made else ""))
+        made = secrets_folder.make_all(folder, chosen.host, chosen.client, has_nodes=chosen.node)
+    of_nodes = _USE_OF_NODES.format(token=folder / NODE_TOKEN) if folder / NODE_TOKEN in made else ""
+    sys.stdout.write("".join(f"made {path}\n" for path in made) + _USE.format(**_paths(folder)) + of_nodes)
     return 0
 
 
@@ -55,6 +58,7 @@ server and page:  FEED_TOKEN_FILE={tokens} TLS_CERT_FILE={certificate} TLS_KEY_F
 clients:          SERVER_URL=wss://HOST:8765 FEED_TOKEN_FILE={client_tokens} TLS_CA_FILE={client_certificate}
 login of the page: any user; the password is the token of the line `control`, or of `observe` to look only
 """
+_USE_OF_NODES = "serve and the collector that copies: NODE_TOKEN_FILE={token}\n"
 
 
 def _paths(folder: Path) -> dict[str, Path]:

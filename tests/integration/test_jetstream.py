@@ -17,7 +17,7 @@ from services.server.feed.generator import FeedGenerator
 from services.server.jetstream.client import JetStreamClient
 from services.server.jetstream.stream_feed import DELETED, record_of
 from tests.integration.processes import Process, System, verify
-from tests.integration.shared_runs import ledgers, schedules
+from tests.integration.shared_runs import ask, ledgers, schedules
 from tests.poll import poll_until
 
 PAYLOADS = (b'{"a":1}', b'{\n  "b": [1,\r\n 2]\n}', "só\n".encode(), b"\xff\x00", b"", b"17", b'"text"', b"x" * 70_000)
@@ -74,10 +74,10 @@ def test_a_server_joins_late_and_plays_the_next_run(nats: NatsCluster, tmp_path:
         system.client("client-1")
         first.wait_for_line('"rate set"', 20)
         # Held, so that a slow start of the second server does not miss the run.
-        jetstream_run.ask(system.url, do="pause")
+        ask(system.url, do="pause")
         second = other.server()
         assert "run continued" in second.text
-        jetstream_run.ask(other.url, do="resume")
+        ask(other.url, do="resume")
         run = system.volumes.newest()
         poll_until(lambda: _ends(first) == _ends(second) == 2, "both servers end both runs", 60)
         assert (0, 0) == (second.stop(), first.stop())

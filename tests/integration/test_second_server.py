@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import time
@@ -213,3 +214,32 @@ def test_a_local_run_beside_a_local_run_is_refused(tmp_path: Path) -> None:
         first.wait_for_line("listening", 20)
         with LocalRun(tmp_path, CLIENTS=1, RECORDS=2000, RATE=100) as second:
             assert BAD == second.wait(30), second.text
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_a_frozen_server_leaves_the_folder_to_one_with_other_settings(is_removed: bool, tmp_path: Path) -> None:
+    """A server that was frozen meanwhile exits 104 with one line when it continues, and does not enter the new run."""
+    with System(tmp_path, RECORDS=4000, RATE=200, RUNS=2) as system:
+        frozen = system.server()
+        first = system.volumes.newest()
+        system.client("client-1")
+        poll_until(lambda: system.volumes.head("client-1") > 0, "the run goes", 30)
+        frozen.signal(signal.SIGSTOP)
+        # It is refused while the ledger of the first one may be touched.
+        second = poll_until(lambda: _other_server(system), "a server with other settings starts", 60)
+        if is_removed:
+            shutil.rmtree(tmp_path / "ledger" / first)
+        frozen.signal(signal.SIGCONT)
+        assert BAD == frozen.wait(30)
+        (line,) = errors(frozen)
+        assert "RATE 100, here 200" in line
+        assert "Traceback" not in frozen.text
+        assert second.code is None
+        assert 1 == len(system.volumes.ledger_files())
+
+
+def _other_server(system: System) -> Process | None:
+    """Start a server with another rate; return it, None if it is refused."""
+    server = system.start("server", PORT=free_port(), RECORDS=1000, RATE=100)
+    poll_until(lambda: server.code is not None or '"listening"' in server.text, "it starts or is refused", 30)
+    return server if server.code is None else None

@@ -35,7 +35,7 @@ class Shell(Program):
 def test_the_commands_of_the_guide(tmp_path: Path) -> None:
     """Two hosts play one run by the guide's commands, and the collector that pulls passes it."""
     make_secrets, on_every_host, on_one_host = commands()
-    common = {"node.token": f"{tmp_path}/node.token", ".venv/bin/python": f"{ROOT}/.venv/bin/python"}
+    common = {".venv/bin/python": f"{ROOT}/.venv/bin/python"}
     made = with_places(make_secrets, {**common, "server token": f"server token {tmp_path}/secrets"})
     subprocess.run(["bash", "-ec", made], check=True, timeout=60, cwd=ROOT)
     common["secrets/"] = f"{tmp_path}/secrets/"

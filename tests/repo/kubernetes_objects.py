@@ -31,9 +31,9 @@ def wheel_program(name: str) -> str:
     """Return the path of a program that a wheel has installed; without it a test is skipped, and fails in CI."""
     found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     if found is None and os.environ.get("CI"):
-        pytest.fail(f"CI has no {name}: `make test` installs requirements/engines.txt", pytrace=False)
+        pytest.fail(f"CI has no {name}: `make test` installs requirements/kubernetes.txt there", pytrace=False)
     if found is None:
-        pytest.skip(f"no {name} here; requirements/engines.txt has it")
+        pytest.skip(f"no {name} here; `make .venv/.kubernetes` installs it")
     return found
 
 

@@ -15,7 +15,9 @@ DOCUMENT = text("docs/security.md")
 
 
 @pytest.mark.parametrize(
-    ("mark", "rows"), [("server", bounds.SERVER_BOUNDS), ("client", bounds.CLIENT_BOUNDS)], ids=["server", "client"]
+    ("mark", "rows"),
+    [("server", bounds.SERVER_BOUNDS), ("client", bounds.CLIENT_BOUNDS), ("collector", bounds.COLLECTOR_BOUNDS)],
+    ids=["server", "client", "collector"],
 )
 def test_the_tables_are_generated(mark: str, rows: tuple[Bound[int], ...]) -> None:
     """The table between two marks is the one that `bounds.table` returns."""
@@ -28,7 +30,8 @@ def test_every_bound_is_in_a_table() -> None:
     """Every bound of the module is a row, and each has a unit, a reason and a consequence."""
     rows = [value for value in vars(bounds).values() if isinstance(value, Bound)]
 
-    assert {row.what for row in rows} == {row.what for row in bounds.SERVER_BOUNDS + bounds.CLIENT_BOUNDS}
+    shown = bounds.SERVER_BOUNDS + bounds.CLIENT_BOUNDS + bounds.COLLECTOR_BOUNDS
+    assert {row.what for row in rows} == {row.what for row in shown}
     assert all(row.unit and row.reason and row.beyond for row in rows)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.repo.repository import ROOT
 from tools.house import prose, structure
-from tools.house.__main__ import AREAS, language, shapes, sizes
+from tools.house.__main__ import AREAS, files, language, shapes, sizes
 
 
 def modules(tmp_path: Path, **sources: str) -> list[structure.Module]:
@@ -94,10 +94,18 @@ def test_branches_on_the_feed_are_found(tmp_path: Path, source: str, count: int)
     assert count == structure.kind_branches(found).total()
 
 
-def test_the_table_can_be_printed() -> None:
-    """Every row has a figure for this checkout, and every area of it exists under today's name."""
-    found = [module for module in structure.load(ROOT, "services") if module.source.count("\n") > 1]
-    rows = dict([*sizes(found), *shapes(found), *language(ROOT, found)])
+def test_the_table_can_be_printed(tmp_path: Path) -> None:
+    """Every row has a figure; the language of an area is measured where the checkout has the area."""
+    found = modules(
+        tmp_path, server__app='"""A module."""\n\ndef main() -> None:\n    """Start."""\n    print("on we go")\n'
+    )
+    rows = dict([*sizes(found), *shapes(found), *language(tmp_path, found)])
 
-    assert "0" != rows["modules with code"]
-    assert {f"  {area}, all texts" for area in AREAS} <= rows.keys()
+    assert "1" == rows["modules with code"]
+    assert "  services, all texts" in rows
+    assert all(rows[label] for label in rows if not label.endswith(":"))
+
+
+def test_every_area_is_found() -> None:
+    """Every area of the table has files in this checkout under today's name."""
+    assert [] == [area for area, places in AREAS.items() if not any(files(ROOT, place) for place in places)]

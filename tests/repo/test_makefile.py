@@ -77,6 +77,12 @@ def test_verb_does(arguments: list[str], does: str) -> None:
     assert re.search(does, make("--dry-run", *arguments), flags=re.MULTILINE)
 
 
+def test_where_no_test_may_be_skipped_all_of_them_can_run() -> None:
+    """`make test` installs what the tests of the manifests need where CI is set, and spares others the download."""
+    assert "requirements/kubernetes.txt" in make("--dry-run", "test", "VENV=absent", "CI=1")
+    assert "requirements/kubernetes.txt" not in make("--dry-run", "test", "VENV=absent", "CI=")
+
+
 AWKWARD = {
     "FEED_SEQ": "$.data['u']",
     "FEED_KEY": "$$.arg.instId,$.s",

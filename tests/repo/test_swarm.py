@@ -9,16 +9,20 @@ from typing import Any
 import pytest
 import yaml
 
+from chaos.scale import swarm
 from services import __version__
 from services.runtime.setting_tables import access_settings
 from services.runtime.settings import BY_NAME
+from services.server.secrets_folder import CERTIFICATE, CLIENT_FOLDER, KEY, NODE_TOKEN, TOKENS
 from tests.repo.kubernetes_objects import IMAGES
-from tests.repo.markdown import commands
+from tests.repo.markdown import commands, sections
 from tests.repo.repository import text
 
 FILE, GUIDE = "deploy/swarm.yml", "docs/guides/swarm.md"
 STACK: dict[str, Any] = yaml.safe_load(text(FILE))
 NAMES = ("server", "client", "node", "collector")
+MADE = (NODE_TOKEN, TOKENS, CERTIFICATE, KEY, f"{CLIENT_FOLDER}/{TOKENS}")
+"""The files that the first command of the guide makes."""
 OF_STACK = {"IMAGES"}
 """Variables of the file that are no settings."""
 
@@ -122,7 +126,7 @@ def test_names_are_those_of_services() -> None:
 
 
 def test_every_secret_is_used() -> None:
-    """Each service has exactly the secrets that its settings name, and the guide creates all of them."""
+    """Each service has exactly the secrets that its settings name, and `token` makes the files of all of them."""
     used = set()
     for name in NAMES:
         given = {secret["source"] for secret in service(name)["secrets"]}
@@ -132,8 +136,7 @@ def test_every_secret_is_used() -> None:
         used |= given
     assert used == STACK["secrets"].keys()
     for secret in STACK["secrets"].values():
-        assert secret["external"]
-        assert any(f"docker secret create {secret['name']} " in command for command in commands(text(GUIDE)))
+        assert secret["file"].removeprefix("../secrets/") in MADE
 
 
 def test_what_is_read_on_its_way_is_encrypted() -> None:
@@ -157,13 +160,22 @@ def test_a_sidecar_is_in_the_name_service_at_once() -> None:
     assert "disable" not in service("server")["healthcheck"]
 
 
-def test_guide_sets_what_is_required() -> None:
-    """The guide plays a run with three commands, of which the first sets what the file requires."""
-    required = re.findall(r"\$\{(\w+):\?", text(FILE))
-    (deploy,) = [command for command in commands(text(GUIDE)) if "stack deploy" in command]
+def test_no_message_of_a_required_variable_has_a_sign_of_a_default() -> None:
+    """An engine of version 20 takes what follows a hyphen in such a message for the default of the variable."""
+    messages = re.findall(r"\$\{\w+:\?([^}]*)\}", text(FILE))
 
-    assert 3 == len(
-        [command for command in commands(text(GUIDE)) if "secret" not in command and "token" not in command]
-    )
+    assert 2 == len(messages)
+    assert not [message for message in messages if re.search(r"[-:?]", message)]
+
+
+def test_guide_sets_what_is_required() -> None:
+    """The guide plays a run with four commands: secrets, deploy with what the file requires, wait, remove."""
+    required = re.findall(r"\$\{(\w+):\?", text(FILE))
+    secrets, deploy, wait, remove = swarm.commands()
+
+    assert [secrets, deploy, wait, remove] == commands(sections(text(GUIDE))["A run"])
+    assert " --node " in secrets
     assert all(f"{name}=" in deploy for name in required)
-    assert f"-c {FILE}" in deploy
+    assert f"docker stack deploy -c {FILE} " in deploy
+    assert wait.endswith("services.collector wait")
+    assert "docker stack rm streamgauge" == remove

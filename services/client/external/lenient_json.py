@@ -58,8 +58,6 @@ def decode(text: bytes) -> Any:
 def _read(text: str) -> Any:
     try:
         return _loads(text)
-    except RecursionError as problem:
-        raise ValueError("nested too deeply") from problem
     except ValueError:
         if _NUMERAL.fullmatch(text):
             return text
@@ -88,13 +86,16 @@ def is_beginning(text: bytes) -> bool:
         # The place of an unterminated string is where it begins, that of any other error where the text stops to be
         # JSON.
         return problem.pos >= len(plain) or problem.msg.startswith("Unterminated string")
-    except (ValueError, RecursionError):
+    except ValueError:
         pass
     return False
 
 
 def _loads(text: str) -> Any:
-    return json.loads(text, strict=False, parse_int=_integer)
+    try:
+        return json.loads(text, strict=False, parse_int=_integer)
+    except RecursionError as problem:
+        raise ValueError("nested too deeply") from problem
 
 
 def _integer(digits: str) -> int | float:

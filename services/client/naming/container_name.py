@@ -54,10 +54,9 @@ class NetworkNames:
     Attributes:
         resolv_conf: names the name server.
         port: of the name server.
-        docker: address of Docker's name server, which knows the containers of a network.
-        docker_seconds: how long Docker's name server is asked. A container that took another name would count as
-            another client, with another log; and when many containers start on a busy machine, their names are
-            known seconds after they run.
+        engine_seconds: how long the name server of a container engine is asked. A container that took another name
+            would count as another client, with another log; and when many containers start on a busy machine, their
+            names are known seconds after they run. Podman's name server refuses while it learns the next container.
         other_seconds: how long another name server is asked that does not answer.
         timeout_seconds: time limit for one answer.
         retry_seconds: pause after an answer without a name.
@@ -66,20 +65,19 @@ class NetworkNames:
 
     resolv_conf: Path = Path("/etc/resolv.conf")
     port: int = dns.PORT
-    docker: str = dns.DOCKER
-    docker_seconds: float = 20.0
+    engine_seconds: float = 20.0
     other_seconds: float = 3.0
     timeout_seconds: float = 1.0
     retry_seconds: float = 0.2
     own_address: Callable[[], str] = _own_address
 
     def own(self) -> list[str]:
-        """Return the names that this host's address resolves back to. Blocks for up to `docker_seconds`."""
+        """Return the names that this host's address resolves back to. Blocks for up to `engine_seconds`."""
         server = dns.name_server(self.resolv_conf)
         if server is None:
             return []
-        is_docker = server == self.docker
-        deadline = time.monotonic() + (self.docker_seconds if is_docker else self.other_seconds)
+        is_engine = dns.knows_containers(self.resolv_conf)
+        deadline = time.monotonic() + (self.engine_seconds if is_engine else self.other_seconds)
         while time.monotonic() < deadline:
             try:
                 # The address is looked up each time: a restarted container may have another address than before.
@@ -89,7 +87,7 @@ class NetworkNames:
             except OSError:
                 # A container may run before its name server listens, or before its own address is known.
                 names = []
-            if names or not is_docker:
+            if names or not is_engine:
                 return names
             time.sleep(self.retry_seconds)
         return []

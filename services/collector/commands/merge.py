@@ -11,14 +11,20 @@ from pathlib import Path
 
 from services.collector import formatting
 from services.collector.commands import verify
-from services.collector.publish.files.run_files import render_numbers
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.publish.files.run_files import render_files
 from services.collector.publish.terminal import summary_text
 from services.collector.publish.view_model import view
-from services.collector.results.run_part import MalformedPart, PartReader, RunPart
-from services.collector.results.run_result import NotMergeable, RunResult, merge
-from services.collector.settings import read_limits
-from services.collector.verdict.snapshot import empty, with_clients
+from services.collector.results.builders.part_builder import merged_course
+from services.collector.results.client_result import client_order
+from services.collector.results.run_part import EvidencePart, MalformedPart, PartReader, RunPart
+from services.collector.results.run_result import TWICE, NotMergeable, RunResult, merge, merged_pulls
+from services.collector.verdict.snapshot import Snapshot, empty, snapshot_of, with_clients
+from services.collector.verdict.snapshot import snapshot as snapshot_of_evidence
 from services.collector.verdict.summary import summarise
+from services.collector.verdict.threshold_settings import read_limits
+from services.collector.verdict.thresholds import ThresholdLimit
+from services.contract.bounds import PART_BYTES
 from services.contract.summary import EXIT_CODES
 from services.runtime import durable_file
 from services.runtime.cli import Commands
@@ -53,10 +59,9 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     # A large run has millions of objects, none of which is garbage before the command ends.
     gc.disable()
     parts = read_parts(chosen.files)
-    result = merged(parts, absent=chosen.absent)
     limits = read_limits("thresholds", ",".join(parts[0].thresholds))
-    summary = summarise(result, limits, made_at=parts[0].ended_at)
-    snapshot = with_clients(summary, empty(summary.run), result)
+    snapshot = merged_snapshot(parts, limits, absent=chosen.absent, drawn=not chosen.json or chosen.out is not None)
+    summary = snapshot.summary
     if chosen.json:
         sys.stdout.write(verify.json_line(summary))
     else:
@@ -67,7 +72,7 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     if chosen.out is not None:
         try:
             chosen.out.mkdir(parents=True, exist_ok=True)
-            for name, data in render_numbers(snapshot).items():
+            for name, data in render_files(snapshot).items():
                 durable_file.replace(chosen.out / name, data, durable=False)
         except OSError as error:
             reason = os.strerror(error.errno or 0).lower()
@@ -75,25 +80,78 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     return EXIT_CODES[summary.verdict]
 
 
-def read_parts(files: Sequence[Path]) -> list[RunPart]:
+def read_parts(files: Sequence[Path]) -> list[RunPart] | list[EvidencePart]:
     """Read the parts of one run.
 
     Raises:
         PartsRefused: a file cannot be read, is no part, or is of another run, version, ledger or other settings.
     """
-    reader, parts = PartReader(), list[RunPart]()
+    reader, parts = PartReader(), list[RunPart | EvidencePart]()
     for file in files:
         try:
-            part = reader.read(file.read_bytes())
+            with file.open("rb") as opened:
+                part = reader.read(opened.read(PART_BYTES.value + 1))
         except (OSError, MalformedPart, NotMergeable) as error:
             reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
             raise PartsRefused(f"{file}: {reason}") from error
-        if parts and part.result.run != parts[0].result.run:
-            raise PartsRefused(f"{file}: it is of run {part.result.run}, and {files[0]} of {parts[0].result.run}")
+        if parts and part.run != parts[0].run:
+            raise PartsRefused(f"{file}: it is of run {part.run}, and {files[0]} of {parts[0].run}")
         if parts and part.thresholds != parts[0].thresholds:
             raise PartsRefused(f"{file}: its thresholds are not those of {files[0]}; make both with the same ones")
         parts.append(part)
-    return parts
+    results = [part for part in parts if isinstance(part, RunPart)]
+    if results and len(results) < len(parts):
+        file = next(file for file, part in zip(files, parts, strict=True) if isinstance(part, EvidencePart))
+        raise PartsRefused(f"{file}: it was made without a ledger, and other parts with one; make it with the ledger")
+    return results or [part for part in parts if isinstance(part, EvidencePart)]
+
+
+def merged_snapshot(
+    parts: Sequence[RunPart] | Sequence[EvidencePart],
+    limits: Sequence[ThresholdLimit] = (),
+    *,
+    absent: bool = False,
+    drawn: bool = True,
+) -> Snapshot:
+    """Merge the parts of one run.
+
+    Args:
+        parts: of the run, all with a ledger or all without one.
+        limits: the operator's.
+        absent: clients whose log no part has wrote none.
+        drawn: the timeline is needed as well.
+
+    Raises:
+        PartsRefused: as `merged` and `merged_evidence` do, or the timeline of a part cannot be read.
+    """
+    results = [part for part in parts if isinstance(part, RunPart)]
+    if not results:
+        evidence = merged_evidence([part for part in parts if isinstance(part, EvidencePart)])
+        return snapshot_of_evidence(evidence, limits, final=True, made_at=evidence.ended_at)
+    result, made_at = merged(results, absent=absent), results[0].ended_at
+    if not drawn:
+        summary = summarise(result, limits, made_at=made_at)
+        return with_clients(summary, empty(summary.run), result)
+    try:
+        return snapshot_of(result, merged_course(results, result), limits, made_at=made_at)
+    except MalformedPart as error:
+        raise PartsRefused(f"the timeline of a part cannot be read: {error}") from error
+
+
+def merged_evidence(parts: Sequence[EvidencePart]) -> RunEvidence:
+    """Merge the parts of one run without a ledger. They must not be used any more.
+
+    Raises:
+        PartsRefused: two of them have the log of one client.
+    """
+    evidence, *others = [part.evidence for part in parts]
+    pulled = merged_pulls([one.pulled for one in (evidence, *others) if one.pulled is not None])
+    for other in others:
+        if both := sorted(evidence.logs.keys() & other.logs.keys(), key=client_order):
+            raise PartsRefused(f"{both[0]} has a log in two parts; {TWICE}")
+        evidence.merge(other)
+    evidence.pulled = pulled
+    return evidence
 
 
 def merged(parts: Sequence[RunPart], *, absent: bool = False) -> RunResult:

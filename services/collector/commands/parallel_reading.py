@@ -39,11 +39,9 @@ class ReadingFailed(OperatorError):
 
 def cores() -> int:
     """Return how many processors this process may use."""
-    try:
+    if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    except AttributeError:
-        # macOS does not have it.
-        return os.cpu_count() or 1
+    return os.cpu_count() or 1  # macOS
 
 
 def _ignore(_count: int) -> None:
@@ -86,9 +84,9 @@ def read_files(
     """
     # A command reads a run once, so the checksums for comparing it again later would be wasted.
     files, evidence = RunFiles(volumes, run, rechecked=False, chosen=chosen), RunEvidence(run)
-    for source, line in files.lines():
-        evidence.add_line(source, line)
-        on_read(len(line))
+    for source, lines in files.batches():
+        evidence.add_lines(source, lines)
+        on_read(sum(map(len, lines)))
     evidence.add_sources(files.sources())
     evidence.add_tails(files.tails())
     return evidence

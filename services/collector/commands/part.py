@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from services.collector import formatting
 from services.collector.commands.run_loader import VolumesNotFound, add_jobs, load_evidence, runs_of
 from services.collector.results import run_part
-from services.collector.results.build import build_result
-from services.collector.results.client_result import client_order
-from services.collector.results.run_part import MOST_ABSENT, RunPart
+from services.collector.results.builders.part_builder import build_part
+from services.collector.results.run_part import MOST_ABSENT, EvidencePart, RunPart
 from services.collector.results.run_result import NotMergeable
-from services.collector.settings import CollectorSettings, read_limits
+from services.collector.verdict.threshold_settings import chosen_limits
+from services.collector.verdict.thresholds import ThresholdLimit
 from services.runtime import durable_file
 from services.runtime.cli import Commands
 from services.runtime.errors import OperatorError, UnwritableFolder
@@ -50,31 +50,28 @@ def add(commands: Commands) -> None:
 
 def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Write the part; return 0."""
-    given = chosen.thresholds
-    limits = CollectorSettings.read(environment).limits if given is None else read_limits("--thresholds", given)
+    limits = chosen_limits(chosen.thresholds, environment)
     runs = runs_of(chosen.folder)
     if not runs:
         raise VolumesNotFound(f"{chosen.folder}: no run")
     (name,) = runs_of(chosen.folder, chosen.run or runs[-1])
     evidence = load_evidence(chosen.folder, name, chosen.jobs)
-    result = build_result(evidence, final=True)
-    ledger = sorted((name for name, one in evidence.ledger.clients.items() if one.is_client), key=client_order)
-    part = RunPart(
-        result=result,
-        thresholds=tuple(limit.expression for limit in limits),
-        ledger_clients=tuple(ledger),
-        has_absent=chosen.absent or len(ledger) <= MOST_ABSENT,
-        ended_at=evidence.ended_at,
-    )
+    part = build_part(evidence, [limit.expression for limit in limits], absent=chosen.absent)
     try:
-        data = run_part.encode(part, [limit.statistic for limit in limits if isinstance(limit.statistic, float)])
+        data = _encoded(part, limits)
     except NotMergeable as error:
-        raise NoPart(f"{chosen.folder}: {error}; copy their logs into one folder, and use verify") from error
+        raise NoPart(f"{chosen.folder}: {error}; copy all logs into one folder, and use verify") from error
     try:
         durable_file.replace(chosen.out, data, durable=False)
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
         raise UnwritableFolder(str(chosen.out), reason, "fix: name a file in a writable folder with --out") from error
-    logged = sum(client.has_log for client in result.clients)
-    print(f"{name}  {formatting.several(logged, 'client')} with a log  {formatting.size(len(data))} in {chosen.out}")
+    logged = formatting.several(len(evidence.logs), "client")
+    print(f"{name}  {logged} with a log  {formatting.size(len(data))} in {chosen.out}")
     return 0
+
+
+def _encoded(part: RunPart | EvidencePart, limits: Sequence[ThresholdLimit]) -> bytes:
+    if isinstance(part, EvidencePart):
+        return run_part.encode_evidence(part)
+    return run_part.encode(part, [limit.statistic for limit in limits if isinstance(limit.statistic, float)])

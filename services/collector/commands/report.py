@@ -15,8 +15,9 @@ from services.collector.publish.files import run_files
 from services.collector.publish.files.run_files import render_files
 from services.collector.publish.terminal import summary_text
 from services.collector.publish.view_model import view
-from services.collector.settings import CollectorSettings, read_limits
+from services.collector.settings import CollectorSettings
 from services.collector.verdict.snapshot import Snapshot, snapshot
+from services.collector.verdict.threshold_settings import read_limits
 from services.contract.summary import EXIT_CODES
 from services.runtime import durable_file
 from services.runtime.cli import Commands

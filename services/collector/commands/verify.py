@@ -6,25 +6,27 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from services.collector import formatting
-from services.collector.commands import salvage
 from services.collector.commands.reading_progress import reading
 from services.collector.commands.run_loader import VolumesNotFound, add_jobs, load_evidence, new_folder, runs_of
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientResult
 from services.collector.results.run_result import RunResult
-from services.collector.settings import CollectorSettings, read_limits
 from services.collector.verdict.summary import summarise
+from services.collector.verdict.threshold_settings import chosen_limits
 from services.collector.verdict.thresholds import ThresholdLimit
 from services.contract.summary import EXIT_CODES, Summary
 from services.runtime.cli import Commands
 from services.runtime.errors import UnwritableFolder
 from services.runtime.output import printable
+
+if TYPE_CHECKING:
+    from services.collector.commands.salvage import SalvageResult
 
 
 class VerifiedRun(NamedTuple):
@@ -61,40 +63,58 @@ def add(commands: Commands) -> None:
 def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Check the chosen folder; return the exit code."""
     verdicts: list[str | None] = []
-    given = chosen.thresholds
-    limits = CollectorSettings.read(environment).limits if given is None else read_limits("--thresholds", given)
-    out = None if chosen.salvage is None else new_folder("--salvage", _outside(chosen.folder, chosen.salvage))
-    salvaged = []
+    limits = chosen_limits(chosen.thresholds, environment)
+    copies = None if chosen.salvage is None else _Copies(chosen.folder, chosen.salvage, limits)
     for verified in check(chosen.folder, limits, chosen.run, jobs=chosen.jobs):
         summary = verified.summary
         sys.stdout.write(json_line(summary) if chosen.json else text(verified))
         verdicts.append(summary.verdict)
-        if out is not None:
-            salvaged.append(_salvaged(chosen.folder, summary, verified.evidence, out))
-            # The copy is judged by its files, as any other folder is, and not by the survey that wrote them.
-            (copy,) = check(out, limits, summary.run)
-            sys.stdout.write("" if chosen.json else salvage.text(salvaged[-1], copy.summary))
-    if out is not None:
-        (out / salvage.NAME).write_bytes(msgspec.json.format(msgspec.json.encode(salvaged)) + b"\n")
+        if copies is not None:
+            about = copies.add(summary, verified.evidence)
+            sys.stdout.write("" if chosen.json else about)
+    if copies is not None:
+        copies.finish()
     if not verdicts:
         print(f"{chosen.folder}: no run", file=sys.stderr)
     return exit_code(verdicts)
 
 
-def _outside(volumes: Path, out: Path) -> Path:
-    if any(out.resolve().is_relative_to((volumes / side).resolve()) for side in ("logs", "ledger")):
-        raise VolumesNotFound(f"--salvage {out}: it is inside logs/ or ledger/ itself; name a folder elsewhere")
-    return out
+class _Copies:
+    """The folder into which ``--salvage`` copies the good lines of each run.
 
+    Raises:
+        OperatorError: the folder is inside ``logs/`` or ``ledger/``, or is not empty.
+    """
 
-def _salvaged(volumes: Path, summary: Summary, evidence: RunEvidence, out: Path) -> salvage.SalvageResult:
-    try:
-        # Each line is read twice: to find the good ones, and to copy them.
-        with reading(volumes, [evidence.run], does="copying", times=2) as progress:
-            return salvage.salvage(volumes, evidence, summary.faults, out, progress.add)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UnwritableFolder(str(out), reason, "fix: make space, or name another folder for --salvage") from error
+    def __init__(self, volumes: Path, out: Path, limits: Sequence[ThresholdLimit]) -> None:
+        if any(out.resolve().is_relative_to((volumes / side).resolve()) for side in ("logs", "ledger")):
+            raise VolumesNotFound(f"--salvage {out}: it is inside logs/ or ledger/ itself; name a folder elsewhere")
+        # Imported here, since it would be a tenth of the start of every other `verify`.
+        from services.collector.commands import salvage  # noqa: PLC0415
+
+        self._salvage = salvage
+        self._volumes, self._out, self._limits = volumes, new_folder("--salvage", out), limits
+        self._results: list[SalvageResult] = []
+
+    def add(self, summary: Summary, evidence: RunEvidence) -> str:
+        """Copy the good lines of a run; return the text about the copy."""
+        try:
+            # Each line is read twice: to find the good ones, and to copy them.
+            with reading(self._volumes, [evidence.run], does="copying", times=2) as progress:
+                result = self._salvage.salvage(self._volumes, evidence, summary.faults, self._out, progress.add)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            fix = "fix: make space, or name another folder for --salvage"
+            raise UnwritableFolder(str(self._out), reason, fix) from error
+        self._results.append(result)
+        # The copy is judged by its files, as any other folder is, and not by the survey that wrote them.
+        (copy,) = check(self._out, self._limits, summary.run)
+        return self._salvage.text(result, copy.summary)
+
+    def finish(self) -> None:
+        """Write the results of all runs into the folder."""
+        text_of = msgspec.json.format(msgspec.json.encode(self._results))
+        (self._out / self._salvage.NAME).write_bytes(text_of + b"\n")
 
 
 def check(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -72,6 +72,12 @@ class _Table:
         for column, value in zip(self.columns, new, strict=True):
             column.append(value)
 
+    def extend(self, columns: Sequence[Sequence[int]]) -> None:
+        if max(map(max, columns)) > _MOST_NARROW:
+            self._widen()
+        for column, values in zip((self.blocks, *self.columns), columns, strict=True):
+            column.extend(values)
+
     def _widen(self) -> None:
         if self.blocks.typecode == _NARROW:
             self.blocks, *self.columns = (array(_WIDE, column) for column in (self.blocks, *self.columns))
@@ -112,6 +118,19 @@ class CompactIndex:
         table.insert(block, row)
         self.count += 1
         return True
+
+    def is_above(self, session: int, block: int) -> bool:
+        """Return whether a block has a higher number than all blocks of its session so far."""
+        table = self._tables.get(session)
+        return table is None or block > table.blocks[-1]
+
+    def extend(self, session: int, columns: Sequence[Sequence[int]]) -> None:
+        """Add blocks above all blocks of their session: their numbers, ascending, and the columns of their rows."""
+        table = self._tables.get(session)
+        if table is None:
+            table = self._tables[session] = _Table()
+        table.extend(columns)
+        self.count += len(columns[0])
 
     def shares_a_block(self, other: CompactIndex) -> bool:
         """Return whether any block has rows in both."""

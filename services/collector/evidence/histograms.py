@@ -73,9 +73,9 @@ class BatchedHistogram:
         self._converted = GrowingHistogram()
         self._pending = array("q")
 
-    def add(self, duration_ns: int) -> None:
-        """Add a duration."""
-        self._pending.append(duration_ns)
+    def add(self, *durations_ns: int) -> None:
+        """Add durations."""
+        self._pending.extend(durations_ns)
         if len(self._pending) >= _BATCH:
             self._convert()
 

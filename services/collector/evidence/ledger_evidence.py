@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -66,6 +67,26 @@ class ClientLedger:
                 found.setdefault(entry.session, []).append((entry.first, self.granted_by[fence]))
         return found
 
+    def add_receipts(self, entries: Sequence[ledger.ReceiptEntry]) -> None:
+        """Add receipts, at least one."""
+        session, blocks = entries[0].session, [entry.block for entry in entries]
+        rows = [(entry.first, entry.last, entry.count, number(entry.digest), int(entry.match)) for entry in entries]
+        is_one_session = all(entry.session == session for entry in entries)
+        # Nearly always the client has sent its receipts in the order of its blocks, each once.
+        if is_one_session and self.receipts.is_above(session, blocks[0]) and blocks == sorted(set(blocks)):
+            self.receipts.extend(session, (blocks, *zip(*rows, strict=True)))
+        else:
+            for entry, row in zip(entries, rows, strict=True):
+                self.receipts.add((entry.session, entry.block), IndexRow(*row))
+        self.receipt_fences.update([entry.fence for entry in entries])
+        for entry in entries:
+            begin = entry.first
+            # A right checksum does not prove that the writer was right: the ranges may be unsorted and overlap.
+            for first, last in sorted(entry.missing):
+                self.receipted.add(begin, first - 1)
+                begin = max(begin, last + 1)
+            self.receipted.add(begin, entry.last)
+
     @property
     def through(self) -> int:
         """The highest seq that may have been sent to the client."""
@@ -114,9 +135,9 @@ class LedgerEvidence:
         self._paces: dict[str, RateChange] = {}
         self._files: dict[Source, LedgerFileReader] = {}
 
-    def add_line(self, source: Source, line: bytes) -> ledger.Entry | None:
-        """Add one line of one file; return its content, None if it is damaged or misfiled."""
-        return self.file(source).add_line(line)
+    def add_lines(self, source: Source, lines: Iterable[bytes]) -> list[ledger.Entry]:
+        """Add lines of one file; return the content of those that are not receipts, damaged or misfiled."""
+        return self.file(source).add_lines(lines)
 
     def file(self, source: Source) -> LedgerFileReader:
         """Return the reader of a file; a new file is added."""
@@ -206,7 +227,7 @@ class LedgerEvidence:
         return self.clients.setdefault(name, ClientLedger())
 
     def add_entry(self, sealed: Sealed, entry: ledger.Entry, number: int) -> None:
-        """Add a good line, which has this number in its file."""
+        """Add a good line that is not a receipt, which has this number in its file."""
         match entry:
             case ledger.OpenEntry():
                 self.opens[sealed.crc] = entry
@@ -221,8 +242,6 @@ class LedgerEvidence:
             case ledger.SentEntry():
                 sent = self.client(entry.client).sent
                 sent[entry.fence] = max(entry.through, sent.get(entry.fence, 0))
-            case ledger.ReceiptEntry():
-                self._add_receipt(entry)
             case ledger.LeaveEntry():
                 self.client(entry.client).add_leave(entry)
             case ledger.EndEntry():
@@ -239,18 +258,6 @@ class LedgerEvidence:
                 self._expects[sealed.crc] = entry
             case ledger.LateEntry():
                 self._late.add(entry.client)
-
-    def _add_receipt(self, entry: ledger.ReceiptEntry) -> None:
-        client = self.client(entry.client)
-        row = IndexRow(entry.first, entry.last, entry.count, number(entry.digest), int(entry.match))
-        client.receipts.add((entry.session, entry.block), row)
-        client.receipt_fences.add(entry.fence)
-        begin = entry.first
-        # A right checksum does not prove that the writer was right: the ranges may be unsorted and overlap.
-        for first, last in sorted(entry.missing):
-            client.receipted.add(begin, first - 1)
-            begin = max(begin, last + 1)
-        client.receipted.add(begin, entry.last)
 
 
 class LedgerFileReader:
@@ -274,16 +281,45 @@ class LedgerFileReader:
         servers = self.ledger.servers.values()
         return all(server.ends or server.is_continued(servers) for server in self.servers)
 
-    def add_line(self, line: bytes) -> ledger.Entry | None:
-        """Add the next line; return its content, None if it is damaged or misfiled."""
+    def add_lines(self, lines: Iterable[bytes]) -> list[ledger.Entry]:
+        """Add the next lines; return the content of those that are not receipts, damaged or misfiled."""
+        found: list[ledger.Entry] = []
+        receipts: dict[str, list[ledger.ReceiptEntry]] = {}
+        for line in lines:
+            entry = self._add_line(line)
+            # Most lines are receipts, and those of a client are added together.
+            if isinstance(entry, ledger.ReceiptEntry):
+                receipts.setdefault(entry.client, []).append(entry)
+            elif entry is not None:
+                found.append(entry)
+        for client, entries in receipts.items():
+            self.ledger.client(client).add_receipts(entries)
+        return found
+
+    def _add_line(self, line: bytes) -> ledger.Entry | None:
+        """Add a line, but not yet a receipt to its client; return its content, None if it is damaged or misfiled."""
         decoded = self.chain.read(line)
         if decoded is None:
             return None
         sealed, entry = decoded
+        is_receipt = isinstance(entry, ledger.ReceiptEntry)
+        # A receipt may be anywhere except in the first line.
+        if (not is_receipt or self.chain.number == 1) and not self._is_of_file(sealed, entry):
+            return None
+        if not self.chain.link(sealed):
+            return None
+        if not is_receipt:
+            self._add_entry(sealed, entry)
+        elif self.servers:
+            self.servers[-1].note_line(entry)
+        return entry
+
+    def _is_of_file(self, sealed: Sealed, entry: ledger.Entry) -> bool:
+        """Return whether a line belongs to the file; record a fault if it does not, or if it is in the wrong place."""
         is_open = isinstance(entry, ledger.OpenEntry)
         if isinstance(entry, ledger.OpenEntry) and entry.run != self.source.run:
             self.chain.add_misfiled(f"the line belongs to run {entry.run}")
-            return None
+            return False
         if isinstance(entry, ledger.OpenEntry):
             self.is_well_named = self.source.name == f"{entry.instance}.jsonl"
         if not is_open and self.chain.number == 1:
@@ -292,8 +328,9 @@ class LedgerFileReader:
             self.chain.excuse()
         elif is_open and self.chain.number > 1:
             self.chain.add_fault("misplaced", "an open line inside the file")
-        if not self.chain.link(sealed):
-            return None
+        return True
+
+    def _add_entry(self, sealed: Sealed, entry: ledger.Entry) -> None:
         self.ledger.add_entry(sealed, entry, self.chain.number)
         if isinstance(entry, ledger.OpenEntry):
             self.servers.append(self.ledger.servers.setdefault(sealed.crc, ServerProcess(entry, entry.at)))
@@ -303,4 +340,3 @@ class LedgerFileReader:
             if isinstance(entry, ledger.SubscribeEntry):
                 granted_by, boot = self.ledger.client(entry.client).granted_by, self.servers[-1].open.boot
                 granted_by[entry.fence] = min(boot, granted_by.get(entry.fence, boot))
-        return entry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -87,18 +88,43 @@ class LineChain(Generic[Entry]):
 
     def read(self, line: bytes) -> tuple[Sealed, Entry] | None:
         """Decode the next line; record a fault and return None if it is damaged."""
-        self.number += 1
+        return self.take(line, self.decode(line))
+
+    def decode(self, line: bytes) -> tuple[Sealed, Entry] | LineError:
+        """Decode a line, or return why that is not possible. Nothing is recorded: `take` follows, or `link_all`."""
         try:
             return self._codec.decode(line)
         except LineError as error:
-            self.error = error
-            kind = "corrupt_block" if self.source.client else "corrupt_line"
-            # A whole file of an old version has one cause, which its operator can act on, not one a line.
-            if not isinstance(error, UnsupportedVersion) or not self._extend_last(kind, error.detail):
-                self.add_fault(kind, error.detail, raw=line)
-            # Which line it was is unknown, so the next one cannot be checked against it.
-            self._excused = True
-            return None
+            return error
+
+    def take(self, line: bytes, decoded: tuple[Sealed, Entry] | LineError) -> tuple[Sealed, Entry] | None:
+        """Count a decoded line as the next one; record a fault and return None if it is damaged."""
+        self.number += 1
+        if not isinstance(decoded, LineError):
+            return decoded
+        self.error = error = decoded
+        kind = "corrupt_block" if self.source.client else "corrupt_line"
+        # A whole file of an old version has one cause, which its operator can act on, not one a line.
+        if not isinstance(error, UnsupportedVersion) or not self._extend_last(kind, error.detail):
+            self.add_fault(kind, error.detail, raw=line)
+        # Which line it was is unknown, so the next one cannot be checked against it.
+        self._excused = True
+        return None
+
+    def is_next(self, sealed: Sealed) -> bool:
+        """Return whether a good line continues the last one, and nothing in between is in doubt."""
+        return sealed.prev == self._last and not self._excused
+
+    def link_all(self, crcs: Sequence[int], last: str) -> None:
+        """Count and link good lines of which each continues the one before.
+
+        Args:
+            crcs: their digests as numbers.
+            last: the digest of the last one.
+        """
+        self.number += len(crcs)
+        self._crcs.extend(crcs)
+        self._last = last
 
     def link(self, sealed: Sealed, *, continues: bool = False) -> bool:
         """Check that a good line continues the one before; return False if it repeats an earlier line of the file.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from services.collector.evidence.block_check import BlockContent, OpenIndexRow, number
+from services.collector.evidence.block_run import RunContent
 from services.collector.evidence.compact_index import CompactIndex, IndexRow
 from services.collector.evidence.external_evidence import ExternalEvidence
 from services.collector.evidence.log_file_reader import LogFileReader, Segment
@@ -21,6 +22,7 @@ from services.contract import blocklog
 from services.contract.feed_description import FeedDescription
 from services.contract.jsonl import Sealed
 from services.contract.rangeset import RangeSet
+from services.contract.scalars import digest_text
 from services.contract.sequence_rules import PLAIN
 
 
@@ -244,20 +246,40 @@ class LogEvidence:
         elif timestamps:
             self.times.add_receipts(block, content, timestamps)
 
+    def add_run(self, run: RunContent) -> bool:
+        """Add consecutive blocks together; return False, with nothing added, if each has to be added by itself.
+
+        That is so if a seq or a block of them may be known already, or a message may be catch-up.
+        """
+        first, last = run.blocks[0], run.blocks[-1]
+        is_new = run.first > self.logged.last and self.blocks.is_above(run.session, first.block)
+        if not is_new or not self.times.add_run(run):
+            return False
+        rows = [(one.block, one.first, one.last, one.count, number(one.digest)) for one in run.blocks]
+        self.blocks.extend(run.session, (*zip(*rows, strict=True), run.crcs))
+        self.clock_error_us = max(*(block.clock_error_us for block in run.blocks), self.clock_error_us or 0)
+        self._add_clock(digest_text(run.crcs[0]), first)
+        self._add_clock(digest_text(run.crcs[-1]), last)
+        self.messages += len(run.messages)
+        self.bytes += run.size
+        self.logged.add(run.first, run.last)
+        return True
+
+    def _add_clock(self, crc: str, block: blocklog.Block) -> None:
+        # That of the highest block and not of the last one read, so that the order of reading does not matter.
+        self._offset = max(self._offset or (0, 0, "", 0), (block.session, block.block, crc, block.clock_offset_us))
+        place = block.block, crc, *block.positions
+        self.clocks.add_block(block.session, ClockBlock(*place, block.clock_offset_us, block.clock_error_us))
+
     def _add_new(
         self, sealed: Sealed, block: blocklog.AnyBlock, content: BlockContent, stamps: dict[str, int]
     ) -> Mapping[str, int]:
         """Add what blocks of both kinds of feed have; return the timestamps of a block by the server's clock."""
         self._declare(block)
         self.times.add_block_duration(block.duration_ns)
-        if block.clock_offset_us is not None and block.clock_error_us is not None:
+        if isinstance(block, blocklog.Block):
             self.clock_error_us = max(block.clock_error_us, self.clock_error_us or 0)
-            # That of the highest block and not of the last one read, so that the order of reading does not matter.
-            self._offset = max(
-                self._offset or (0, 0, "", 0), (block.session, block.block, sealed.crc, block.clock_offset_us)
-            )
-            place = block.block, sealed.crc, *block.positions
-            self.clocks.add_block(block.session, ClockBlock(*place, block.clock_offset_us, block.clock_error_us))
+            self._add_clock(sealed.crc, block)
         if not block.messages:
             return {}
         self._add_messages(len(block.messages), content)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from services.collector.evidence.block_check import BlockContent, examine
+from services.collector.evidence.block_run import BlockRun, RunContent, is_plain
 from services.collector.evidence.line_chain import LineChain
 from services.collector.evidence.timestamps import TimestampReader
 from services.collector.scan import Source
 from services.contract import blocklog
-from services.contract.errors import UnreleasedForm
+from services.contract.errors import LineError, UnreleasedForm
 from services.contract.feed_description import FeedDescription
 from services.contract.jsonl import Sealed
 
@@ -41,6 +43,9 @@ class ClientLog(Protocol):
     ) -> None:
         """Add a block and its messages."""
 
+    def add_run(self, run: RunContent) -> bool:
+        """Add consecutive blocks together; return False, with nothing added, if each has to be added by itself."""
+
 
 class LogFileReader:
     """Reads one file of a block log, line by line."""
@@ -69,7 +74,47 @@ class LogFileReader:
 
     def add_line(self, line: bytes) -> None:
         """Add the next line."""
-        decoded = self.chain.read(line)
+        self._add_decoded(line, self.chain.decode(line))
+        # Only now, since the digest in an end line covers the lines before it and not itself.
+        self._sha.update(line)
+
+    def add_lines(self, lines: Sequence[bytes]) -> None:
+        """Add the next lines. The evidence is the same as if each was added by `add_line`."""
+        run = BlockRun()
+        for line in lines:
+            decoded = self.chain.decode(line)
+            if not self._continues(run, decoded):
+                self._add_run(run)
+                run = BlockRun()
+                if not self._continues(run, decoded):
+                    self._add_decoded(line, decoded)
+            self._sha.update(line)
+        self._add_run(run)
+
+    def _continues(self, run: BlockRun, decoded: tuple[Sealed, blocklog.LogLine] | LineError) -> bool:
+        """Add a line to a run if it is a block that continues it, or the file if the run is empty."""
+        if isinstance(decoded, LineError):
+            return False
+        sealed, block = decoded
+        if not isinstance(block, blocklog.Block) or not is_plain(block) or self._misfiled(sealed, block):
+            return False
+        # After an open line, and before an end line: every other place of a block is a fault.
+        is_inside = self.segment is not None and not self.ended
+        return is_inside and (bool(run.blocks) or self.chain.is_next(sealed)) and run.add(sealed, block)
+
+    def _add_run(self, run: BlockRun) -> None:
+        content = RunContent.of(run) if run.blocks else None
+        if content is None or not self.log.add_run(content):
+            for decoded in zip(run.lines, run.blocks, strict=True):
+                self._add_decoded(decoded[0].text, decoded)
+            return
+        self._blocks += len(content.blocks)
+        self._messages += len(content.messages)
+        self.chain.link_all(content.crcs, run.lines[-1].crc)
+        self.chain.pass_seqs(content.first, content.last)
+
+    def _add_decoded(self, line: bytes, result: tuple[Sealed, blocklog.LogLine] | LineError) -> None:
+        decoded = self.chain.take(line, result)
         if decoded is not None:
             misfiled = self._misfiled(*decoded)
             if misfiled:
@@ -79,8 +124,6 @@ class LogFileReader:
         elif self.chain.number == 1 and isinstance(self.chain.error, UnreleasedForm):
             # Else the report would name a missing ledger, and not the form of the log, as the cause.
             self.log.is_external = True
-        # Only now, since the digest in an end line covers the lines before it and not itself.
-        self._sha.update(line)
 
     def _misfiled(self, sealed: Sealed, entry: blocklog.LogLine) -> str | None:
         """Return why a line belongs to another file, None if it does not."""

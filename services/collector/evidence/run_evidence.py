@@ -5,7 +5,7 @@ Pure: it is given lines, and the order in which the files are read does not matt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from services.collector.cpu_yield import no_yield
@@ -73,15 +73,22 @@ class RunEvidence:
                 log.join(self.times)
                 self._grant(log)
 
-    def add_line(self, source: Source, line: bytes) -> None:
-        """Add one line with its newline. The lines of a file have to be added in order, the files in any order."""
+    def add_lines(self, source: Source, lines: Sequence[bytes]) -> None:
+        """Add lines with their newlines. The lines of a file have to be added in order, the files in any order."""
         if source.client is not None:
-            # Nearly every line is of the file of the line before it: then no file is looked up.
+            # Nearly all lines are of the file of the lines before them: then no file is looked up.
             if self._reader is None or self._reader.source is not source:
                 self._reader = self._log(source.client).file(source)
-            self._reader.add_line(line)
+            self._reader.add_lines(lines)
             return
-        entry = self.ledger.add_line(source, line)
+        for entry in self.ledger.add_lines(source, lines):
+            self._note_entry(entry)
+
+    def add_line(self, source: Source, line: bytes) -> None:
+        """Add one line, as `add_lines` does."""
+        self.add_lines(source, (line,))
+
+    def _note_entry(self, entry: ledger.Entry) -> None:
         if isinstance(entry, ledger.SubscribeEntry):
             # The log may have been read before the ledger; `_log` handles the opposite order.
             if not entry.observe and entry.client in self.logs:

@@ -43,8 +43,14 @@ class SpreadSample:
         """Add the receipts of a client: pairs of seq and epoch microseconds."""
         seen = self._seen
         for seq, at_us in received:
-            first, latest, name = seen.get(seq, (at_us, at_us, client))
-            seen[seq] = (min(first, at_us), max(latest, at_us), name if name == client else SEVERAL)
+            known = seen.get(seq)
+            if known is None:
+                seen[seq] = (at_us, at_us, client)
+                continue
+            first, latest, name = known
+            # With many clients most receipts are between the first one and the last one so far, and change nothing.
+            if name not in (client, SEVERAL) or not first <= at_us <= latest:
+                seen[seq] = (min(first, at_us), max(latest, at_us), name if name == client else SEVERAL)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SpreadSample) and (self._stride, self._seen) == (other._stride, other._seen)
@@ -154,15 +160,32 @@ class BlockSampleLimit:
         self.most = MOST_BLOCKS
         self._samples: list[BlockSample] = []
 
+    @property
+    def count(self) -> int:
+        """The number of clients that have blocks."""
+        return len(self._samples)
+
+    @classmethod
+    def of(cls, count: int) -> BlockSampleLimit:
+        """Return the limit of this number of clients."""
+        limit = cls()
+        limit._lower(count)
+        return limit
+
     def share(self, sample: BlockSample) -> None:
         """Add the sample of another client, and thin all samples if there are too many blocks."""
         self._samples.append(sample)
-        while self.most > LEAST_BLOCKS and self.most * len(self._samples) > MOST_BARS:
+        if self._lower(len(self._samples)):
             # A lower limit can only double strides, which drops blocks that are kept so far and needs no others: the
             # order of reading does not matter.
-            self.most //= 2
             for other in self._samples:
                 other.thin()
+
+    def _lower(self, count: int) -> bool:
+        before = self.most
+        while self.most > LEAST_BLOCKS and self.most * count > MOST_BARS:
+            self.most //= 2
+        return self.most < before
 
 
 class BlockSample:
@@ -203,6 +226,13 @@ class BlockSample:
         self._count_kept()
         self.thin()
         self._bars = None
+
+    def copy(self) -> BlockSample:
+        """Return a copy, which has a limit of its own until it joins another one."""
+        copy = BlockSample(BlockSampleLimit())
+        copy.stride, copy._kept = self.stride, self._kept
+        copy._highest, copy._rows = dict(self._highest), self._rows[:]
+        return copy
 
     def join(self, limit: BlockSampleLimit) -> None:
         """Follow the limit of another run: that of all parts of which this sample was one."""

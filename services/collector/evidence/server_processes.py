@@ -63,9 +63,13 @@ class ServerProcess:
     measured: ledger.MeasuredEntry | None = None
     _acted_at: str = ""
 
+    def note_line(self, entry: ledger.Entry) -> None:
+        """Note a line of its ledger that is not about the server itself, such as a receipt."""
+        self.last_at = max(self.last_at, entry.at)
+
     def add_entry(self, entry: ledger.Entry, number: int, crc: str) -> None:
         """Add one line of its ledger."""
-        self.last_at = max(self.last_at, entry.at)
+        self.note_line(entry)
         if isinstance(entry, ledger.PaceEntry):
             known = self.paces.get(crc)
             self.paces[crc] = RateChange(entry, number if known is None else min(number, known.number), crc)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from operator import sub
 from typing import NamedTuple
 
+from services.collector.evidence.block_run import RunContent
 from services.collector.evidence.ledger_evidence import ClientLedger
 from services.collector.evidence.timestamps import bounded, moment
 from services.contract.blocklog import AnyBlock
@@ -46,6 +47,23 @@ class SilenceFinder:
             steps = list(map(sub, times_us[1:], times_us))
             if steps:
                 self.add(max(steps) * 1000, times_us[steps.index(max(steps))])
+
+    def add_run(self, run: RunContent, times_us: Sequence[int]) -> None:
+        """Add consecutive blocks and the times of their messages, epoch microseconds, ascending."""
+        first, last = self.sessions.get(run.session, (times_us[0], times_us[-1]))
+        self.sessions[run.session] = min(first, times_us[0]), max(last, times_us[-1])
+        for block, begin, _ in run.parts():
+            if block.idle_ns > 0:
+                self.add(block.idle_ns, bounded(times_us[begin] - block.idle_ns // 1000))
+        if self.longest is None or (times_us[-1] - times_us[0]) * 1000 >= self.longest.ns:
+            steps = list(map(sub, times_us[1:], times_us))
+            # The time before a block is in its `idle_ns`, by a clock that is exact.
+            for _, begin, _ in run.parts():
+                if begin:
+                    steps[begin - 1] = 0
+            longest_us = max(steps, default=0)
+            if longest_us:
+                self.add(longest_us * 1000, times_us[steps.index(longest_us)])
 
     def add(self, ns: int, at_us: int) -> None:
         """Add a silence that began at ``at_us``; a duration of 0 is ignored."""

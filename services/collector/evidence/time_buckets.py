@@ -7,7 +7,7 @@ So the order in which clients and blocks are read does not matter. A bucket is p
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import zip_longest
 
 from services.collector.evidence.histograms import BucketHistogram, GrowingHistogram
@@ -105,6 +105,15 @@ class TimeBucket:
             worst[:] = array("f", [NOTHING]) * (max(numbers, default=-1) + 1)
             for number, duration in known:
                 worst[number] = duration
+
+    def of_clients(self, numbers: Sequence[int]) -> TimeBucket:
+        """Return a bucket with the longest durations of some clients alone, which get the numbers 0, 1 and so on."""
+        bucket = TimeBucket()
+        bucket.messages, bucket.bytes = self.messages, self.bytes
+        bucket.latency, bucket.transit = self.latency, self.transit
+        for worst, every in zip(bucket.worst, self.worst, strict=True):
+            worst.extend(every[number] if number < len(every) else NOTHING for number in numbers)
+        return bucket
 
     def slot(self, at_us: int, *, scheduled: bool) -> TimeSlot:
         """Return the bucket that begins at ``at_us`` as it is published; without a schedule there are no latencies."""
@@ -264,6 +273,17 @@ class TimeBuckets:
         self.undecided.update(other.undecided)
         self._latency.merge(other._latency)
         self._transit.merge(other._transit)
+
+    def of_clients(self, clients: Collection[str]) -> TimeBuckets:
+        """Return buckets of all clients, with the longest durations of these alone. They share counts with this one."""
+        self._count_pending()
+        rest, known = TimeBuckets(), [name for name in clients if name in self._clients]
+        rest.step_us, rest._first_us, rest._last_us = self.step_us, self._first_us, self._last_us
+        numbers = [self._clients[name].number for name in known]
+        rest._buckets = {index: bucket.of_clients(numbers) for index, bucket in self._with_undecided().items()}
+        for name in known:
+            rest._client(name)
+        return rest
 
     def slots(self, *, scheduled: bool) -> list[TimeSlot]:
         """Return the buckets from the first timestamp to the last, also empty ones."""

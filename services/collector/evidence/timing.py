@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from services.collector.evidence.block_check import BlockContent
+from services.collector.evidence.block_run import RunContent
 from services.collector.evidence.catch_up import ALWAYS_THERE, CatchUp
 from services.collector.evidence.comparison.client_groups import GroupComparison
 from services.collector.evidence.external_evidence import runs_of
@@ -17,6 +19,7 @@ from services.collector.evidence.time_buckets import TimeBuckets
 from services.collector.evidence.timestamps import corrected
 from services.contract.blocklog import AnyBlock, Block, ExternalBlock, OwnMessage
 from services.contract.histogram import CountedDurations
+from services.contract.scalars import MAX_INTEGER
 
 
 class GapEdges:
@@ -150,6 +153,48 @@ class ClientTiming:
         self.silences.add_block(block, ordered)
         self._add_to_buckets(block, content, timestamps, earliest, latest)
         return timestamps
+
+    def add_run(self, run: RunContent) -> bool:
+        """Add blocks of the own feed together; return False, with nothing added, if a message may be catch-up.
+
+        Also if a time is out of range: `add_block` bounds it.
+        """
+        offset_us, times_us = run.offset_us, run.times_us
+        attempt_us = self.catch_up.attempt_us(run.session)
+        if attempt_us is None or times_us[0] + offset_us < 0 or times_us[-1] + offset_us > MAX_INTEGER:
+            return False
+        # The first message of each block shows it, as in `_may_catch_up`.
+        if any(times_us[at] - run.messages[at].latency_ns // 1000 < attempt_us for _, at, _ in run.parts()):
+            return False
+        if offset_us:
+            times_us = [at_us + offset_us for at_us in times_us]
+        earliest, latest = times_us[0], times_us[-1]
+        self.first_us = earliest if self.first_us is None else min(self.first_us, earliest)
+        self.last_us = latest if self.last_us is None else max(self.last_us, latest)
+        self._block_durations.add(*[block.duration_ns for block in run.blocks])
+        for block, begin, _ in run.parts():
+            self.blocks.add(block, times_us[begin])
+        self.silences.add_run(run, times_us)
+        self._add_run_to_buckets(run, times_us)
+        self.edges.add(run.first, run.last, earliest, latest)
+        stride = self._run.spread.stride(run.last)
+        begin = -run.first % stride
+        seqs = range(run.first + begin, run.last + 1, stride)
+        self._run.spread.add(self.client, zip(seqs, times_us[begin::stride], strict=True))
+        return True
+
+    def _add_run_to_buckets(self, run: RunContent, times_us: Sequence[int]) -> None:
+        buckets = self._run.buckets
+        buckets.cover(times_us[0], times_us[-1])
+        begin, left, count = 0, run.size, len(times_us)
+        while begin < count:
+            index = times_us[begin] // buckets.step_us
+            end = bisect_left(times_us, (index + 1) * buckets.step_us, begin)
+            # The last part has the rest of the size, which spares joining its records.
+            size = len(b"".join([one.record for one in run.messages[begin:end]])) if end < count else left
+            left -= size
+            buckets.add(self.client, index, *run.durations_ns(begin, end), end - begin, size)
+            begin = end
 
     def add_external_receipts(self, block: ExternalBlock, timestamps: Mapping[str, int]) -> None:
         """Add when messages of an external feed were received, by their content and by the feed's numbers.

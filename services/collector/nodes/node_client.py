@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 import http.client
+import io
+import socket
 import ssl
 import time
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlencode
 
+from services.collector.nodes.node_address import NodeAddress
+from services.contract.bounds import LISTING_BYTES
 from services.contract.errors import MalformedListing
 from services.contract.nodes import NodeFile, NodeInfo, NodeListing, decode
 from services.runtime.access.tls import ClientTls
 from services.runtime.errors import BadSettings
+from services.runtime.output.printable import one_line
 
 PIECE = 1024 * 1024
 """Most bytes of a file in one response."""
-_MOST_LISTING = 64 * 1024 * 1024
-"""Bytes of a listing: 10,000 clients with some files each need one or two million."""
+_MOST_HEAD = 64 * 1024
+"""Bytes of a response beside its body: the head, and the sizes of pieces."""
+_MOST_REASON = 300
 _READ = 64 * 1024
 _HEADINGS = {401: "the token is refused", 404: "it has no such file", 503: "it cannot read its files"}
 
 
 class NodeUnreachable(Exception):
     """A node does not answer, or not as a node does; the text says why."""
-
-
-class NodeAddress(NamedTuple):
-    """Where a node listens.
-
-    Attributes:
-        host: name or address.
-        port: TCP port.
-        tls_name: the host name that its certificate has to have; empty without TLS.
-    """
-
-    host: str
-    port: int
-    tls_name: str = ""
 
 
 class NodeTimeouts(NamedTuple):
@@ -121,7 +114,7 @@ class NodeClient:
         return data
 
     def _decoded(self, kind: type[Answer], path: str, **query: str) -> Answer:
-        status, _, data = self._get(path, _MOST_LISTING, query, {})
+        status, _, data = self._get(path, LISTING_BYTES.value, query, {})
         if status != 200:
             raise NodeUnreachable(f"HTTP {status}")
         try:
@@ -130,11 +123,11 @@ class NodeClient:
             raise NodeUnreachable(f"its answer is none of a node: {problem.detail}") from problem
 
     def _get(self, path: str, most_bytes: int, query: dict[str, str], headers: dict[str, str]) -> HttpAnswer:
-        until = time.monotonic() + self._timeouts.response
+        self._connection.begin_response(self._timeouts, most_bytes)
         try:
             self._connection.request("GET", f"{path}?{urlencode(query)}", headers={**self._headers, **headers})
             with self._connection.getresponse() as response:
-                data = self._body(response, most_bytes, until)
+                data = self._body(response, most_bytes)
         except (OSError, http.client.HTTPException, BadSettings) as problem:
             self._connection.close()
             raise NodeUnreachable(_why(problem)) from problem
@@ -145,14 +138,13 @@ class NodeClient:
             raise NodeUnreachable(f"{_HEADINGS[response.status]} (HTTP {response.status})")
         return HttpAnswer(response.status, response.headers.get("Content-Range") or "", data)
 
-    def _body(self, response: http.client.HTTPResponse, most_bytes: int, until: float) -> bytes:
+    @staticmethod
+    def _body(response: http.client.HTTPResponse, most_bytes: int) -> bytes:
         data = bytearray()
         while piece := response.read1(_READ):
             data += piece
             if len(data) > most_bytes:
                 raise NodeUnreachable(f"its answer is longer than {most_bytes:,} bytes")
-            if time.monotonic() > until:
-                raise NodeUnreachable(f"its answer took longer than {self._timeouts.response:g} s")
         if response.length:
             raise NodeUnreachable("its answer is cut short")
         # There is nothing to read, but only then the library ends the response and accepts the next request.
@@ -166,12 +158,74 @@ class _NodeConnection(http.client.HTTPConnection):
     def __init__(self, address: NodeAddress, seconds: float, tls: ClientTls) -> None:
         super().__init__(address.host, address.port, timeout=seconds)
         self._tls, self._tls_name = tls, address.tls_name
+        self._limits = _ResponseLimits()
 
     def connect(self) -> None:
         """Connect, and with TLS verify the certificate."""
         super().connect()
         if self._tls_name:
             self.sock = self._tls.context().wrap_socket(self.sock, server_hostname=self._tls_name)
+        self.sock = cast("socket.socket", _BoundedSocket(self.sock, self._limits))
+
+    def begin_response(self, timeouts: NodeTimeouts, most_bytes: int) -> None:
+        """Begin the time and the bytes of a response whose body has at most so many bytes."""
+        self._limits.until, self._limits.step_seconds = time.monotonic() + timeouts.response, timeouts.step
+        self._limits.bytes_left = most_bytes + _MOST_HEAD
+
+
+@dataclass
+class _ResponseLimits:
+    """What the response that is read may still cost: its end in monotonic seconds, and its bytes."""
+
+    until: float = 0.0
+    step_seconds: float = 0.0
+    bytes_left: int = 0
+
+
+class _BoundedSocket:
+    """A socket whose reads keep to limits. `http.client` has none for lines without end, as after ``100 Continue``."""
+
+    def __init__(self, inner: socket.socket, limits: _ResponseLimits) -> None:
+        self._inner, self._limits = inner, limits
+
+    def sendall(self, data: bytes) -> None:
+        """Send a request."""
+        self._inner.settimeout(self._limits.step_seconds)
+        self._inner.sendall(data)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Return a reader of the next response."""
+        return io.BufferedReader(_BoundedReader(self._inner, self._limits))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._inner.close()
+
+
+class _BoundedReader(io.RawIOBase):
+    def __init__(self, inner: socket.socket, limits: _ResponseLimits) -> None:
+        super().__init__()
+        self._inner, self._limits = inner, limits
+
+    def readable(self) -> bool:
+        """Return true."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a buffer.
+
+        Raises:
+            NodeUnreachable: the response is longer, or took longer, than its limits.
+        """
+        left = self._limits.until - time.monotonic()
+        if left <= 0:
+            raise NodeUnreachable("its answer took too long")
+        if self._limits.bytes_left <= 0:
+            raise NodeUnreachable("its answer is too long")
+        self._inner.settimeout(min(left, self._limits.step_seconds))
+        count = self._inner.recv_into(buffer)
+        self._limits.bytes_left -= count
+        return count
 
 
 def _why(problem: Exception) -> str:
@@ -183,4 +237,5 @@ def _why(problem: Exception) -> str:
         return "it does not answer in time"
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror.lower()
-    return str(problem) or type(problem).__name__
+    # The library quotes lines of the answer, which may have 64 KiB of anything.
+    return one_line(str(problem)[:_MOST_REASON]) or type(problem).__name__

@@ -6,6 +6,7 @@ named after their node, so files with one name at two nodes never mix.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.collector.formatting import displayable
+from services.contract.bounds import FREE_BYTES
 from services.contract.nodes import NodeFile, NodeListing, encoded_name
 from services.contract.scalars import MAX_INTEGER
 
@@ -22,6 +24,7 @@ SAMPLE = 4096
 PASS_SECONDS = 5.0
 """A pass that takes longer continues later, so that one run with much data does not hold up the others."""
 _LONGEST_NAME = 255
+_LONGEST_PREFIX = 128
 _LATEST_NS = MAX_INTEGER * 1000
 """In the year 2255; file systems refuse times that are much later."""
 
@@ -48,7 +51,9 @@ class PassReport:
 
 def node_prefix(node: str) -> str:
     """Return the begin of the names of a node's copies: ``~`` ends it and is nowhere else in it."""
-    return encoded_name(node.encode()).replace("~", "%7E") + "~"
+    prefix = encoded_name(node.encode()).replace("~", "%7E")
+    # The name of a file, or its digest, follows; together they have to be a name that file systems accept.
+    return (prefix if len(prefix) <= _LONGEST_PREFIX else hashlib.sha256(node.encode()).hexdigest()) + "~"
 
 
 class NodeCopy:
@@ -127,9 +132,11 @@ class NodeCopy:
                 if not data.startswith(known):
                     report.faults.append(f"{self._shown(place)} is another file than the one that was pulled before")
                     return False
-                copy.seek(size)
-                copy.write(data[len(known) :])
-                report.has_changed |= len(data) > len(known)
+                if len(data) > len(known):
+                    _check_room(copy.fileno())
+                    copy.seek(size)
+                    copy.write(data[len(known) :])
+                    report.has_changed = True
                 size = first + len(data)
                 if size >= file.size:
                     return True
@@ -153,3 +160,14 @@ class NodeCopy:
     def _shown(self, place: Path) -> str:
         name = place.name.removeprefix(self._prefix)
         return displayable(str(place.parent.relative_to(self._volumes) / name))
+
+
+def _check_room(descriptor: int) -> None:
+    """Raise an error if the disk of a file has no room for more: a node states the sizes of its files itself.
+
+    Raises:
+        OSError: with the code of a full disk.
+    """
+    disk = os.fstatvfs(descriptor)
+    if disk.f_bavail * disk.f_frsize < FREE_BYTES.value:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

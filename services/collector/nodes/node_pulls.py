@@ -18,12 +18,14 @@ from pathlib import Path
 
 import msgspec
 
-from services.collector.nodes.node_client import NodeAddress, NodeClient, NodeUnreachable
+from services.collector.nodes.node_address import NodeAddress
+from services.collector.nodes.node_client import NodeClient, NodeUnreachable
 from services.collector.nodes.node_copy import NodeCopy
 from services.collector.nodes.node_state import NodeTable
 from services.collector.nodes.pull_record import path_of, read_record
 from services.collector.nodes.shared_files import folder_id
 from services.collector.scan import find_runs, log_clients
+from services.contract.bounds import NODES
 from services.contract.nodes import NodeInfo, PulledRun
 from services.runtime import durable_file
 from services.runtime.access.tls import ClientTls
@@ -191,7 +193,7 @@ class NodePulls:
                 # Addresses that are known are pulled on: a name server may be away for a while.
                 if self._lookup_log.allow(self._now()):
                     log.warning("name of the nodes not found", extra={"node": name.host, "why": str(problem)})
-            for address in sorted(self._addresses - self._pulled):
+            for address in sorted(self._addresses - self._pulled)[: NODES.value - len(self._pulled)]:
                 self._pulled.add(address)
                 self._run(self._pull_address, address)
             self._stop.wait(_LOOK_UP_SECONDS)

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from services.collector.nodes.node_client import NodeAddress
+from services.collector.nodes.node_address import NodeAddress
 from services.collector.nodes.node_copy import PassReport
+from services.contract.bounds import LISTED_RUNS, NODES
 from services.contract.nodes import NodeInfo, PulledNode, PulledRun
 from services.contract.scalars import run_order
 
@@ -89,8 +90,20 @@ class NodeTable:
             self._closed.add(run)
 
     def claim(self, name: str, address: NodeAddress, info: NodeInfo, now: float) -> str:
-        """Note that a node was reached under a name; return why it cannot have that name, empty if it can."""
+        """Note that a node was reached under a name; return why it cannot have that name, empty if it can.
+
+        Args:
+            name: of the node.
+            address: where it was reached.
+            info: what it says of itself.
+            now: monotonic seconds.
+        """
         with self._lock:
+            # Those with a verdict do not count: a collector may run for months.
+            if len(self._runs.union(info.runs) - self._closed) > LISTED_RUNS.value:
+                return f"there are more than {LISTED_RUNS.value:,} runs with its own: set KEEP_RUNS on the hosts"
+            if name not in self._nodes and len(self._nodes) >= NODES.value:
+                return f"there are more than {NODES.value:,} nodes"
             node = self._nodes.setdefault(name, NodeState())
             is_recent = node.address not in (None, address) and now - node.reached_at < _REPLACED_SECONDS
             if is_recent and node.folder != info.folder:

@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from services.collector.scan import find_runs
 from services.contract.blocklog import MAX_LINE
+from services.contract.bounds import LISTED_RUNS
 from services.contract.nodes import NodeFile, NodeInfo, NodeListing, encoded_name, is_log_name
 from services.contract.scalars import is_name, is_run
 from services.runtime.clock import boot_id
@@ -49,12 +50,12 @@ def folder_id(volumes: Path) -> str:
 
 
 def info(volumes: Path, node: str) -> NodeInfo:
-    """Return the runs of which a node has files.
+    """Return the newest runs of which a node has files.
 
     Raises:
         OSError: the folder cannot be read.
     """
-    return NodeInfo(node=node, folder=folder_id(volumes), runs=find_runs(volumes))
+    return NodeInfo(node=node, folder=folder_id(volumes), runs=find_runs(volumes)[-LISTED_RUNS.value :])
 
 
 def listing(volumes: Path, run: str) -> NodeListing:
@@ -94,8 +95,8 @@ def read_part(volumes: Path, run: str, client: str | None, encoded: str, first: 
     try:
         with _open(volumes, folders, name) as file:
             size, _ = _readable(file.fileno(), os.fstat(file.fileno()))
-            file.seek(first)
-            return FilePart(file.read(max(min(count, size - first), 0)), size)
+            # Behind the end nothing is read: a file system refuses offsets that no file of it can have.
+            return FilePart(os.pread(file.fileno(), max(min(count, size - first), 0), min(first, size)), size)
     except (FileNotFoundError, NotADirectoryError, NotARegularFile) as problem:
         raise NoSuchFile(run) from problem
 

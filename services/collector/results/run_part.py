@@ -1,43 +1,38 @@
 """The file of a part of a run: the result of the clients of one node, to be merged with those of the others. Pure.
 
-Three sealed lines: what the part is, what its ledger records, and the results of its clients. Format:
-``docs/formats/part.md``. A part is read by the version that wrote it.
+Four sealed lines: what the part is, what its ledger records, the results of its clients, and what the timeline draws of
+them. Without a ledger clients are judged by each other, so such a part has two lines: what it is, and the evidence of
+its clients. Format: ``docs/formats/part.md``. A part is read by the version that wrote it.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
-from functools import cache
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from services import SOFTWARE
+from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.sampling import SpreadSample
-from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.evidence.server_clocks import ClockOffset
-from services.collector.evidence.silence import LongestSilence
 from services.collector.evidence.sparse_histogram import SparseHistogram
-from services.collector.results.client_result import (
-    NO_CAUSES,
-    NO_CONFLICTS,
-    NOT_MEASURED,
-    ClientConsistency,
-    ClientResult,
-    GapTimes,
-    LogConflicts,
-)
-from services.collector.results.measured_durations import NOTHING, Measured
+from services.collector.evidence.time_sample import TimeSample
+from services.collector.results import evidence_codec
+from services.collector.results.client_row import ClientRow
+from services.collector.results.evidence_codec import Evidence, UnreadableEvidence
 from services.collector.results.run_result import LedgerFacts, NotMergeable, RunDurations, RunResult
+from services.collector.results.timeline import RunMarks
 from services.contract import jsonl
+from services.contract.bounds import PART_BYTES, PART_NAMES_BYTES
 from services.contract.errors import LineError
 from services.contract.jsonl import FIRST
 from services.contract.nodes import PulledRun
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
-from services.contract.summary import Causes, ClientState, Fault, RunState
+from services.contract.summary import Fault, RunState
 
 MOST_ABSENT = 1000
 """Clients that only the ledger names are in every part unless they are more; then `part --absent` writes them."""
@@ -45,76 +40,6 @@ MOST_ABSENT = 1000
 
 class MalformedPart(ValueError):
     """A file is no part, is damaged, or was written by another version."""
-
-
-class ClientRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The result of one client of our own feed: the fields of `ClientResult`, with `Measured` for histograms."""
-
-    client: str
-    state: ClientState
-    has_log: bool = False
-    block_size: int | None = None
-    blocks: int = 0
-    sessions: int = 0
-    messages: int = 0
-    bytes: int = 0
-    expected: int | None = None
-    received: int = 0
-    missing: int | None = None
-    duplicates: int | None = None
-    reordered: int | None = None
-    corrupt: int | None = None
-    residual: int | None = None
-    logged_not_receipted: int | None = None
-    missing_seqs: RangeSet = msgspec.field(default_factory=RangeSet)
-    lost: dict[str, RangeSet] = msgspec.field(default_factory=dict)
-    missing_by_cause: Causes = NO_CAUSES
-    gap_times: dict[int, GapTimes] = msgspec.field(default_factory=dict)
-    repeated_seqs: RangeSet = msgspec.field(default_factory=RangeSet)
-    corrupt_seqs: RangeSet = msgspec.field(default_factory=RangeSet)
-    torn_bytes: int = 0
-    clock_offset_us: int | None = None
-    clock_error_us: int | None = None
-    first_us: int | None = None
-    last_us: int | None = None
-    latency: Measured = NOTHING
-    catch_up: Measured | None = None
-    transit: Measured = NOTHING
-    block_duration: Measured = NOTHING
-    silence: LongestSilence | None = None
-    saturation: SaturationEvidence = NOT_MEASURED
-    stalled_ns: int | None = None
-    longest_stall_ns: int | None = None
-    faults: tuple[Fault, ...] = ()
-    conflicts: LogConflicts = NO_CONFLICTS
-    consistency: ClientConsistency | int | None = None
-    """The number of receipts stands for a client whose ledger and log agree."""
-
-    @classmethod
-    def of(cls, client: ClientResult, percents: Sequence[float]) -> ClientRow:
-        """Return the row of a client; ``percents`` are those of the operator's thresholds."""
-        values: dict[str, Any] = {name: _short(getattr(client, name), percents) for name in cls.__struct_fields__}
-        values["lost"] = {cause: seqs for cause, seqs in client.lost.items() if seqs}
-        # Nearly all clients are whole, and a large run has many: what says nothing is left out.
-        return cls(**{name: value for name, value in values.items() if value not in (RangeSet(), NO_CONFLICTS, {})})
-
-    def result(self) -> ClientResult:
-        """Return the result of the client."""
-        # Not by the constructor of a frozen dataclass, which takes ten times as long: a run may have 10⁵ clients.
-        client = object.__new__(ClientResult)
-        client.__dict__.update(_UNSET)
-        client.__dict__.update(msgspec.structs.asdict(self))
-        if isinstance(self.consistency, int):
-            client.__dict__["consistency"] = _consistent(self.consistency)
-        return client
-
-
-_UNSET = {
-    field.name: field.default if field.default is not MISSING else None
-    for field in fields(ClientResult)
-    if field.name not in ClientRow.__struct_fields__
-}
-"""Fields that a client of our own feed does not have."""
 
 
 class HistogramRow(NamedTuple):
@@ -156,10 +81,11 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     facts: LedgerFacts
     clients: bytes
     ended_at: str | None
+    marks: RunMarks
 
 
 class ClientsRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="clients"):
-    """The last line: the clients, and what lies between them."""
+    """The third line: the clients, and what lies between them."""
 
     lacks_ledger: bool
     ledger_faults: list[Fault]
@@ -169,6 +95,36 @@ class ClientsRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
     clock_offsets: list[tuple[str, str, ClockOffset]]
     pulled: PulledRun | None
     clients: list[ClientRow]
+
+
+class TimelineRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="timeline"):
+    """The last line: a `TimeSample`, by `evidence_codec`."""
+
+    times: bytes
+
+
+class EvidenceRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="evidence"):
+    """The last line of a part whose run has no ledger: the evidence of its clients, by `evidence_codec`."""
+
+    evidence: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidencePart:
+    """A part of a run without a ledger, such as one of an external feed: its clients are judged by each other.
+
+    Attributes:
+        evidence: of its clients.
+        thresholds: the operator's limits, in their order.
+    """
+
+    evidence: RunEvidence
+    thresholds: tuple[str, ...]
+
+    @property
+    def run(self) -> str:
+        """The name of the run."""
+        return self.evidence.run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +137,8 @@ class RunPart:
         ledger_clients: the clients that the ledger names, in order.
         has_absent: whether the result has also those of them that have no log here.
         ended_at: when the run ended, RFC 3339; None for not known.
+        marks: what the ledger says about times; of its events at most as many as are drawn.
+        timeline: a `TimelineRow` as JSON, which is decoded only if the timeline is asked for.
     """
 
     result: RunResult
@@ -188,13 +146,35 @@ class RunPart:
     ledger_clients: tuple[str, ...]
     has_absent: bool
     ended_at: str | None
+    marks: RunMarks
+    timeline: bytes
+
+    @property
+    def run(self) -> str:
+        """The name of the run."""
+        return self.result.run
+
+    def times(self) -> TimeSample:
+        """Return what the timeline draws of the clients.
+
+        Raises:
+            MalformedPart: there is none.
+        """
+        return _evidence(_decoded(_TIMELINE, self.timeline).times, TimeSample)
+
+
+_TIMELINE = msgspec.json.Decoder(TimelineRow)
+
+
+def timeline_row(times: TimeSample) -> bytes:
+    """Return `RunPart.timeline`."""
+    return msgspec.json.encode(TimelineRow(times=evidence_codec.encode(times)))
 
 
 def encode(part: RunPart, percents: Sequence[float] = ()) -> bytes:
     """Return the file of a part; ``percents`` are the percentiles that its thresholds name."""
     result = part.result
-    limits = list(part.thresholds)
-    head = PartHead(v=1, run=result.run, software=SOFTWARE, thresholds=limits, absent=part.has_absent)
+    head = _head(result.run, part.thresholds, absent=part.has_absent)
     ledger = LedgerRow(
         state=result.state,
         feed=result.feed,
@@ -204,9 +184,10 @@ def encode(part: RunPart, percents: Sequence[float] = ()) -> bytes:
         facts=result.ledger_facts,
         clients=zlib.compress("\n".join(part.ledger_clients).encode()),
         ended_at=part.ended_at,
+        marks=part.marks,
     )
     if result.spread_sample is None or not result.is_final:
-        raise NotMergeable(f"run {result.run} is of an external feed: its clients have to be read together")
+        raise NotMergeable(f"run {result.run} has a ledger beside logs of an external feed")
     clients = ClientsRow(
         lacks_ledger=result.lacks_ledger,
         ledger_faults=list(result.ledger_faults),
@@ -221,9 +202,24 @@ def encode(part: RunPart, percents: Sequence[float] = ()) -> bytes:
         pulled=result.pulled,
         clients=[ClientRow.of(client, percents) for client in result.clients if part.has_absent or client.has_log],
     )
+    return _sealed(*(msgspec.json.encode(row, enc_hook=_spans) for row in (head, ledger, clients)), part.timeline)
+
+
+def encode_evidence(part: EvidencePart) -> bytes:
+    """Return the file of a part of a run without a ledger."""
+    head = _head(part.run, part.thresholds, absent=False)
+    row = EvidenceRow(evidence=evidence_codec.encode(part.evidence))
+    return _sealed(msgspec.json.encode(head), msgspec.json.encode(row))
+
+
+def _head(run: str, thresholds: Sequence[str], *, absent: bool) -> PartHead:
+    return PartHead(v=1, run=run, software=SOFTWARE, thresholds=list(thresholds), absent=absent)
+
+
+def _sealed(*rows: bytes) -> bytes:
     lines, prev = [], FIRST
-    for row in (head, ledger, clients):
-        line, prev = jsonl.seal(msgspec.json.encode(row, enc_hook=_spans), prev)
+    for row in rows:
+        line, prev = jsonl.seal(row, prev)
         lines.append(line)
     return b"".join(lines)
 
@@ -234,20 +230,38 @@ class PartReader:
     def __init__(self) -> None:
         self._head = msgspec.json.Decoder(PartHead)
         self._ledger = msgspec.json.Decoder(LedgerRow, dec_hook=_range_set)
+        self._second = msgspec.json.Decoder(LedgerRow | EvidenceRow, dec_hook=_range_set)
         self._clients = msgspec.json.Decoder(ClientsRow, dec_hook=_range_set)
         self._known: tuple[bytes, LedgerRow, tuple[str, ...]] | None = None
 
-    def read(self, data: bytes) -> RunPart:
+    def read(self, data: bytes) -> RunPart | EvidencePart:
         """Return a part.
 
         Raises:
             MalformedPart: the file is no part, is damaged, or was written by another version.
             NotMergeable: it has another ledger than the parts before.
         """
-        first, second, third = _lines(data)
-        head = _decoded(self._head, first)
+        if len(data) > PART_BYTES.value:
+            raise MalformedPart(f"it has more than {PART_BYTES.value:,} bytes")
+        try:
+            return self._read(data)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            if isinstance(error, (MalformedPart, NotMergeable)):
+                raise
+            # Checksums find accidents only: a value may have the right type and still not fit to the others.
+            raise MalformedPart(f"it contradicts itself: {error}") from error
+
+    def _read(self, data: bytes) -> RunPart | EvidencePart:
+        first, second, *others = _lines(data)
+        head: PartHead = _decoded(self._head, first)
         if head.software != SOFTWARE:
             raise MalformedPart(f"it was written by {head.software}, and this is {SOFTWARE}")
+        row = _decoded(self._second, second) if len(others) != 2 else None
+        if isinstance(row, EvidenceRow) and not others:
+            evidence = _evidence(row.evidence, RunEvidence)
+            return EvidencePart(evidence=evidence, thresholds=tuple(head.thresholds))
+        if len(others) != 2:
+            raise MalformedPart(f"it has {len(others) + 2} lines in place of 4")
         content = bytes(jsonl.content(second))
         if self._known is None:
             ledger = _decoded(self._ledger, second)
@@ -255,17 +269,29 @@ class PartReader:
         known, ledger, names = self._known
         if known != content:
             raise NotMergeable("it does not have the ledger of the parts before it")
-        return _part(head, ledger, names, _decoded(self._clients, third))
+        clients, timeline = others
+        return _part(head, ledger, names, _decoded(self._clients, clients), b"{" + jsonl.content(timeline))
+
+
+def _evidence(data: bytes, kind: type[Evidence]) -> Evidence:
+    try:
+        return evidence_codec.decode(data, kind)
+    except UnreadableEvidence as error:
+        raise MalformedPart(f"it is no part of a run: {error}") from error
 
 
 def _names(ledger: LedgerRow) -> tuple[str, ...]:
     try:
-        return tuple(zlib.decompress(ledger.clients).decode().split())
-    except (zlib.error, UnicodeDecodeError) as error:
+        inflater = zlib.decompressobj()
+        names = inflater.decompress(ledger.clients, PART_NAMES_BYTES.value)
+    except zlib.error as error:
         raise MalformedPart(f"it is damaged: {error}") from error
+    if not inflater.eof:
+        raise MalformedPart(f"it is damaged: the names of its clients are cut, or have over {len(names):,} bytes")
+    return tuple(names.decode().split())
 
 
-def _part(head: PartHead, ledger: LedgerRow, names: tuple[str, ...], row: ClientsRow) -> RunPart:
+def _part(head: PartHead, ledger: LedgerRow, names: tuple[str, ...], row: ClientsRow, timeline: bytes) -> RunPart:
     sample = SpreadSample(row.spread_stride, {seq: (first, last, name) for seq, first, last, name in row.spread})
     durations = RunDurations(**{name: _histogram(one) for name, one in row.durations.items()})
     result = RunResult(
@@ -293,10 +319,12 @@ def _part(head: PartHead, ledger: LedgerRow, names: tuple[str, ...], row: Client
         ledger_clients=names,
         has_absent=head.absent,
         ended_at=ledger.ended_at,
+        marks=ledger.marks,
+        timeline=timeline,
     )
 
 
-def _lines(data: bytes) -> tuple[bytes, bytes, bytes]:
+def _lines(data: bytes) -> list[bytes]:
     lines, prev = data.splitlines(keepends=True), FIRST
     for line in lines:
         try:
@@ -306,9 +334,9 @@ def _lines(data: bytes) -> tuple[bytes, bytes, bytes]:
         if sealed.prev != prev:
             raise MalformedPart("it is damaged: a line does not continue the one before")
         prev = sealed.crc
-    if len(lines) != 3:
-        raise MalformedPart(f"it has {len(lines)} lines in place of 3")
-    return lines[0], lines[1], lines[2]
+    if len(lines) < 2:
+        raise MalformedPart(f"it has {len(lines)} lines in place of 4")
+    return lines
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], line: bytes) -> Any:
@@ -320,28 +348,6 @@ def _decoded(decoder: msgspec.json.Decoder[Any], line: bytes) -> Any:
 
 def _histogram(row: HistogramRow) -> SparseHistogram:
     return SparseHistogram.from_rows(row.buckets, row.counts, row.min, row.max)
-
-
-def _short(value: object, percents: Sequence[float]) -> object:
-    if isinstance(value, SparseHistogram):
-        return Measured.of(value, percents) if value.count else NOTHING
-    if isinstance(value, ClientConsistency) and value == _consistent(value.receipts):
-        return value.receipts
-    return NOT_MEASURED if value == NOT_MEASURED else value
-
-
-@cache
-def _consistent(receipts: int) -> ClientConsistency:
-    return ClientConsistency(
-        receipts=receipts,
-        differing_receipts=(),
-        is_subscribed=True,
-        unsealed_sessions=(),
-        sessions_without_file=(),
-        fences_without_subscription=(),
-        fences_granted_twice=(),
-        receipt_holes=RangeSet(),
-    )
 
 
 def _spans(value: object) -> object:

@@ -24,6 +24,8 @@ from services.contract.summary import Books, Fault, RunState
 
 NO_LEDGER = "there is no ledger of this run: it is not known which records were sent"
 """The sentence for a run without a ledger, in its faults and in its reasons."""
+TWICE = "give each part once, and the clients of each node names of their own"
+"""What an operator is to do about a client with logs in two parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,7 +261,7 @@ def merge(parts: Sequence[RunResult]) -> RunResult:
         # A client that a part has no log of is known there by the ledger alone.
         known = clients.get(client.client)
         if known is not None and known.has_log and client.has_log:
-            raise NotMergeable(f"{client.client} has a log in two parts")
+            raise NotMergeable(f"{client.client} has a log in two parts; {TWICE}")
         if known is None or client.has_log:
             clients[client.client] = client
     sample = reduce(SpreadSample.merged, samples)
@@ -273,7 +275,7 @@ def merge(parts: Sequence[RunResult]) -> RunResult:
         ledger_faults=showing.ledger_faults,
         spread_sample=sample,
         clock_offsets=server_clocks.merged([part.clock_offsets for part in parts]),
-        pulled=_merged_pulls([part.pulled for part in parts if part.pulled is not None]),
+        pulled=merged_pulls([part.pulled for part in parts if part.pulled is not None]),
     )
 
 
@@ -283,7 +285,7 @@ def fault_order(fault: Fault) -> tuple[str, int, str, str]:
     return fault.file, fault.line, fault.kind, fault.detail
 
 
-def _merged_pulls(pulls: Sequence[PulledRun]) -> PulledRun | None:
+def merged_pulls(pulls: Sequence[PulledRun]) -> PulledRun | None:
     """Return the nodes of all parts; one whose files were pulled twice is there twice if it was in two states."""
     nodes: list[PulledNode] = []
     for node in (node for pull in pulls for node in pull.nodes):

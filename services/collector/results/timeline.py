@@ -31,6 +31,20 @@ class ClientCourse:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunMarks:
+    """What the ledger of a run says about times; epoch microseconds, None for not known.
+
+    Attributes:
+        start_us: when the first record was due, and ``end_us`` when the run ended.
+        events: of the run, in the order of time.
+    """
+
+    start_us: int | None = None
+    end_us: int | None = None
+    events: Sequence[TimelineEvent] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class TimeCourse:
     """A run over time.
 

@@ -92,6 +92,25 @@ def read_rules(
     return rules
 
 
+def plain_text_problem(setting: str, hosts: Collection[str], form: str, exposure: str) -> str | None:
+    """Return why a service does not connect to hosts in plain text; None if it may.
+
+    Args:
+        setting: the setting with the hosts.
+        hosts: those that are to be reached without TLS.
+        form: how an address with TLS begins.
+        exposure: the setting ``EXPOSURE``.
+    """
+    beyond = [host for host in hosts if not is_loopback(host)]
+    if not beyond or exposure:
+        return None
+    return (
+        f"{setting}: what is sent to {beyond[0]}, a token or a password too, could be read on the way\n"
+        f"  give the address as {form}\n"
+        f"  or, on a network of your own, set EXPOSURE={INSECURE}"
+    )
+
+
 def _unprotected(given: str, grants_from: str) -> str:
     made = "both" if grants_from == "FEED_TOKEN_FILE" else "a certificate"
     return (

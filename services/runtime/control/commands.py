@@ -67,7 +67,7 @@ def _request(verb: str, argument: str, via: str) -> wire.Control:
         fields |= {"do": verb, "client": argument or None}
     try:
         return msgspec.convert(fields, wire.Control)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # a terminal's input may be any bytes
         expected = "0 or a number from 0.000001 to 10,000,000" if verb == "rate" else "the name of a client"
         raise NotACommand(f"{verb} {argument!r}: expected {expected}") from None
 

@@ -25,6 +25,12 @@ class NatsAddress(NamedTuple):
     first: int
     shown: str
 
+    @property
+    def plain_hosts(self) -> tuple[str, ...]:
+        """The hosts that are reached without TLS."""
+        parts = [urlsplit(server) for server in self.servers]
+        return tuple(part.hostname or "" for part in parts if part.scheme != "tls")
+
 
 def nats_address(default_stream: str = "") -> Callable[[str], NatsAddress | None]:
     """Return the parser of an address, for which an empty text is None.

@@ -69,7 +69,7 @@ def load(source: str) -> Schema:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as problem:
         raise BadSchema(source, [f"cannot be read: {problem.strerror}"]) from problem
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+    except (ValueError, RecursionError) as problem:  # not TOML, not UTF-8, or an integer of thousands of digits
         raise BadSchema(source, [f"is not TOML: {problem}"]) from problem
     return _schema(source, path.stem, document)
 

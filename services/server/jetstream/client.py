@@ -136,9 +136,10 @@ class JetStreamClient:
     # ----------------------------------------------------------------------- coroutines of the connection's thread
 
     async def _connect(self) -> None:
-        import nats  # noqa: PLC0415
+        from services.server.jetstream.secure_connection import SecureConnection  # noqa: PLC0415
 
-        self._connection = await nats.connect(
+        self._connection = SecureConnection()
+        await self._connection.connect(
             list(self.address.servers),
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.2,
@@ -255,7 +256,7 @@ class JetStreamClient:
         request = {"seq": first, "next_by_subj": ">", "batch": batch, "max_bytes": _BATCH_BYTES}
         self._reads += 1
         inbox = f"{self._inbox}.{self._reads}"
-        answers = self._answers[inbox] = asyncio.Queue()
+        answers = self._answers[inbox] = asyncio.Queue(batch + 1)
         found: list[StreamMessage] = []
         try:
             api = f"$JS.API.DIRECT.GET.{self.address.stream}"
@@ -273,7 +274,8 @@ class JetStreamClient:
 
     async def _note_answer(self, message: Any) -> None:
         queue = self._answers.get(message.subject)
-        if queue is not None:
+        # With the end of the batch it has one message more than was asked for; others are not of a JetStream.
+        if queue is not None and not queue.full():
             queue.put_nowait(message)
 
 

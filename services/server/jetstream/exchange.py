@@ -158,7 +158,7 @@ class JetStreamExchange:
             match message.subject.removeprefix(f"{self.prefix}.").split("."):
                 case ["run"]:
                     self._add_claim(message)
-                case ["decided", run]:
+                case ["decided", run] if is_run(run):
                     self._decided[run].append((message.seq, message.data))
                 case ["ledger", run, instance]:
                     offset = message.headers.get(OFFSET, "")

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 
+from services.runtime.access.listen_rules import plain_text_problem
 from services.runtime.cli import Commands
 from services.runtime.errors import BadSettings, UnusableStream
 from services.runtime.setting_tables.nats_address import NatsAddress, nats_address
@@ -47,6 +48,9 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         raise BadSettings([f"ADDRESS: expected {expected}"]) from None
     if address is None:
         raise BadSettings(["ADDRESS: expected an address like nats://one:4222/NAME"])
+    plain_text = plain_text_problem("ADDRESS", address.plain_hosts, "tls://…", settings.access.exposure)
+    if plain_text is not None:
+        raise BadSettings([plain_text])
     if settings.rate.text is not None:
         raise BadSettings([f"RATE={settings.rate.text!r}: expected one rate: publish plays no plan of stages"])
     client = JetStreamClient(address, "ADDRESS")

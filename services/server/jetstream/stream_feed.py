@@ -29,6 +29,8 @@ _POLL_SECONDS = 0.005
 """Interval between two reads at the end of the stream: it is part of a live record's latency."""
 _INFO_SECONDS = 15.0
 _RETRY_SECONDS = 0.2
+_MOST_DELETED = 10_000
+"""Records that are added at once for messages that the stream has deleted: a gap may have millions."""
 
 
 def record_of(data: bytes) -> bytes:
@@ -149,7 +151,14 @@ class StreamFeed:
         records: list[bytes] = []
         expected = self._first + self.available
         for message in messages:
-            records += [DELETED] * (message.seq - expected - len(records))
+            missing = message.seq - expected - len(records)
+            if missing < 0:
+                # No stream answers with a message before the one that was asked for; its record has another number.
+                continue
+            records += [DELETED] * min(missing, _MOST_DELETED)
+            if missing > _MOST_DELETED:
+                # The message is read again, with the gap that is left before it.
+                break
             records.append(record_of(message.data))
         del records[self._total - self.available :]
         data, at = b"\n".join([*records, b""]), self._ends[-1]

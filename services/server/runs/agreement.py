@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from services.contract import ledger
+from services.contract.scalars import utc_us
 from services.server.runs.decisions import FOLDER, Decision, DecisionLog
 from services.server.runs.exchange import LedgerExchange
 from services.server.runs.siblings import ClientProgress, SiblingEntry, Siblings
@@ -97,6 +98,13 @@ class Agreement:
             return False
         self.next_run, self.next_run_at = run, at
         return True
+
+    def is_next_run_new(self, now_us: int, seconds: float) -> bool:
+        """Return whether the next run was decided so lately that its server may be about to open it."""
+        try:
+            return abs(now_us - utc_us(self.next_run_at)) < seconds * 1_000_000
+        except (ValueError, OverflowError):
+            return False
 
     def decide_opened(self, at: str, number: int, invocation: str) -> None:
         """State which run of its servers this one is, and who started them; another server may have done so before."""

@@ -122,6 +122,19 @@ class DecisionLog:
         return self.folder / f"{number:08d}"
 
 
+def has_left(run: Path, instance: str) -> bool:
+    """Return whether a server has announced that it stops, and plays no further part in a run.
+
+    Args:
+        run: folder of its ledgers.
+        instance: the server process.
+    """
+    try:
+        return any(decision.leaves and decision.instance == instance for decision in DecisionLog(run / FOLDER).news())
+    except OSError:
+        return False
+
+
 def supports_links(folder: Path) -> bool:
     """Return whether files in a folder can have a second name, as decisions need; nothing is left behind."""
     one, other = (folder / f".link-{uuid.uuid4().hex}" for _ in range(2))

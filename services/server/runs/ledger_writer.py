@@ -22,6 +22,7 @@ from services.contract.jsonl import FIRST
 from services.contract.scalars import MAX_INTEGER, utc_us
 from services.runtime.durable_file import LineFile, make_folder
 from services.runtime.regular_files import FileLine, NotARegularFile, lines, open_regular
+from services.server.runs import ledger_lock
 from services.server.runs.exchange import LedgerListener
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class LedgerWriter:
 
     Attributes:
         path: of the file.
+        lock: that this process holds on it, as `ledger_lock.hold` returns it.
         line_count: number of lines written.
         sync_durations: of the syncs that succeeded, nanoseconds.
     """
@@ -65,6 +67,7 @@ class LedgerWriter:
         self.path, self._listener = path, listener
         make_folder(path.parent)
         self._file = LineFile(path)
+        self.lock = ledger_lock.hold(self._file.fileno())
         self._prev = FIRST
         self._waiting: deque[tuple[ledger.Entry | None, Then | None]] = deque()
         self._unsynced: list[bytes] = []

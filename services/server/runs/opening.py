@@ -36,6 +36,7 @@ def open_entry(run: Run, instance: str, process: str | None) -> ledger.OpenEntry
         clients=run.settings.min_clients,
         plan=run.plan.text,
         process=process,
+        lock=run.ledger.lock,
         start_us=None if run.times is None else run.times.start_us,
         end_us=None if run.times is None else run.times.end_us,
     )

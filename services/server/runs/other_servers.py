@@ -3,7 +3,7 @@
 A lock file would outlive its process on some mounts, and locks do not work on all. So a server touches its newest
 ledger every 2 s while it lives, even after the run has ended. A starting server that cannot join the newest run watches
 its ledgers, and is refused if one changes. It need not watch a ledger that was last changed long ago, or whose writer
-is proven to have ended, so a restart after a crash takes no extra time.
+is proven to have ended or has announced its stop, so a restart takes no extra time, also after a crash.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from services.contract.scalars import run_order, utc_us
 from services.runtime.errors import AnotherServer
 from services.runtime.regular_files import open_regular
 from services.runtime.volumes import run_folders
-from services.server.runs import process_identity
+from services.server.runs import ledger_lock, process_identity
+from services.server.runs.decisions import has_left
 from services.server.runs.process_identity import ProcessIdentity
 
 WATCH_SECONDS = 6.0
@@ -200,7 +201,7 @@ def _opened_us(path: Path) -> int:
 
 
 def _has_ended(path: Path, reader: ProcessIdentity | None) -> bool:
-    """Return whether a ledger's writer is this process, has ended, or was stopping when it wrote its last lines."""
+    """Return whether a ledger's writer is this process, has ended, or has announced its stop."""
     try:
         with open_regular(path) as file:
             first = _decode(file.readline(_HEAD_BYTES))
@@ -209,10 +210,15 @@ def _has_ended(path: Path, reader: ProcessIdentity | None) -> bool:
             last_lines = file.read(_TAIL_BYTES).splitlines(keepends=True)
     except OSError:
         return False
-    writer = process_identity.parse(first.process) if isinstance(first, ledger.OpenEntry) else None
+    if not isinstance(first, ledger.OpenEntry):
+        return _was_stopping(last_lines)
+    writer = process_identity.parse(first.process)
     if writer is not None and writer == reader:
         return True
-    return _was_stopping(last_lines) or process_identity.is_gone(writer, reader)
+    is_gone = process_identity.is_gone(writer, reader) or (
+        reader is not None and ledger_lock.is_released(path, first, reader.boot)
+    )
+    return is_gone or _was_stopping(last_lines) or has_left(path.parent, path.stem)
 
 
 def _was_stopping(lines: Sequence[bytes]) -> bool:

@@ -45,7 +45,10 @@ class PastRun:
                     continue
                 self.entered.add(entry_key(entry))
             self.recorded.apply(entry)
-        self.last_us = utc_us(last) if last else 0
+        try:
+            self.last_us = utc_us(last) if last else 0
+        except ValueError:  # a text that is no time
+            self.last_us, self._is_readable = 0, False
 
     @property
     def has_ended(self) -> bool:

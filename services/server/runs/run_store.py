@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from services.contract import ledger
-from services.contract.scalars import run_order, utc_text, utc_us
+from services.contract.scalars import run_order, utc_text
 from services.runtime.clock import STEP_NS, Clock
 from services.runtime.errors import AnotherServer
 from services.runtime.saturation import SaturationMonitor
@@ -258,6 +258,7 @@ class RunStore:
             if self.has_missed_runs(before):
                 return self._join_newest()
             name = self._decide_after(before.agreement, before.follow)
+            self._refuse_other_settings(name)
         elif self._exchange is not None:
             claimed = self._exchange.claim_run(self.clock.now_us())
             if claimed is None:
@@ -290,11 +291,21 @@ class RunStore:
 
     def _join_newest(self) -> Run:
         """Join the newest run, also if it has ended: the next one follows it."""
-        newest, past, known = self._read(other_servers.take_snapshot(self.root).run)
-        if past.opening is None or not self._has_same_settings(past.opening):
-            raise AnotherServer(newest, str(self.root), self._obstacle(newest))
+        newest = other_servers.take_snapshot(self.root).run
+        self._refuse_other_settings(newest)
+        _, past, known = self._read(newest)
         log.warning("runs were played and removed meanwhile", extra={"run": newest})
         return self._join(newest, past, known)
+
+    def _refuse_other_settings(self, run: str) -> None:
+        """Make sure that a run which other servers may have opened is not theirs alone.
+
+        Raises:
+            AnotherServer: they play it with other settings.
+        """
+        opening = self._read(run)[1].opening
+        if opening is not None and not self._has_same_settings(opening):
+            raise AnotherServer(run, str(self.root), self._obstacle(run))
 
     def _decide_first(self, newest: str) -> str:
         """Return the name of the run that servers which start at the same time open; its folder exists.
@@ -324,7 +335,7 @@ class RunStore:
         for _ in range(_ATTEMPTS):
             look()
             name, now_us = agreement.next_run, self.clock.now_us()
-            if not name or not self._may_follow(name, agreement.next_run_at, now_us):
+            if not name or not self._may_follow(agreement, now_us):
                 name = next(name for name in run_names(run_name(now_us)) if not (self.root / name).exists())
                 if not agreement.decide_next(utc_text(now_us), name):
                     continue
@@ -335,12 +346,12 @@ class RunStore:
             return name
         raise OSError("the next run could not be decided")
 
-    def _may_follow(self, name: str, decided_at: str, now_us: int) -> bool:
-        """Return whether a run that was decided can be played."""
+    def _may_follow(self, agreement: Agreement, now_us: int) -> bool:
+        """Return whether the next run that was decided can be played."""
         # One that was decided long ago and is missing was removed: its name may be in the logs of clients. Servers with
         # folders of their own make that of a run when they first play it.
-        is_here = self._exchange is not None or (self.root / name).is_dir()
-        return is_here or _is_new(decided_at, now_us)
+        is_here = self._exchange is not None or (self.root / agreement.next_run).is_dir()
+        return is_here or agreement.is_next_run_new(now_us, other_servers.LOCK_SECONDS)
 
     def has_missed_runs(self, run: Run) -> bool:
         """Return whether others have played on and have removed the ledgers of a run, or of the one after it.
@@ -387,11 +398,3 @@ class RunStore:
         with contextlib.suppress(OSError):
             run.ledger.sync()
         return run
-
-
-def _is_new(decided_at: str, now_us: int) -> bool:
-    """Return whether a decision was made so lately that the server that made it may be about to follow it."""
-    try:
-        return abs(now_us - utc_us(decided_at)) < other_servers.LOCK_SECONDS * 1_000_000
-    except (ValueError, OverflowError):
-        return False

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from services.contract import ledger
 from services.contract.errors import LineError
 from services.runtime.regular_files import open_regular
-from services.server.runs import process_identity
+from services.server.runs import ledger_lock, process_identity
 from services.server.runs.process_identity import ProcessIdentity
 
 log = logging.getLogger(__name__)
@@ -67,8 +67,8 @@ class Sibling:
         state: time of the last change in ns, by the file system's clock, and size.
         changed_at: when a change was last seen, monotonic seconds; None if the file has not changed since it was found.
         found_at: when the file was found, monotonic seconds.
+        opening: its first line; None if it cannot be read.
         process: that writes it, if its first line names one.
-        boot: identity of the kernel under which it is written; empty if it is unknown.
         connected: fences of the clients that are connected to it, by name.
         has_left: whether it has announced that it stops.
     """
@@ -78,8 +78,8 @@ class Sibling:
     state: tuple[int, int]
     found_at: float
     changed_at: float | None = None
+    opening: ledger.OpenEntry | None = None
     process: ProcessIdentity | None = None
-    boot: str = ""
     connected: dict[str, int] = field(default_factory=dict)
     has_left: bool = False
 
@@ -152,7 +152,7 @@ class Siblings:
             self._siblings[name] = sibling
         elif state != sibling.state:
             sibling.state, sibling.changed_at = state, now
-            if sibling.process is None:
+            if sibling.opening is None:
                 _identify(sibling)
 
     def _read(self, sibling: Sibling) -> Iterator[SiblingEntry | ClientProgress]:
@@ -222,11 +222,19 @@ class Siblings:
             return False
         # A ledger that this process has written itself has no writer any more.
         is_own = sibling.process is not None and sibling.process == self._reader
-        return not is_own and not process_identity.is_gone(sibling.process, self._reader)
+        return not is_own and not self._is_gone(sibling)
+
+    def _is_gone(self, sibling: Sibling) -> bool:
+        """Return whether it is proven that the writer of a ledger has ended."""
+        if process_identity.is_gone(sibling.process, self._reader):
+            return True
+        if self._reader is None or sibling.opening is None:
+            return False
+        return ledger_lock.is_released(sibling.path, sibling.opening, self._reader.boot)
 
     def boots(self) -> set[str]:
         """Return the identities of the kernels under which the ledgers are written, as far as they are known."""
-        return {sibling.boot for sibling in self._siblings.values() if sibling.boot}
+        return {sibling.opening.boot for sibling in self._siblings.values() if sibling.opening is not None}
 
     def connected(self) -> dict[str, int]:
         """Return the clients that are connected to living servers, by name, with their highest fence there."""
@@ -263,5 +271,5 @@ def _identify(sibling: Sibling) -> None:
     except (OSError, LineError):
         return
     if isinstance(entry, ledger.OpenEntry):
-        sibling.boot = entry.boot
+        sibling.opening = entry
         sibling.process = process_identity.parse(entry.process) if entry.process is not None else None

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from services.collector import file_lines
 from services.collector.open_run import ALIVE_SECONDS, LATE_SECONDS, PATIENCE_SECONDS, QUIET_SECONDS, OpenRun
 from services.contract import ledger
 from services.contract.scalars import utc_us
@@ -239,8 +240,9 @@ def test_a_silent_external_run_is_not_over_because_of_a_newer_one(tmp_path: Path
     assert run.is_over(1e9, has_successor=True, wall_us=UNTIL_US + 5_000_001)
 
 
-def test_a_backlog_is_read_in_slices(tmp_path: Path) -> None:
+def test_a_backlog_is_read_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading stops when must_stop returns true, and the next read continues there."""
+    monkeypatch.setattr(file_lines, "BATCH", 1)
     write(good_run(), tmp_path)
     run = OpenRun(tmp_path, RUN, 0.0)
     reads = 0

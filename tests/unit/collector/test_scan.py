@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.collector import scan
+from services.collector import file_lines, scan
 from services.collector.scan import FileRewritten, RunFiles, find_runs, newest_run
 from services.contract.scalars import run_order
 from tests.builders.runs import RUN, good_run, write
@@ -23,7 +23,7 @@ def put(volumes: Path, path: str, data: bytes) -> Path:
 
 def texts(files: RunFiles) -> list[tuple[str, bytes]]:
     """Return the lines of one iteration."""
-    return [(source.path, line) for source, line in files.lines()]
+    return [(source.path, line) for source, lines in files.batches() for line in lines]
 
 
 def test_runs_of_both_sides_are_found_oldest_first(tmp_path: Path) -> None:
@@ -141,21 +141,23 @@ def test_changed_bytes_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         list(files.recheck())
 
 
-def test_reading_may_be_broken_off_anywhere(tmp_path: Path) -> None:
+def test_reading_may_be_broken_off_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines that were not yielded come with the next poll."""
+    monkeypatch.setattr(file_lines, "BATCH", 1)
     put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\ntwo\nthree\n")
     files = RunFiles(tmp_path, RUN)
 
-    assert b"one\n" == next(files.lines())[1]
+    assert [b"one\n"] == next(files.batches())[1]
     assert [b"two\n", b"three\n"] == [line for _, line in texts(files)]
 
 
-def test_who_is_always_behind_reads_every_client(tmp_path: Path) -> None:
+def test_who_is_always_behind_reads_every_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An iteration begins with the ledger, then with the client after the one at which the last iteration stopped."""
+    monkeypatch.setattr(file_lines, "BATCH", 1)
     for name in ("a", "b", "c"):
         put(tmp_path, f"logs/{RUN}/{name}/f.jsonl", b"%b1\n%b2\n" % (name.encode(), name.encode()))
     files = RunFiles(tmp_path, RUN)
-    rounds = [next(files.lines())[1] for _ in range(4)]
+    rounds = [line for _ in range(4) for line in next(files.batches())[1]]
     put(tmp_path, f"ledger/{RUN}/x.jsonl", b"ledger\n")
 
     assert [b"a1\n", b"b1\n", b"c1\n", b"a2\n"] == rounds
@@ -165,7 +167,7 @@ def test_who_is_always_behind_reads_every_client(tmp_path: Path) -> None:
 @pytest.mark.parametrize("piece", [1, 2, 3, 7])
 def test_lines_are_cut_from_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
     """The lines and the rest of a file do not depend on where its pieces end."""
-    monkeypatch.setattr(scan, "PIECE", piece)
+    monkeypatch.setattr(file_lines, "PIECE", piece)
     put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n\nthree\nfo")
     files = RunFiles(tmp_path, RUN)
 
@@ -210,8 +212,9 @@ def test_a_line_without_end_cannot_exhaust_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
 ) -> None:
     """A line longer than allowed is yielded in pieces, which no decoder accepts."""
-    monkeypatch.setattr(scan, "PIECE", piece)
-    monkeypatch.setattr(scan, "MAX_LINE", 4)
+    monkeypatch.setattr(file_lines, "PIECE", piece)
+    for module in (scan, file_lines):
+        monkeypatch.setattr(module, "MAX_LINE", 4)
     put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"123456789\nok\n")
 
     assert [b"1234", b"5678", b"9\n", b"ok\n"] == [line for _, line in texts(RunFiles(tmp_path, RUN))]

@@ -1,10 +1,11 @@
 """Tests of services/collector/settings.py."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
-from services.collector.nodes.node_client import NodeAddress
+from services.collector.nodes.node_address import NodeAddress
 from services.collector.settings import CollectorSettings, NodeSettings
 from services.runtime.errors import BadSettings
 
@@ -40,7 +41,8 @@ def test_nodes_have_the_common_port_unless_they_name_another(tmp_path: Path) -> 
     """Hosts, addresses and ports are read, with the token of the file."""
     (tmp_path / "token").write_text("secret\n")
     nodes = "one, 192.0.2.1:1,https://[::1]:2"
-    environment = {"NODES": nodes, "NODE_PORT": "9000", "NODE_TOKEN_FILE": str(tmp_path / "token")}
+    token = {"NODE_PORT": "9000", "NODE_TOKEN_FILE": str(tmp_path / "token")}
+    environment = {"NODES": nodes, **token, "EXPOSURE": "INSECURE"}
     settings = CollectorSettings.read(environment)
 
     expected = (NodeAddress("one", 9000), NodeAddress("192.0.2.1", 1), NodeAddress("::1", 2, "::1"))
@@ -59,6 +61,27 @@ def test_nodes_need_a_token() -> None:
     """A collector does not start to pull without a token."""
     with pytest.raises(BadSettings, match="NODE_TOKEN_FILE: expected a file with a token"):
         CollectorSettings.read({"NODES": "one"})
+
+
+@pytest.mark.parametrize(
+    ("nodes", "exposure", "is_refused"),
+    [
+        ("one", "", True),
+        ("https://one,192.0.2.1", "", True),
+        ("one", "INSECURE", False),
+        ("one", "internal", False),
+        ("https://one", "", False),
+        ("127.0.0.1,localhost,[::1]", "", False),
+    ],
+)
+def test_nodes_beyond_this_machine_need_tls(tmp_path: Path, nodes: str, exposure: str, is_refused: bool) -> None:
+    """The token is not sent to another machine in plain text, unless the operator says so."""
+    (tmp_path / "token").write_text("secret\n")
+    environment = {"NODES": nodes, "EXPOSURE": exposure, "NODE_TOKEN_FILE": str(tmp_path / "token")}
+
+    refusal = pytest.raises(BadSettings, match=r"(?s)NODES: .*https://.*EXPOSURE")
+    with refusal if is_refused else contextlib.nullcontext():
+        CollectorSettings.read(environment)
 
 
 def node_environment(folder: Path, token: str, **more: str) -> dict[str, str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.contract import bounds
 from services.contract.errors import MalformedListing
 from services.contract.nodes import (
     NodeFile,
@@ -64,3 +67,23 @@ def test_a_node_and_a_record_are_decoded() -> None:
     assert info == decode(msgspec.json.encode(info), NodeInfo)
     assert record == decode(msgspec.json.encode(record), PulledRun)
     assert not record.is_complete
+
+
+@pytest.mark.parametrize("node", ["", "a" * 65, "a b", "a\n", "\x1b[2J", "é"])
+def test_a_host_name_is_short_and_printable(node: str) -> None:
+    """A node's name is that of a host: it becomes a part of the names of files, and is printed."""
+    data = msgspec.json.encode({"v": 1, "node": node, "folder": "x", "runs": []})
+
+    with pytest.raises(MalformedListing):
+        decode(data, NodeInfo)
+
+
+def test_the_numbers_of_runs_and_files_are_bounded() -> None:
+    """A listing with more runs or files than the bounds is refused, and one with as many is not."""
+    file = {"name": "a.jsonl", "size": 1, "changed_ns": 1}
+    for more in (0, 1):
+        info = {"v": 1, "node": "a", "folder": "x", "runs": [RUN] * (bounds.LISTED_RUNS.value + more)}
+        listing = {"v": 1, "run": RUN, "files": [file] * (bounds.LISTED_FILES.value + more)}
+        for content, kind in ((info, NodeInfo), (listing, NodeListing)):
+            with pytest.raises(MalformedListing) if more else contextlib.nullcontext():
+                decode(msgspec.json.encode(content), kind)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime.dns import ADDRESS, POINTER, answers, name_server, number_of, question, reverse
+from services.runtime.dns import ADDRESS, POINTER, answers, knows_containers, name_server, number_of, question, reverse
 
 ASKED = b"\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x06client\x00\x00\x01\x00\x01"
 """Number, recursion desired, one question: client, A, IN."""
@@ -80,3 +80,21 @@ def test_name_server(tmp_path: Path, text: str, server: str | None) -> None:
 def test_no_configuration_no_server(tmp_path: Path) -> None:
     """Without the file there is no name server."""
     assert name_server(tmp_path / "missing") is None
+
+
+@pytest.mark.parametrize(
+    ("expected", "lines"),
+    [
+        (True, "nameserver 127.0.0.11\noptions ndots:0\n"),
+        (True, "search dns.podman example.com\nnameserver 10.89.0.1\nnameserver 192.0.2.53\n"),
+        (False, "search podman.example\nnameserver 10.89.0.1\n"),
+        (False, "nameserver 192.0.2.53\nnameserver 127.0.0.11\n"),
+        (False, "search\n\n"),
+    ],
+)
+def test_name_servers_of_engines(tmp_path: Path, lines: str, *, expected: bool) -> None:
+    """Docker's name server is known by its address, and Podman's by the domain that it lets containers search."""
+    (tmp_path / "resolv.conf").write_text(lines)
+
+    assert expected == knows_containers(tmp_path / "resolv.conf")
+    assert not knows_containers(tmp_path / "missing")

@@ -180,6 +180,41 @@ def test_a_failed_sync_raises(file: LineFile, monkeypatch: pytest.MonkeyPatch) -
         file.sync()
 
 
+@pytest.mark.parametrize(
+    ("full_sync", "error", "expected"),
+    [
+        (None, None, ["fsync"]),
+        (51, None, ["full"]),
+        (51, errno.ENOTSUP, ["full", "fsync"]),
+        (51, errno.EIO, ["full", "raised"]),
+    ],
+    ids=["no full sync", "full sync", "a file system without it", "a disk error"],
+)
+def test_systems_without_fdatasync(
+    file: LineFile, monkeypatch: pytest.MonkeyPatch, full_sync: int | None, error: int | None, expected: list[str]
+) -> None:
+    """Without fdatasync, as on macOS, the drive's cache is flushed, or the file is synced as well as it can be."""
+    called: list[str] = []
+
+    def flush(_descriptor: int, command: int) -> None:
+        called.append("full" if command == full_sync else str(command))
+        if error is not None:
+            raise OSError(error, os.strerror(error))
+
+    monkeypatch.delattr(os, "fdatasync")
+    monkeypatch.setattr(os, "fsync", lambda _: called.append("fsync"))
+    monkeypatch.setattr("services.runtime.durable_file.fcntl.fcntl", flush)
+    if full_sync is not None:
+        monkeypatch.setattr("services.runtime.durable_file.fcntl.F_FULLFSYNC", full_sync, raising=False)
+
+    try:
+        file.sync()
+    except OSError:
+        called.append("raised")
+
+    assert expected == called
+
+
 def test_touch_shows_life(file: LineFile) -> None:
     """Touching a file updates its modification time without writing to it."""
     os.utime(file.path, (1, 1))

@@ -183,3 +183,30 @@ def test_a_held_process_can_be_stopped() -> None:
 
     assert line == b"error: one line\n"
     assert code == -signal.SIGTERM
+
+
+def test_an_error_of_the_operator_in_a_task_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A fault that tasks of a running service find is printed and exits 104, as one at its start does."""
+
+    async def fail() -> None:
+        raise PortInUse("PORT", 8765)
+
+    async def service(settings: None, stop: asyncio.Event) -> int:
+        async with asyncio.TaskGroup() as outer:
+            outer.create_task(stop.wait())
+            async with asyncio.TaskGroup() as inner:
+                inner.create_task(fail())
+        return 0
+
+    assert EXIT_BAD_SETTINGS == lifecycle.run(lambda: None, service)
+    assert 1 == capsys.readouterr().err.count("error: ")
+
+
+def test_another_error_beside_it_keeps_its_trace() -> None:
+    """A fault of the program is not hidden by one of the operator that a task finds at the same time."""
+
+    async def service(settings: None, stop: asyncio.Event) -> int:
+        raise ExceptionGroup("tasks", [PortInUse("PORT", 8765), ZeroDivisionError()])
+
+    with pytest.raises(ExceptionGroup):
+        lifecycle.run(lambda: None, service)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.collector.nodes import node_token
 from services.runtime.access.tokens import parse
 from services.server.secrets_folder import SecretsNotMade, make_all, make_certificate
 
@@ -23,6 +24,20 @@ def test_every_client_gets_a_token_of_its_own(tmp_path: Path) -> None:
     assert everything[:2] == clients
     assert 5 == len({line.rpartition(" ")[2] for line in everything})
     assert parse("\n".join(everything)).token_for("lab-7")
+
+
+def test_hosts_get_a_token_of_their_own(tmp_path: Path) -> None:
+    """The token for the files of several hosts is a line that a collector reads, is in no other file, and is kept."""
+    made = make_all(tmp_path, [], [], has_nodes=True)
+    drawn = node_token.read("NODE_TOKEN_FILE", str(tmp_path / "node.token"))
+
+    assert tmp_path / "node.token" in made
+    assert len(drawn) >= 16
+    assert not [path for path in made if path.name != "node.token" and drawn in path.read_text()]
+    assert 0o600 == stat.S_IMODE((tmp_path / "node.token").stat().st_mode)
+    (tmp_path / "tokens").unlink()
+    with pytest.raises(SecretsNotMade, match="is there already"):
+        make_all(tmp_path, [], [], has_nodes=True)
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import fields
 from pathlib import Path
 
@@ -57,3 +58,22 @@ def test_mistakes_of_a_schema_are_reported_with_the_others(tmp_path: Path) -> No
     assert ["PORT='0'", "field x", "field y"] == sorted(
         problem.split(": ")[problem.startswith("SCHEMA")] for problem in caught.value.problems
     )
+
+
+@pytest.mark.parametrize("name", ["LEDGER", "SOURCE"])
+@pytest.mark.parametrize(
+    ("address", "exposure", "is_refused"),
+    [
+        ("nats://nats:4222/x", "", True),
+        ("nats://127.0.0.1:4222,192.0.2.1:4222/x", "", True),
+        ("nats://nats:4222/x", "internal", False),
+        ("nats://nats:4222/x", "INSECURE", False),
+        ("tls://nats:4222/x", "", False),
+        ("nats://127.0.0.1:4222,[::1]:4222/x", "", False),
+    ],
+)
+def test_a_stream_beyond_this_machine_needs_tls(name: str, address: str, exposure: str, is_refused: bool) -> None:
+    """A password and records are not sent to another machine in plain text, unless the operator says so."""
+    refusal = pytest.raises(BadSettings, match=rf"(?s){name}: .*tls://.*EXPOSURE")
+    with refusal if is_refused else contextlib.nullcontext():
+        ServerSettings.read({name: address, "EXPOSURE": exposure})

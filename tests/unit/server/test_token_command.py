@@ -50,5 +50,15 @@ def test_the_output_names_files_and_settings_and_no_token(tmp_path: Path, capsys
     shown = capsys.readouterr().out
 
     assert 5 == shown.count("made ")
+    assert "NODE_TOKEN_FILE" not in shown
     assert f"FEED_TOKEN_FILE={tmp_path / 'client' / 'tokens'}" in shown
     assert not [line for line in (tmp_path / "tokens").read_text().split() if len(line) > 16 and line in shown]
+
+
+def test_the_token_of_hosts_is_made_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With ``--node`` the output names one more file, and the setting that uses it."""
+    assert 0 == main(["token", str(tmp_path), "--node"])
+    shown = capsys.readouterr().out
+
+    assert 6 == shown.count("made ")
+    assert f"NODE_TOKEN_FILE={tmp_path / 'node.token'}" in shown

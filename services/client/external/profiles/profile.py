@@ -206,7 +206,7 @@ def parse(feed: str, file: str, data: bytes) -> Profile:
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
         raise BadSettings([f"{file}:{line}: expected UTF-8"]) from problem
-    except tomllib.TOMLDecodeError as problem:
+    except (ValueError, RecursionError) as problem:  # beside TOML's own errors, an integer of thousands of digits
         _raise_syntax(file, data, str(problem))
     return _Document(feed, file, document, key_lines(text)).profile()
 

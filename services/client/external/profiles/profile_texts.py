@@ -76,7 +76,8 @@ def scalar_text(path: KeyPath, value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    if isinstance(value, int | float) and math.isfinite(value):
+    # An integer may be too large for a float, and so for `isfinite`.
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return str(value)
     raise Unsuitable(path, "a text or a number")
 

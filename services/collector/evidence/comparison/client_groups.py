@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
+from typing import Any
 
 from services.collector.evidence.comparison.kept_records import ContentFingerprints, Number, RecordSample, conflicts
 from services.collector.evidence.comparison.record_likeness import (
@@ -212,6 +213,10 @@ class GroupComparison:
         self._unread: set[tuple[str, int, int, str]] = set()
         self._question: tuple[int, Starts, Collection[SequenceName], bool] | None = None
         self._groups = Groups()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs: no compiled patterns, which are made again for the next block."""
+        return self.__dict__ | {"_masks": {}}
 
     def add_block(
         self,

@@ -22,7 +22,7 @@ from services.collector.publish.files.csv_export import clients_csv
 from services.collector.publish.files.html_page import report
 from services.collector.publish.files.junit import junit
 from services.collector.publish.files.markdown import markdown
-from services.collector.publish.view_model import View, view
+from services.collector.publish.view_model import view
 from services.collector.verdict.snapshot import Snapshot, empty
 from services.contract import summary, timeline
 from services.contract.scalars import RUN_PATTERN, run_order
@@ -61,17 +61,6 @@ def render_files(snapshot: Snapshot) -> dict[str, bytes]:
     return {
         TIMELINE: timeline.encode(snapshot.timeline),
         REPORT: report(snapshot),
-        **_numbers(snapshot, run_view),
-    }
-
-
-def render_numbers(snapshot: Snapshot) -> dict[str, bytes]:
-    """Return the names and contents of the files of a closed run that need no timeline."""
-    return _numbers(snapshot, view(snapshot, ""))
-
-
-def _numbers(snapshot: Snapshot, run_view: View) -> dict[str, bytes]:
-    return {
         CLIENTS: clients_csv(snapshot.summary, snapshot.clients),
         JUNIT: junit(run_view),
         MARKDOWN: markdown(run_view),

@@ -122,8 +122,12 @@ async def _no_such_file(_request: Request, _problem: Exception) -> Response:
     return _refusal(404, "no such file\n")
 
 
+_unreadable_log = RateLimitedLog(_LOG_SECONDS)
+
+
 async def _unreadable(_request: Request, problem: Exception) -> Response:
-    log.warning("file not handed out", extra={"why": str(problem)})
+    if _unreadable_log.allow(time.monotonic()):
+        log.warning("file not handed out", extra={"why": str(problem)})
     return _refusal(503, "the file cannot be read\n")
 
 

@@ -23,6 +23,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 MAX_HEAD = 16 * 1024
 """Bytes of a request's head."""
 
+_PARSED_BYTES = 4 * 1024
+"""Bytes of requests that are parsed at a time."""
+
 PIECE = 64 * 1024
 """Bytes handed to the connection at a time."""
 MAX_AT_ONCE = 4
@@ -92,7 +95,11 @@ class LimitedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Handle bytes of a request."""
-        super().data_received(data)
+        # The library checks the length of a head only while it is incomplete: in pieces, one read has no more either.
+        for start in range(0, len(data), _PARSED_BYTES):
+            if self.transport.is_closing():
+                return
+            super().data_received(data[start : start + _PARSED_BYTES])
         self._start_request_timer()
 
     def pause_writing(self) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from services.collector import formatting
+from services.collector.cpu_yield import no_yield
 from services.collector.evidence.ledger_evidence import LedgerEvidence
 from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.evidence.sampling import BlockSample
+from services.collector.evidence.time_buckets import TimeBuckets
 from services.collector.evidence.timestamps import bounded, moment
 from services.collector.results.client_result import ClientResult
 from services.collector.results.run_result import RunResult
-from services.collector.results.timeline import ClientCourse, TimeCourse, event_order
+from services.collector.results.timeline import ClientCourse, RunMarks, TimeCourse, event_order
 from services.contract import ledger
 from services.contract.timeline import MOST_LANES, MarkKind, TimelineEvent
 
@@ -22,25 +25,56 @@ def time_course(evidence: RunEvidence, result: RunResult) -> TimeCourse:
         evidence: all lines of the run that were read.
         result: made of the same lines.
     """
-    ledger_lines, buckets = evidence.ledger, evidence.times.buckets
-    is_scheduled = ledger_lines.is_scheduled
-    chosen = [client.client for client in _chosen(result.clients)]
+    blocks = {name: evidence.logs[name].times.blocks for name in drawn_clients(result) if name in evidence.logs}
+    return course_of(result, marks_of(evidence.ledger), evidence.times.buckets, blocks, evidence.yield_cpu)
+
+
+def course_of(
+    result: RunResult,
+    marks: RunMarks,
+    buckets: TimeBuckets,
+    blocks: Mapping[str, BlockSample],
+    yield_cpu: Callable[[], None] = no_yield,
+) -> TimeCourse:
+    """Return a run over time.
+
+    Args:
+        result: of the run.
+        marks: what its ledger says about times.
+        buckets: of its messages.
+        blocks: of the clients that are drawn; one without a log has none.
+        yield_cpu: called after each client.
+    """
+    chosen, is_scheduled = drawn_clients(result), result.ledger_facts.is_scheduled
     clients: dict[str, ClientCourse] = {}
-    worst = buckets.worst(chosen, scheduled=is_scheduled)
-    for name, longest in zip(chosen, worst, strict=True):
-        evidence.yield_cpu()
-        sample = evidence.logs[name].times.blocks if name in evidence.logs else None
-        stride, blocks = (1, []) if sample is None else (sample.stride, sample.bars())
-        clients[name] = ClientCourse(stride=stride, blocks=blocks, worst=longest)
-    end = ledger_lines.end
+    for name, longest in zip(chosen, buckets.worst(chosen, scheduled=is_scheduled), strict=True):
+        yield_cpu()
+        sample = blocks.get(name)
+        stride, bars = (1, []) if sample is None else (sample.stride, sample.bars())
+        clients[name] = ClientCourse(stride=stride, blocks=bars, worst=longest)
     return TimeCourse(
-        start_us=None if ledger_lines.start_us is None else bounded(ledger_lines.start_us),
-        end_us=moment(end.at) if end else None,
+        start_us=marks.start_us,
+        end_us=marks.end_us,
         step_us=buckets.step_us,
         slots=buckets.slots(scheduled=is_scheduled),
         clients=clients,
-        events=events(ledger_lines),
+        events=marks.events,
     )
+
+
+def marks_of(evidence: LedgerEvidence) -> RunMarks:
+    """Return what a ledger says about times."""
+    start_us, end = evidence.start_us, evidence.end
+    return RunMarks(
+        start_us=None if start_us is None else bounded(start_us),
+        end_us=moment(end.at) if end else None,
+        events=events(evidence),
+    )
+
+
+def drawn_clients(result: RunResult, *, logging: bool = False) -> list[str]:
+    """Return the clients that are drawn; with ``logging`` those of a part that may be, which have a log there."""
+    return [client.client for client in _chosen([one for one in result.clients if one.has_log or not logging])]
 
 
 def _chosen(clients: Sequence[ClientResult]) -> list[ClientResult]:

@@ -320,14 +320,16 @@ async def test_a_client_disconnected_at_the_end_logs_that(tmp_path: Path) -> Non
 
 async def stop_before_the_handshake(folder: Path) -> None:
     """Run a client that is stopped while the server has its handshake, and does not answer it."""
-    asked = asyncio.Event()
+    asked, stopped = asyncio.Event(), asyncio.Event()
 
     async def unanswered(_connection: ServerConnection, _request: Request) -> None:
         asked.set()
-        await asyncio.Event().wait()
+        await stopped.wait()
 
-    async with listener(folder, sends(), served={"process_request": unanswered}):
+    async with listener(folder, sends(), served={"process_request": unanswered}) as made:
         await asked.wait()
+        await made.stop()
+        stopped.set()
 
 
 async def test_a_server_that_answers_no_handshake_is_reported_at_the_end(

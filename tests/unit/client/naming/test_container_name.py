@@ -95,10 +95,12 @@ def test_a_loop_of_pointers_ends() -> None:
 
 
 @contextmanager
-def name_server(tmp_path: Path, answers: list[bytes], **given: Any) -> Iterator[tuple[NetworkNames, list[bytes]]]:
+def name_server(
+    tmp_path: Path, answers: list[bytes], *, engine: bool = True, **given: Any
+) -> Iterator[tuple[NetworkNames, list[bytes]]]:
     """Serve these answers, less their numbers, one after the other; yield a lookup that asks there, and the questions.
 
-    No answer is given to a question beyond them.
+    It is the name server of a container engine, or another. No answer is given to a question beyond them.
     """
     questions: list[bytes] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
@@ -111,11 +113,12 @@ def name_server(tmp_path: Path, answers: list[bytes], **given: Any) -> Iterator[
                 questions.append(question)
                 server.sendto(question[:2] + reply, peer)
 
-        (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+        search = f"search {dns.PODMAN}\n" if engine else ""
+        (tmp_path / "resolv.conf").write_text(f"{search}nameserver 127.0.0.1\n")
         serving = Thread(target=serve, daemon=True)
         serving.start()
         port = server.getsockname()[1]
-        defaults: dict[str, Any] = {"docker": "127.0.0.1", "retry_seconds": 0.001, "own_address": lambda: "172.18.0.2"}
+        defaults: dict[str, Any] = {"retry_seconds": 0.001, "own_address": lambda: "172.18.0.2"}
         yield NetworkNames(tmp_path / "resolv.conf", port, **(defaults | given)), questions
         if len(questions) == len(answers):
             serving.join()
@@ -128,17 +131,17 @@ def test_the_name_server_is_asked(tmp_path: Path) -> None:
     assert [QUESTION[2:]] == [question[2:] for question in questions]
 
 
-@pytest.mark.parametrize(("docker", "asked"), [("127.0.0.1", 3), ("127.0.0.11", 1)])
-def test_docker_is_asked_until_it_knows_the_name(tmp_path: Path, docker: str, asked: int) -> None:
-    """Docker's name server is asked again while it does not know the name yet; another name server is not."""
+@pytest.mark.parametrize(("engine", "asked"), [(True, 3), (False, 1)])
+def test_an_engine_is_asked_until_it_knows_the_name(tmp_path: Path, asked: int, *, engine: bool) -> None:
+    """An engine's name server is asked again while it does not know the name yet; another name server is not."""
     unknown = ANSWER[2:6] + bytes(2) + ANSWER[8:]
-    with name_server(tmp_path, [unknown, unknown, ANSWER[2:]][:asked], docker=docker) as (lookup, questions):
+    with name_server(tmp_path, [unknown, unknown, ANSWER[2:]][:asked], engine=engine) as (lookup, questions):
         assert ([NAME] if asked == 3 else []) == lookup.own()
     assert asked == len(questions)
 
 
-@pytest.mark.parametrize("docker", ["127.0.0.1", "127.0.0.11"])
-def test_a_container_waits_for_its_network(tmp_path: Path, docker: str) -> None:
+@pytest.mark.parametrize("engine", [True, False])
+def test_a_container_waits_for_its_network(tmp_path: Path, *, engine: bool) -> None:
     """A container whose name server refuses, or whose own address is unknown yet, asks again; other hosts do not."""
     problems: list[OSError] = [ConnectionRefusedError(), socket.gaierror()]
 
@@ -147,15 +150,15 @@ def test_a_container_waits_for_its_network(tmp_path: Path, docker: str) -> None:
             raise problems.pop()
         return "172.18.0.2"
 
-    answers = [ANSWER[2:]] if docker == "127.0.0.1" else []
-    with name_server(tmp_path, answers, docker=docker, own_address=own_address) as (lookup, _):
+    answers = [ANSWER[2:]] if engine else []
+    with name_server(tmp_path, answers, engine=engine, own_address=own_address) as (lookup, _):
         assert ([NAME] if answers else []) == lookup.own()
 
 
 def test_a_silent_name_server_gives_no_name(tmp_path: Path) -> None:
     """Without a name server, and when none answers in time, there is no name."""
-    given = {"docker": "127.0.0.11", "other_seconds": 0.05, "timeout_seconds": 0.01}
-    with name_server(tmp_path, [], **given) as (lookup, _):
+    given = {"other_seconds": 0.05, "timeout_seconds": 0.01}
+    with name_server(tmp_path, [], engine=False, **given) as (lookup, _):
         assert [] == lookup.own()
 
     assert [] == NetworkNames(tmp_path / "missing").own()

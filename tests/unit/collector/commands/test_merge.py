@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from services.collector.nodes.pull_record import path_of
 from services.collector.results import run_part
 from services.collector.scan import Source
 from services.contract.nodes import PulledNode, PulledRun
+from tests.builders.external_runs import log, message
 from tests.builders.runs import RUN, Files, Session, blocks_of, end, good_ledger, ledger_source, log_files, write
 from tests.unit.collector.evidence.test_server_clocks import files_of_two_hosts
 
@@ -96,16 +98,62 @@ def test_a_part_says_which_node_was_not_pulled(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_merge_writes_the_files_of_the_run(tmp_path: Path) -> None:
-    """The files that need no timeline are those that the collector writes."""
+    """The files, timeline and report among them, are those that the collector writes."""
     files = run_of()
     write(files, tmp_path / "whole")
     main(["report", str(tmp_path / "whole"), "--out", str(tmp_path / "expected")])
     main(["merge", *parts_of(files, tmp_path), "--out", str(tmp_path / "got")])
 
-    names = {"clients.csv", "junit.xml", "summary.json", "summary.md"}
-    assert names == {path.name for path in (tmp_path / "got").iterdir()}
-    for name in ("clients.csv", "summary.json"):
+    names = {path.name for path in (tmp_path / "expected").iterdir()}
+    assert {"timeline.json", "report.html"} < names == {path.name for path in (tmp_path / "got").iterdir()}
+    for name in sorted(names):
         assert (tmp_path / "expected" / name).read_bytes() == (tmp_path / "got" / name).read_bytes()
+
+
+def external_run() -> Files:
+    """Return a run of an external feed: the second client has another record than the others, and the third a gap."""
+    files: Files = {}
+    for client in (1, 2, 3):
+        seqs = [seq for seq in range(1, 61) if (client, seq) != (3, 30)]
+        texts = {seq: "another record" for seq in seqs if (client, seq) == (2, 20)}
+        messages = [message(seq, place, text=texts.get(seq)) for place, seq in enumerate(seqs)]
+        files.update(log(f"client-{client}", messages, seq="$.seq"))
+    return files
+
+
+def test_parts_of_an_external_feed_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The clients are judged by what those in other parts received, and all files are those of the whole."""
+    files = external_run()
+    write(files, tmp_path / "whole")
+    assert 99 == main(["report", str(tmp_path / "whole"), "--json", "--out", str(tmp_path / "expected")])
+    whole = capsys.readouterr().out
+    paths = parts_of(files, tmp_path)
+    capsys.readouterr()
+
+    for order in (paths, paths[::-1]):
+        assert 99 == main(["merge", *order, "--json", "--out", str(tmp_path / "got")])
+        assert whole == capsys.readouterr().out
+        for path in sorted((tmp_path / "expected").iterdir()):
+            assert path.read_bytes() == (tmp_path / "got" / path.name).read_bytes()
+    assert 104 == main(["merge", *paths, paths[1]])
+    assert (
+        "error: client-2 has a log in two parts; give each part once, and the clients of each node names of their own\n"
+        == capsys.readouterr().err
+    )
+
+
+def test_parts_with_and_without_a_ledger_do_not_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A part that was made in a folder without the ledger is named."""
+    files = run_of(2)
+    first, second = parts_of(files, tmp_path)
+    shutil.rmtree(tmp_path / "client-2" / "ledger")
+    assert 0 == main(["part", str(tmp_path / "client-2"), "--out", second])
+    capsys.readouterr()
+
+    for order in ((first, second), (second, first)):
+        assert 104 == main(["merge", *order])
+        expected = f"error: {second}: it was made without a ledger, and other parts with one; make it with the ledger\n"
+        assert expected == capsys.readouterr().err
 
 
 def test_a_forgotten_part_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,7 +173,7 @@ def test_clients_without_a_log_are_left_out_of_the_parts_of_large_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With many clients a part has only those with a log, unless it is made with `--absent`."""
-    monkeypatch.setattr("services.collector.commands.part.MOST_ABSENT", 2)
+    monkeypatch.setattr("services.collector.results.builders.part_builder.MOST_ABSENT", 2)
     files = {source: lines for source, lines in run_of().items() if source.client != "client-3"}
     first, second = parts_of(files, tmp_path)
     capsys.readouterr()
@@ -142,7 +190,7 @@ def test_a_client_with_logs_in_two_parts_is_refused(tmp_path: Path, capsys: pyte
     capsys.readouterr()
 
     assert 104 == main(["merge", *paths, paths[0]])
-    assert "error: client-1 has a log in two parts\n" == capsys.readouterr().err
+    assert "error: client-1 has a log in two parts; give each part once" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -150,8 +198,8 @@ def test_a_client_with_logs_in_two_parts_is_refused(tmp_path: Path, capsys: pyte
     [
         (lambda data: data[:-40], "it is damaged"),
         (lambda data: data.replace(b'"blocks":6', b'"blocks":7'), "it is damaged: crc says"),
-        (lambda data: data[: data.rindex(b"\n", 0, -1) + 1], "it has 2 lines in place of 3"),
-        (lambda _: b"", "it has 0 lines in place of 3"),
+        (lambda data: data[: data.rindex(b"\n", 0, -1) + 1], "it has 3 lines in place of 4"),
+        (lambda _: b"", "it has 0 lines in place of 4"),
         (lambda _: b"hello\n", "it is damaged"),
     ],
 )

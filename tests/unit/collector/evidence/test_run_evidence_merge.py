@@ -32,8 +32,8 @@ def files_of(folder: Path, run: str) -> dict[Source, tuple[list[bytes], list[Fil
     """Return the lines of every file of a run, and its torn end."""
     files = RunFiles(folder, run)
     found: dict[Source, tuple[list[bytes], list[FileTail]]] = {}
-    for source, line in files.lines():
-        found.setdefault(source, ([], []))[0].append(line)
+    for source, lines in files.batches():
+        found.setdefault(source, ([], []))[0].extend(lines)
     for source in files.sources():
         found.setdefault(source, ([], []))
     for tail in files.tails():

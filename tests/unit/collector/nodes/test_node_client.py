@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -9,7 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from services.collector.nodes.node_client import PIECE, NodeAddress, NodeClient, NodeTimeouts, NodeUnreachable
+from services.collector.nodes.node_address import NodeAddress
+from services.collector.nodes.node_client import PIECE, NodeClient, NodeTimeouts, NodeUnreachable
 from services.contract.nodes import NodeFile
 
 RUN = "20261122T073000Z"
@@ -20,6 +22,9 @@ def answer(status: str, body: bytes, *headers: str) -> bytes:
     """Return an HTTP response."""
     head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(head).encode() + body
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @contextmanager
@@ -34,7 +39,9 @@ def node(*answers: bytes, hangs: bool = False) -> Iterator[tuple[NodeClient, lis
             with connection:
                 for reply in answers:
                     requests.append(connection.recv(65536))
-                    connection.sendall(reply)
+                    # The client may have closed the connection after a part of it.
+                    with contextlib.suppress(OSError):
+                        connection.sendall(reply)
                 if hangs:
                     connection.settimeout(20)
                     while connection.recv(65536):
@@ -76,6 +83,14 @@ def test_a_part_of_a_file_is_asked_for_by_a_range() -> None:
         (answer("401 Unauthorized", b""), NodeClient.info, "the token is refused"),
         (answer("503 Busy", b""), NodeClient.info, "it cannot read its files"),
         (answer("302 Found", b"", "Location: http://192.0.2.1/"), NodeClient.info, "HTTP 302"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 700_000, NodeClient.info, "its answer is too long|took too long"),
+        (b"\x1b[2J" * 1000 + b"\r\n\r\n", NodeClient.info, r"\\x1b\[2J"),
+        (
+            CHUNKED + b"2\r\n{}\r\n0\r\n" + b"A: b\r\n" * 2_500_000,
+            NodeClient.info,
+            "its answer is too long|took too long",
+        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999999\r\n\r\n{}", NodeClient.info, "cut short|in time"),
         (answer("200 OK", b"<html>"), NodeClient.info, "its answer is none of a node"),
         (answer("200 OK", b"{}")[:-1], NodeClient.info, "cut short"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", NodeClient.info, "cut short"),

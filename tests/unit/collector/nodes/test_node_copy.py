@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.nodes.node_copy import SAMPLE, NodeCopy, PassReport, node_prefix
+from services.contract import bounds
 from services.contract.nodes import NodeFile, NodeListing, encoded_name
 
 RUN = "20261122T073000Z"
@@ -149,3 +150,24 @@ def test_a_long_pass_continues_later(tmp_path: Path, node: FakeNode) -> None:
 def test_the_name_of_a_node_ends_at_the_first_tilde(node: str, prefix: str) -> None:
     """No two nodes have the same copies, and no name leads out of a folder."""
     assert prefix == node_prefix(node)
+
+
+def test_a_long_name_of_a_node_is_replaced_by_its_digest() -> None:
+    """The name of a copy has at most 255 bytes, however long that of its node is, and differs for two nodes."""
+    one, other = (node_prefix("n" * 200 + end) for end in "ab")
+
+    assert one != other
+    assert all(len(prefix) + 64 + len(".jsonl") <= 255 for prefix in (one, other))
+
+
+def test_a_copy_leaves_room_on_the_disk(tmp_path: Path, node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is added when the disk has less room than the bound, and what is complete stays so."""
+    copy = NodeCopy(tmp_path, "n:1")
+    pulled(tmp_path, node, copy)
+    monkeypatch.setattr("services.collector.nodes.node_copy.FREE_BYTES", bounds.FREE_BYTES._replace(value=2**62))
+    assert pulled(tmp_path, node, copy).is_complete
+
+    node.files["client-1", b"0001-0001.jsonl"] += b"more\n"
+    with pytest.raises(OSError, match="No space left"):
+        pulled(tmp_path, node, copy)
+    assert 12_000 == place(tmp_path).stat().st_size

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.nodes.node_client import NodeAddress
+from services.collector.nodes import node_state
+from services.collector.nodes.node_address import NodeAddress
 from services.collector.nodes.node_pulls import FolderInUse, NodePulls, refuse_own_files
 from services.collector.nodes.pull_record import read_record
 from services.collector.publish.web.node_server import NodeServer, make_app
@@ -107,8 +108,9 @@ async def test_a_node_that_comes_back_is_continued(tmp_path: Path, root: Path) -
     assert len(good_run()) == len(copies(root))
 
 
-async def test_one_name_has_all_its_addresses(tmp_path: Path, root: Path) -> None:
+async def test_one_name_has_all_its_addresses(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one name, the nodes at all its addresses are pulled, name themselves, and may get other addresses."""
+    monkeypatch.setattr(node_state, "_REPLACED_SECONDS", 1.0)
     files = good_run()
     write({source: lines for source, lines in files.items() if source.client is None}, tmp_path / "a")
     write({source: lines for source, lines in files.items() if source.client is not None}, tmp_path / "b")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from services.collector.nodes.node_client import NodeAddress
+from services.collector.nodes.node_address import NodeAddress
 from services.collector.nodes.node_copy import PassReport
 from services.collector.nodes.node_state import NodeTable
+from services.contract import bounds
 from services.contract.nodes import NodeInfo, PulledNode
 
 RUN, NEXT = "20261122T073000Z", "20261122T073100Z"
@@ -133,3 +134,15 @@ def test_a_named_node_is_required_at_any_address() -> None:
     made.note_trouble("::1", NodeAddress("::1", 8768), "connection refused", 0.0)
 
     assert ["::1", "a"] == [node.node for node in made.record(RUN).nodes]
+
+
+def test_nodes_and_runs_are_bounded() -> None:
+    """A node that announces ever other runs, or is one node too many, is refused with the reason."""
+    made = table("a")
+    runs = [f"{RUN}-{number}" for number in range(2, bounds.LISTED_RUNS.value + 2)]
+
+    assert "there are more than 10,000 runs" in made.claim("a", ONE, info("a", *runs), 1.0)
+    assert [RUN] == made.open_runs()
+    for number in range(bounds.NODES.value - 1):
+        assert "" == made.claim(f"n{number}", NodeAddress("192.0.2.3", number), info(str(number)), 1.0)
+    assert "there are more than 1,024 nodes" == made.claim("b", OTHER, info("b"), 1.0)

@@ -77,6 +77,40 @@ async def test_frames_of_every_length_arrive(length: int) -> None:
         assert [text, "and its own"] == [await client.recv(), await client.recv()]
 
 
+@pytest.mark.parametrize("greets", [True, False])
+async def test_the_acceptance_goes_out_with_the_greeting(greets: bool) -> None:
+    """The acceptance of a WebSocket arrives in one piece with a greeting of the same turn, and without one at once."""
+    frame = wire.encode(FRAME)
+    expected = bytes((0x81, len(frame))) + frame if greets else b""
+
+    async def greet(connection: ServerConnection) -> None:
+        assert isinstance(connection, FeedConnection)
+        if greets:
+            connection.send_frame(FRAME)
+        await connection.wait_closed()
+
+    async with (
+        asyncio.timeout(20),
+        serve(greet, "127.0.0.1", 0, create_connection=connection_class(Clock()), compression=None) as server,
+    ):
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(OPENING)
+        answer = await reader.read(65_536)
+        writer.transport.abort()
+
+    assert (b"HTTP/1.1 101 Switching Protocols", expected) == (answer[:32], answer.partition(b"\r\n\r\n")[2])
+
+
+async def test_the_close_frame_comes_before_the_end_of_the_stream() -> None:
+    """A peer that closes gets the answer and then the end of the stream, also after a frame that came just before."""
+    async with asyncio.timeout(20), pair(Clock()) as (server, client):
+        server.send_frame(FRAME)
+        await client.close(1000, "enough")
+
+        assert [wire.encode(FRAME).decode()] == [message async for message in client]
+        assert (1000, "enough") == (client.close_code, client.close_reason)
+
+
 async def test_nothing_is_sent_after_a_close() -> None:
     """A frame for a connection that is closing is dropped."""
     async with asyncio.timeout(20), pair(Clock()) as (server, client):

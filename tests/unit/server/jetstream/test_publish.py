@@ -30,25 +30,25 @@ def test_the_records_are_those_of_the_feed(stream: FakeStream, capsys: pytest.Ca
     """The messages are the records of SCHEMA and SEED in their order, also after answers that were lost."""
     stream.lost_answers = 2
 
-    assert 0 == run("nats://one:4222/people", RECORDS="300", RATE="0", SEED="5")
+    assert 0 == run("nats://127.0.0.1:4222/people", RECORDS="300", RATE="0", SEED="5")
     # The fake stores a repeat that JetStream drops by its identity.
     first = {message.headers["Nats-Msg-Id"]: message.data for message in stream.messages}
     assert FeedGenerator("person", "en_US", 5).records(1, 300) == list(first.values())
     assert {"people.record"} == {message.subject for message in stream.messages}
-    assert "300 records are in nats://one:4222/people, the last one is message 302" in capsys.readouterr().out
+    assert "300 records are in nats://127.0.0.1:4222/people, the last one is message 302" in capsys.readouterr().out
 
 
 def test_a_stream_that_refuses_is_named(stream: FakeStream, capsys: pytest.CaptureFixture[str]) -> None:
     """If no node confirms a record the command ends with 104 and the reason."""
     stream.is_down = True
 
-    assert 104 == run("nats://one:4222/people", RECORDS="1")
+    assert 104 == run("nats://127.0.0.1:4222/people", RECORDS="1")
     assert "no node answers" in capsys.readouterr().err
 
 
 def test_a_plan_of_rates_is_refused(stream: FakeStream, capsys: pytest.CaptureFixture[str]) -> None:
     """A rate plan is a mistake, since only its first stage could be published."""
-    assert 104 == run("nats://one:4222/people", RATE="200:1s,100")
+    assert 104 == run("nats://127.0.0.1:4222/people", RATE="200:1s,100")
     assert "expected one rate" in capsys.readouterr().err
 
 

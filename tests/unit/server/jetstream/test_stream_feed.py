@@ -93,6 +93,19 @@ def test_numbers_are_those_of_the_stream(feed: StreamFeed, tmp_path: Path) -> No
     assert [] == list(tmp_path.iterdir())
 
 
+def test_a_gap_of_any_size_costs_no_memory(stream: FakeStream, tmp_path: Path) -> None:
+    """A message whose sequence is far ahead fills the feed with deleted records up to its end."""
+    stream.messages.append(stream.messages[-1]._replace(seq=2**62))
+    feed = StreamFeed(FakeClient(stream), tmp_path, total=25_000)
+    feed.start()
+    try:
+        poll_until(lambda: feed.available == 25_000, "the feed is complete", 10, 0.01)
+        assert b"5\n" + DELETED + b"\n" == feed.lines(5, 6)
+        assert DELETED + b"\n" == feed.lines(25_000, 25_000)
+    finally:
+        feed.close()
+
+
 def test_batches_are_made_of_it(feed: StreamFeed) -> None:
     """The batches that clients receive have the records of the stream and their digest."""
     poll_until(lambda: feed.available == 4, "all records are read", 5, 0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import pytest
 
 from services.contract import ledger
 from services.contract.scalars import utc_text
+from services.runtime.clock import boot_id
 from services.runtime.errors import AnotherServer
+from services.server.runs.decisions import FOLDER, Decision, DecisionLog
 from services.server.runs.other_servers import (
     FolderSnapshot,
     StoppedWhileWatching,
@@ -41,8 +44,8 @@ def root(tmp_path: Path, clock: StoppedClock) -> Path:
     return written(tmp_path, clock, "boot far-away 1 2 3")
 
 
-def written(tmp_path: Path, clock: StoppedClock, process: str | None, *, ended: bool = False) -> Path:
-    """Write a ledger whose open entry names a process; return the folder of the ledgers."""
+def written(tmp_path: Path, clock: StoppedClock, process: str | None, *, lock: bool = False) -> Path:
+    """Write a ledger whose open entry names a process and a lock; return the folder of the ledgers."""
     made = runs(tmp_path, clock)
     made._process = None
     run = made.open_new()
@@ -50,7 +53,8 @@ def written(tmp_path: Path, clock: StoppedClock, process: str | None, *, ended: 
     _, entry = ledger.codec.decode(first)
     assert isinstance(entry, ledger.OpenEntry)
     fields = {name: getattr(entry, name) for name in entry.__struct_fields__}
-    line, _ = ledger.codec.encode(ledger.OpenEntry(**{**fields, "process": process}), "x00000000")
+    changed = {**fields, "process": process, "boot": boot_id(), "lock": entry.lock if lock else None}
+    line, _ = ledger.codec.encode(ledger.OpenEntry(**changed), "x00000000")
     run.ledger._file.close()
     run.ledger.path.write_bytes(line)
     return run.ledger.path.parent.parent
@@ -200,6 +204,30 @@ def test_a_ledger_that_was_continued_is_not_watched(tmp_path: Path, clock: Stopp
     os.utime(first, ns=(time.time_ns() + SECOND, time.time_ns() + SECOND))
 
     assert took(lambda: watch(root)) >= 0.5
+
+
+def test_a_closed_ledger_is_not_watched(tmp_path: Path, clock: StoppedClock) -> None:
+    """A ledger whose writer had a lock and has closed it is accepted at once, in whatever container the writer was."""
+    root = written(tmp_path, clock, "boot far-away 1 2 3", lock=True)
+
+    assert took(lambda: watch(root)) < 0.5
+
+    with the_ledger(root).open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert took(lambda: watch(root)) >= 0.5
+
+
+def test_an_announced_stop_is_not_watched(root: Path) -> None:
+    """The ledger of a server that has announced its stop is accepted at once; an announcement of another is not its."""
+    decisions = DecisionLog(the_ledger(root).parent / FOLDER)
+    decisions.news()
+    decisions.decide(Decision(at="2026-11-22T07:30:01.000000Z", instance="b", leaves=True))
+
+    assert took(lambda: watch(root)) >= 0.5
+
+    decisions.decide(Decision(at="2026-11-22T07:30:02.000000Z", instance="a", leaves=True))
+
+    assert took(lambda: watch(root)) < 0.5
 
 
 def test_a_stop_ends_the_watch(root: Path) -> None:

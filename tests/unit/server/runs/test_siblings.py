@@ -10,8 +10,12 @@ import pytest
 
 from services.contract import ledger
 from services.contract.jsonl import FIRST, seal
+from services.runtime.clock import boot_id
+from services.runtime.durable_file import LineFile
+from services.server.runs import ledger_lock
 from services.server.runs.run_state import RecordedRun
 from services.server.runs.siblings import ALIVE_SECONDS, ClientProgress, SiblingEntry, Siblings
+from tests.unit.server.fakes import StoppedClock, new_run
 
 AT = "2026-11-22T07:30:00.000000Z"
 
@@ -196,6 +200,25 @@ def test_a_server_that_leaves_is_gone(tmp_path: Path) -> None:
     folder.siblings.add_departure("b")
 
     assert {"c"} == folder.living()
+
+
+def test_a_closed_ledger_is_of_no_server(tmp_path: Path, clock: StoppedClock) -> None:
+    """The clients of a server that had a lock are connected until its ledger is closed, not for seconds after it."""
+    run = new_run(tmp_path / "runs", clock)
+    _, opening = ledger.codec.decode(run.ledger.path.read_bytes().splitlines(keepends=True)[0])
+    assert isinstance(opening, ledger.OpenEntry)
+    fields = {name: getattr(opening, name) for name in opening.__struct_fields__}
+    folder = Folder(tmp_path)
+    writer = LineFile(tmp_path / "b.jsonl")
+    changed = {"boot": boot_id(), "process": None, "lock": ledger_lock.hold(writer.fileno())}
+    writer.append(lines(ledger.OpenEntry(**{**fields, **changed}), subscription("client-1", 1)))
+    folder.news()
+
+    assert {"client-1": 1} == folder.siblings.connected()
+
+    writer.close()
+
+    assert {} == folder.siblings.connected()
 
 
 def test_a_removed_ledger_is_forgotten(tmp_path: Path) -> None:

@@ -56,6 +56,16 @@ async def has_begun(peer: socket.socket) -> None:
         await asyncio.sleep(0.01)
 
 
+async def test_a_long_head_is_refused_in_one_piece_too() -> None:
+    """A head beyond the bound is refused, also when it arrives complete in one packet; a shorter one is answered."""
+    async with served(RequestLimits()) as port:
+        for size, expected in ((15_000, b"200"), (40_000, b"400")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(REQUEST[:-2] + b"X: " + b"y" * size + b"\r\n\r\n")
+            assert expected == (await reader.readline()).split(b" ")[1]
+            writer.close()
+
+
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: loc", REQUEST + b"GET / HT"])
 async def test_a_request_has_a_deadline(sent: bytes) -> None:
     """A connection without a complete request is cut, also after an answered one and with bytes that trickle in."""
