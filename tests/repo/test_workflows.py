@@ -105,7 +105,7 @@ def test_scripts_are_correct_shell(name: str) -> None:
     """shellcheck finds nothing in the scripts of a workflow, which its runner ends at the first command that fails."""
     for step in steps(name):
         script = re.sub(r"\$\{\{.*?\}\}", "value", step.get("run", ""))
-        command = [Path(sys.executable).with_name("shellcheck"), "--shell", "bash", "-"]
+        command = [str(Path(sys.executable).with_name("shellcheck")), "--shell", "bash", "-"]
         done = subprocess.run(command, input=f"set -e\n{script}", capture_output=True, text=True, check=False)
         assert 0 == done.returncode, f"{step.get('name')}: {done.stdout}"
 

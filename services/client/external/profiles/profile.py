@@ -157,7 +157,7 @@ def is_path(feed: str) -> bool:
     return "/" in feed or feed.endswith(".toml")
 
 
-_HINTS = {
+_HINTS: dict[type[OSError], str] = {
     FileNotFoundError: "; a container sees the folder feeds/ only",
     # It mounts /dev/null if no folder is named.
     NotADirectoryError: "; a release's compose file mounts the folder that FEEDS names: FEEDS=./feeds",
