@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,11 +93,21 @@ def test_a_release_has_what_it_promises() -> None:
         "make sbom ARGS='--out dist'",
         'make release-file ARGS="--images $PREFIX --out dist"',
         "-m tools.release notes",
-        "sha256sum *.yml *.json > SHA256SUMS",
+        "sha256sum -- *.yml *.json > SHA256SUMS",
         "-f compose.release.yml --profile verdict up --exit-code-from verdict",
         "--notes-file notes.md dist/*",
     ):
         assert part in commands
+
+
+@every_workflow
+def test_scripts_are_correct_shell(name: str) -> None:
+    """shellcheck finds nothing in the scripts of a workflow, which its runner ends at the first command that fails."""
+    for step in steps(name):
+        script = re.sub(r"\$\{\{.*?\}\}", "value", step.get("run", ""))
+        command = [str(Path(sys.executable).with_name("shellcheck")), "--shell", "bash", "-"]
+        done = subprocess.run(command, input=f"set -e\n{script}", capture_output=True, text=True, check=False)
+        assert 0 == done.returncode, f"{step.get('name')}: {done.stdout}"
 
 
 def test_the_example_sets_what_exists() -> None:

@@ -68,7 +68,10 @@ def load(source: str) -> Schema:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as problem:
-        raise BadSchema(source, [f"cannot be read: {problem.strerror}"]) from problem
+        # A release's compose file mounts /dev/null if no folder is named.
+        is_unmounted = isinstance(problem, NotADirectoryError)
+        hint = "; a release's compose file mounts the folder that SCHEMAS names" if is_unmounted else ""
+        raise BadSchema(source, [f"cannot be read: {problem.strerror}{hint}"]) from problem
     except (ValueError, RecursionError) as problem:  # not TOML, not UTF-8, or an integer of thousands of digits
         raise BadSchema(source, [f"is not TOML: {problem}"]) from problem
     return _schema(source, path.stem, document)

@@ -157,6 +157,13 @@ def is_path(feed: str) -> bool:
     return "/" in feed or feed.endswith(".toml")
 
 
+_HINTS: dict[type[OSError], str] = {
+    FileNotFoundError: "; a container sees the folder feeds/ only",
+    # It mounts /dev/null if no folder is named.
+    NotADirectoryError: "; a release's compose file mounts the folder that FEEDS names: FEEDS=./feeds",
+}
+
+
 def load(feed: str) -> Profile:
     """Return a profile by its path or by the name of a preset.
 
@@ -172,7 +179,7 @@ def load(feed: str) -> Profile:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except OSError as problem:
-        hint = "; a container sees the folder feeds/ only" if isinstance(problem, FileNotFoundError) else ""
+        hint = next((text for kind, text in _HINTS.items() if isinstance(problem, kind)), "")
         raise BadSettings([f"FEED={feed!r}: {problem.strerror}{hint}"]) from problem
     return parse(feed, feed if is_path(feed) else path.name, data)
 

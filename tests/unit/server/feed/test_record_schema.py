@@ -70,6 +70,10 @@ def test_a_schema_file(write: Write) -> None:
         ("persn", "expected order, person, sensor or a .toml file; did you mean person?"),
         ("xyz", "expected order, person, sensor or a .toml file"),
         ("no/such.toml", "cannot be read: No such file or directory"),
+        (
+            "/dev/null/such.toml",
+            "cannot be read: Not a directory; a release's compose file mounts the folder that SCHEMAS names",
+        ),
     ],
 )
 def test_an_unknown_schema_is_reported(source: str, expected: str) -> None:
