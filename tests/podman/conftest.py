@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.stack import engine_answers
 from tests.podman.account import Account
-from tests.podman.providers import Provider, compose_at_api, health_timers, podman_compose
+from tests.podman.providers import Provider, compose_at_api, podman_compose
 
 
 def _missing(what: str) -> None:
@@ -29,8 +29,7 @@ def account() -> Iterator[Account]:
     made = Account(os.environ.get("PODMAN_USER"))
     try:
         made.check_out()
-        with health_timers(made):
-            yield made
+        yield made
     finally:
         made.remove()
 

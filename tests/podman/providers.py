@@ -57,11 +57,11 @@ def compose_at_api(account: Account) -> Iterator[Provider]:
 
 @contextlib.contextmanager
 def health_timers(account: Account) -> Iterator[None]:
-    """Start the health checks of containers until they answer, where no systemd does."""
+    """Start the health checks of containers until they answer once, where no systemd does."""
     ended = threading.Event()
 
     def check() -> None:
-        while not ended.wait(0.2):
+        while not ended.wait(1):
             waiting = account.run("podman", "ps", "--quiet", "--filter", "health=starting").stdout.split()
             for container in waiting:
                 with contextlib.suppress(subprocess.TimeoutExpired):

@@ -9,7 +9,7 @@ from typing import Self
 
 from tests.integration.processes import free_port
 from tests.podman.account import Account
-from tests.podman.providers import Provider
+from tests.podman.providers import Provider, health_timers
 from tests.readers import Volumes
 
 UP_SECONDS = 400.0
@@ -49,11 +49,13 @@ class PodmanStack:
     def up_to_verdict(self, clients: int) -> subprocess.CompletedProcess[str]:
         """Play a run as a CI job does; the exit code is the verdict's."""
         up = ["--profile", "verdict", "up", "--exit-code-from", "verdict"]
-        return self.compose(*up, "--scale", f"client={clients}", check=False)
+        with health_timers(self.account):
+            return self.compose(*up, "--scale", f"client={clients}", check=False)
 
     def up(self, clients: int) -> None:
         """Start everything in the background."""
-        self.compose("up", "--detach", "--scale", f"client={clients}")
+        with health_timers(self.account):
+            self.compose("up", "--detach", "--scale", f"client={clients}")
 
     def down(self, *options: str) -> None:
         """Stop and remove all containers; podman-compose knows scaled ones of an earlier call only as orphans."""

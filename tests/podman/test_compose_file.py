@@ -12,6 +12,7 @@ from tests.podman.account import Account
 from tests.podman.providers import Provider
 from tests.podman.stack import PodmanStack
 from tests.poll import poll_until
+from tests.readers import is_sealed
 
 CLIENTS = 5
 NAMES = [f"client-{number}" for number in range(1, CLIENTS + 1)]
@@ -53,6 +54,7 @@ def test_down_and_up_continue_a_run(account: Account, provider: Provider) -> Non
         poll_until(lambda: stack.volumes.head("client-3") >= 200, "client-3 has receipted 200 records", 60)
         stack.down()
         assert 98 == main(["verify", str(stack.volumes.root)])
+        assert all(is_sealed(path) for name in NAMES[:3] for path in stack.volumes.files(name))
         stack.up(3)
         waited = stack.exec("collector", "python", "-m", "services.collector", "wait")
         assert 0 == waited.returncode, waited.stdout + waited.stderr
