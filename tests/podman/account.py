@@ -25,7 +25,8 @@ class Account:
         self.folder = Path(tempfile.mkdtemp(prefix="sgtest-", dir="/tmp"))
         self._user = pwd.getpwnam(name) if name else None
         if self._user is None:
-            self.runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+            own = f"/run/user/{os.getuid()}" if os.getuid() else "/run"
+            self.runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or own)
         else:
             self.runtime = Path(self._user.pw_dir) / "run"
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
@@ -38,7 +39,7 @@ class Account:
         return self.folder / "checkout"
 
     def check_out(self) -> None:
-        """Unpack the files that git has, as `git clone` would, and those of podman-compose."""
+        """Unpack the files that git has, as `git clone` would."""
         names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
         self._copy(ROOT, self.checkout, names)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.stack import engine_answers
 from tests.podman.account import Account
 from tests.podman.providers import Provider, compose_at_api, podman_compose
 
@@ -43,7 +42,7 @@ def provider(request: pytest.FixtureRequest, account: Account) -> Iterator[Provi
             _missing("no podman-compose: `make podman` installs it")
         yield podman_compose(account, library)
     else:
-        if not engine_answers() and shutil.which("docker") is None:
+        if shutil.which("docker") is None:
             _missing("no Compose of Docker, which `podman compose` starts")
         with compose_at_api(account) as found:
             yield found
