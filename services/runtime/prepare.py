@@ -184,7 +184,8 @@ def _cure(folder: Path, error: OSError) -> str:
 
 def _cure_of_refusal(name: str, error: OSError) -> str:
     if (root := _mapped_root()) is not None:
-        return f"the engine maps users (userns-remap): on the host, `sudo chown -R {root}` the folder of VOLUMES"
+        cause = "the engine maps users (userns-remap, or Podman without root)"
+        return f"{cause}: on the host, `sudo chown -R {root}` the folder of VOLUMES"
     if error.errno == errno.EACCES and "container_t" in _read("/proc/self/attr/current"):
         return "SELinux forbids it: on the host, `sudo chcon -R -t container_file_t` the folder of VOLUMES"
     return f"on the host, move {name} away or `sudo chown -R {WRITER}` it, or let VOLUMES name a local disk"

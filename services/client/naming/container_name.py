@@ -56,7 +56,7 @@ class NetworkNames:
         port: of the name server.
         engine_seconds: how long the name server of a container engine is asked. A container that took another name
             would count as another client, with another log; and when many containers start on a busy machine, their
-            names are known seconds after they run. Podman's name server refuses while it learns the next container.
+            names are known seconds after they run. Podman's name server does not answer while it learns of another one.
         other_seconds: how long another name server is asked that does not answer.
         timeout_seconds: time limit for one answer.
         retry_seconds: pause after an answer without a name.
