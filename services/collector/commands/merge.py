@@ -13,6 +13,7 @@ from services.collector import formatting
 from services.collector.commands import verify
 from services.collector.publish.files.run_files import render_numbers
 from services.collector.publish.terminal import summary_text
+from services.collector.publish.terminal.printer import summary_width
 from services.collector.publish.view_model import view
 from services.collector.results.run_part import MalformedPart, PartReader, RunPart
 from services.collector.results.run_result import NotMergeable, RunResult, merge
@@ -61,9 +62,8 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         sys.stdout.write(verify.json_line(summary))
     else:
         places = "" if chosen.out is None else f"files in {chosen.out}"
-        print(
-            summary_text.render(view(snapshot, places), colour=not environment.get("NO_COLOR") and sys.stdout.isatty())
-        )
+        colour = not environment.get("NO_COLOR") and sys.stdout.isatty()
+        print(summary_text.render(view(snapshot, places), colour=colour, width=summary_width()))
     if chosen.out is not None:
         try:
             chosen.out.mkdir(parents=True, exist_ok=True)

@@ -72,7 +72,7 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         if out is not None:
             salvaged.append(_salvaged(chosen.folder, summary, verified.evidence, out))
             # The copy is judged by its files, as any other folder is, and not by the survey that wrote them.
-            (copy,) = check(out, limits, summary.run)
+            (copy,) = check(out, limits, summary.run, jobs=chosen.jobs, does="reading the copy")
             sys.stdout.write("" if chosen.json else salvage.text(salvaged[-1], copy.summary))
     if out is not None:
         (out / salvage.NAME).write_bytes(msgspec.json.format(msgspec.json.encode(salvaged)) + b"\n")
@@ -98,16 +98,28 @@ def _salvaged(volumes: Path, summary: Summary, evidence: RunEvidence, out: Path)
 
 
 def check(
-    volumes: Path, limits: Sequence[ThresholdLimit] = (), run: str | None = None, *, jobs: int = 1
+    volumes: Path,
+    limits: Sequence[ThresholdLimit] = (),
+    run: str | None = None,
+    *,
+    jobs: int = 1,
+    does: str = "reading",
 ) -> Iterator[VerifiedRun]:
     """Read every run of a folder, or one, and yield its verdict.
 
+    Args:
+        volumes: the folder.
+        limits: that every run is checked against.
+        run: the only run to be read; None for all of them.
+        jobs: the highest number of processes that read one run.
+        does: what the progress calls this.
+
     Raises:
         VolumesNotFound: the folder is not a volumes folder, or does not contain the run.
-        ReadingFailed: one of the processes that read a large run ended early; ``jobs`` is their number.
+        ReadingFailed: one of the processes that read a large run ended early.
     """
     runs = runs_of(volumes, run)
-    with reading(volumes, runs) as progress:
+    with reading(volumes, runs, does=does) as progress:
         for name in runs:
             evidence = load_evidence(volumes, name, jobs, progress)
             result = build_result(evidence, final=True)
