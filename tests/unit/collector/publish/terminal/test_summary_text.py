@@ -164,7 +164,7 @@ def test_no_line_is_longer_than_a_terminal(
 
 
 def test_a_narrow_terminal_keeps_numbers_whole() -> None:
-    """At 80 and at 60 columns a number keeps its unit, and the verdict, every check and the slowest client are there."""
+    """At 80 and at 60 columns a number keeps its unit, and verdict, checks and clients are there."""
     for width in (80, 60):
         text = summary_text.render(view(GOOD, "files in /somewhere: logs/RUN/  summary/RUN/report.html"), width=width)
 
