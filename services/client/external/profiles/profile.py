@@ -30,6 +30,10 @@ NAMES_BY_KEY = {
 }
 """The environment variable of every key of a profile."""
 _MAX_BYTES = 1024 * 1024
+_MISSING = (
+    "copy feeds/example.toml, or let `python -m services.client feeds check --url ADDRESS` propose a profile;"
+    " a container sees the folder feeds/ only"
+)
 _TOML_LINE = re.compile(r"^(.*) \(at (?:line (\d+), column \d+|end of document)\)$", re.DOTALL)
 
 
@@ -172,7 +176,7 @@ def load(feed: str) -> Profile:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except OSError as problem:
-        hint = "; a container sees the folder feeds/ only" if isinstance(problem, FileNotFoundError) else ""
+        hint = f"; {_MISSING}" if isinstance(problem, FileNotFoundError) else ""
         raise BadSettings([f"FEED={feed!r}: {problem.strerror}{hint}"]) from problem
     return parse(feed, feed if is_path(feed) else path.name, data)
 
