@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
@@ -183,6 +184,34 @@ def test_changes_are_shown_at_once(look: Open, serve: Serve) -> None:
 
     assert 3 == watched.page.locator("#clients tbody tr").count()
     assert "connected" == watched.page.text_content("#connection")
+
+
+def test_checks_have_no_answers_while_the_run_goes_on(look: Open, serve: Serve) -> None:
+    """During a run the checks are named in a sentence; when it is over, a table has their answers."""
+    ended = example(2)
+    names = [check.name for check in ended.summary.checks]
+    waiting = [msgspec.structs.replace(check, ok=None, detail="") for check in ended.summary.checks]
+    served = serve(example(2, state="running", verdict=None, checks=waiting))
+    watched = look(served.address)
+
+    assert f"To be decided: {', '.join(names)}." == watched.page.text_content("#checks-later")
+    assert not watched.page.is_visible("#checks")
+
+    served.show(ended)
+    watched.wait(f"document.querySelectorAll('#checks tbody tr').length === {len(names)}", 5)
+
+    assert not watched.page.is_visible("#checks-later")
+    assert watched.page.is_visible("#checks")
+
+
+def test_a_phone_shows_whole_numbers(look: Open, serve: Serve) -> None:
+    """On a screen of 390 pixels the page does not scroll sideways, and neither do its tables of numbers."""
+    watched = look(serve(example(3)).address, width=390)
+    wide = "[document.documentElement, ...document.querySelectorAll('.wide:not(.tall)')]"
+
+    assert [] == watched.page.evaluate(
+        f"{wide}.filter((element) => element.scrollWidth > element.clientWidth).map((element) => element.outerHTML)"
+    )
 
 
 def test_a_server_that_cannot_be_asked_is_reported(look: Open, serve: Serve) -> None:

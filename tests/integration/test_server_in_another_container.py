@@ -37,6 +37,7 @@ def test_a_killed_server_is_not_watched_from_another_container(folder: Path, eng
 
         assert f"beside {run}" == look(stack)
 
-        stack.kill("server")
+        # Unlike after the end of its process, the engine does not start it again.
+        stack.compose("kill", "server")
 
         assert f"alone after {run}" == look(stack)

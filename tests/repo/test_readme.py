@@ -25,6 +25,9 @@ RUN_BY = {
         "tests/integration/test_logs_read_everywhere.py::test_jq_counts_the_messages"
     ),
     "make local CLIENTS=5": "tests/repo/test_makefile.py::test_verb_does",
+    ".venv/bin/python -m services.client feeds check --url wss://feed.example/stream": (
+        "tests/integration/test_feed_profiles.py::test_check_proposes_what_a_feed_needs"
+    ),
     "make judge URL=wss://feed.example/stream FEED=feeds/mine.toml SECONDS=60 CLIENTS=3": (
         "tests/repo/test_makefile.py::test_judge_reaches_the_services"
     ),

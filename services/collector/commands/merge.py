@@ -14,6 +14,7 @@ from services.collector.commands import verify
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.publish.files.run_files import render_files
 from services.collector.publish.terminal import summary_text
+from services.collector.publish.terminal.printer import summary_width
 from services.collector.publish.view_model import view
 from services.collector.results.builders.part_builder import merged_course
 from services.collector.results.client_result import client_order
@@ -66,9 +67,8 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         sys.stdout.write(verify.json_line(summary))
     else:
         places = "" if chosen.out is None else f"files in {chosen.out}"
-        print(
-            summary_text.render(view(snapshot, places), colour=not environment.get("NO_COLOR") and sys.stdout.isatty())
-        )
+        colour = not environment.get("NO_COLOR") and sys.stdout.isatty()
+        print(summary_text.render(view(snapshot, places), colour=colour, width=summary_width()))
     if chosen.out is not None:
         try:
             chosen.out.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ Nothing is shown of a reading that takes less than `FIRST_SECONDS`, and nothing 
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -34,9 +35,19 @@ def progress_text(does: str, done: int, total: int, seconds: float) -> str:
     """
     # A file may have grown since its size was taken.
     done, per_second = min(done, total), done / seconds
-    left = formatting.duration((total - done) / per_second * 1e9)
+    left = _whole_seconds((total - done) / per_second)
     parts = f"{formatting.size(done)} of {formatting.size(total)}", formatting.percent(done, total)
     return f"{does} {'  '.join(parts)}  {formatting.size(per_second)}/s  {left} left"
+
+
+def _whole_seconds(seconds: float) -> str:
+    """Return a time that is only estimated: ``45 s``, ``3 min 20 s``, ``1 h 5 min``."""
+    whole = math.ceil(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
 
 
 class ReadingProgress:

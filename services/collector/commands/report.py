@@ -14,6 +14,7 @@ from services.collector.commands.run_loader import VolumesNotFound, add_jobs, lo
 from services.collector.publish.files import run_files
 from services.collector.publish.files.run_files import render_files
 from services.collector.publish.terminal import summary_text
+from services.collector.publish.terminal.printer import summary_width
 from services.collector.publish.view_model import view
 from services.collector.settings import CollectorSettings
 from services.collector.verdict.snapshot import Snapshot, snapshot
@@ -64,7 +65,8 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         sys.stdout.write(verify.json_line(taken.summary))
     else:
         places = run_files.places(volumes, name) if chosen.out is None else f"files in {chosen.out}"
-        print(summary_text.render(view(taken, places), colour=settings.colour and sys.stdout.isatty()))
+        colour = settings.colour and sys.stdout.isatty()
+        print(summary_text.render(view(taken, places), colour=colour, width=summary_width()))
     if chosen.out is None and taken.summary.state != "closed":
         # The collector of the run may still be writing these files.
         print(f"run {name} has no end: its files were not written; --out writes them elsewhere", file=sys.stderr)

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from services.collector import formatting
+from services.collector.commands.parallel_reading import cores
 from services.collector.commands.reading_progress import reading
 from services.collector.commands.run_loader import load_evidence
 from services.collector.publish.files import run_files
@@ -122,7 +123,7 @@ def _read_folder(volumes: Path) -> list[tuple[Summary, ledger.OpenEntry | None]]
     with reading(volumes, [name for name in names if name not in closed]) as progress:
         return [
             (
-                closed.get(name) or reconcile(load_evidence(volumes, name, progress=progress), final=True),
+                closed.get(name) or reconcile(load_evidence(volumes, name, cores(), progress), final=True),
                 _opening(volumes, name),
             )
             for name in names

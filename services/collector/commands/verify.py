@@ -64,7 +64,7 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Check the chosen folder; return the exit code."""
     verdicts: list[str | None] = []
     limits = chosen_limits(chosen.thresholds, environment)
-    copies = None if chosen.salvage is None else _Copies(chosen.folder, chosen.salvage, limits)
+    copies = None if chosen.salvage is None else _Copies(chosen.folder, chosen.salvage, limits, chosen.jobs)
     for verified in check(chosen.folder, limits, chosen.run, jobs=chosen.jobs):
         summary = verified.summary
         sys.stdout.write(json_line(summary) if chosen.json else text(verified))
@@ -86,14 +86,15 @@ class _Copies:
         OperatorError: the folder is inside ``logs/`` or ``ledger/``, or is not empty.
     """
 
-    def __init__(self, volumes: Path, out: Path, limits: Sequence[ThresholdLimit]) -> None:
+    def __init__(self, volumes: Path, out: Path, limits: Sequence[ThresholdLimit], jobs: int) -> None:
         if any(out.resolve().is_relative_to((volumes / side).resolve()) for side in ("logs", "ledger")):
             raise VolumesNotFound(f"--salvage {out}: it is inside logs/ or ledger/ itself; name a folder elsewhere")
         # Imported here, since it would be a tenth of the start of every other `verify`.
         from services.collector.commands import salvage  # noqa: PLC0415
 
         self._salvage = salvage
-        self._volumes, self._out, self._limits = volumes, new_folder("--salvage", out), limits
+        self._volumes, self._out = volumes, new_folder("--salvage", out)
+        self._limits, self._jobs = limits, jobs
         self._results: list[SalvageResult] = []
 
     def add(self, summary: Summary, evidence: RunEvidence) -> str:
@@ -108,7 +109,7 @@ class _Copies:
             raise UnwritableFolder(str(self._out), reason, fix) from error
         self._results.append(result)
         # The copy is judged by its files, as any other folder is, and not by the survey that wrote them.
-        (copy,) = check(self._out, self._limits, summary.run)
+        (copy,) = check(self._out, self._limits, summary.run, jobs=self._jobs, does="reading the copy")
         return self._salvage.text(result, copy.summary)
 
     def finish(self) -> None:
@@ -118,16 +119,28 @@ class _Copies:
 
 
 def check(
-    volumes: Path, limits: Sequence[ThresholdLimit] = (), run: str | None = None, *, jobs: int = 1
+    volumes: Path,
+    limits: Sequence[ThresholdLimit] = (),
+    run: str | None = None,
+    *,
+    jobs: int = 1,
+    does: str = "reading",
 ) -> Iterator[VerifiedRun]:
     """Read every run of a folder, or one, and yield its verdict.
 
+    Args:
+        volumes: the folder.
+        limits: that every run is checked against.
+        run: the only run to be read; None for all of them.
+        jobs: the highest number of processes that read one run.
+        does: what the progress calls this.
+
     Raises:
         VolumesNotFound: the folder is not a volumes folder, or does not contain the run.
-        ReadingFailed: one of the processes that read a large run ended early; ``jobs`` is their number.
+        ReadingFailed: one of the processes that read a large run ended early.
     """
     runs = runs_of(volumes, run)
-    with reading(volumes, runs) as progress:
+    with reading(volumes, runs, does=does) as progress:
         for name in runs:
             evidence = load_evidence(volumes, name, jobs, progress)
             result = build_result(evidence, final=True)

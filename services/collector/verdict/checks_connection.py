@@ -234,7 +234,10 @@ def _unserved(case: CheckInput, client: _Client, end_us: int) -> list[str]:
         waited = formatting.duration(waited_us * 1000)
         return [f"{nothing} in {waited}{cause}"] if waited_us > allowed_s * 1e6 else []
     # A longer silence would not explain what the log explains: a close, or a greeting that is unanswered.
-    return [f"{nothing}{cause}" if cause else f"{nothing}, so the feed's rhythm is not known: set {SETTING}"]
+    if cause:
+        return [f"{nothing}{cause}"]
+    remedy = SETTING if client.result.messages else f"FEED_HELLO if it waits for a message first, else {SETTING}"
+    return [f"{nothing}, so the feed's rhythm is not known: set {remedy}"]
 
 
 def _unserved_without_end(case: CheckInput) -> list[str]:

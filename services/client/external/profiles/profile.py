@@ -158,7 +158,8 @@ def is_path(feed: str) -> bool:
 
 
 _HINTS: dict[type[OSError], str] = {
-    FileNotFoundError: "; a container sees the folder feeds/ only",
+    FileNotFoundError: "; copy feeds/example.toml, or let `python -m services.client feeds check --url ADDRESS`"
+    " propose a profile; a container sees the folder feeds/ only",
     # It mounts /dev/null if no folder is named.
     NotADirectoryError: "; a release's compose file mounts the folder that FEEDS names: FEEDS=./feeds",
 }

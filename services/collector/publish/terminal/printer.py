@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import stat
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from services.collector.publish.files import run_files
 from services.collector.publish.terminal import summary_text
 from services.collector.publish.terminal.progress import progress_line
+from services.collector.publish.terminal.text_layout import WIDTH
 from services.collector.publish.view_model import view
 from services.collector.verdict.snapshot import Snapshot
 from services.runtime.parent_pipe import ParentPipe
@@ -70,12 +72,17 @@ class TerminalPrinter:
     def print_summary(self, snapshot: Snapshot) -> None:
         """Print the summary of a run."""
         summary_view = view(snapshot, run_files.places(self._volumes, snapshot.summary.run))
-        self._write(summary_text.render(summary_view, colour=self._colour))
+        self._write(summary_text.render(summary_view, colour=self._colour, width=summary_width()))
 
     def close(self) -> None:
         """Restore the terminal."""
         if self.display is not None:
             self.display.stop()
+
+
+def summary_width() -> int:
+    """Return how many columns a summary on standard output may have: a terminal's, or the most for a log."""
+    return shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
 
 
 def _print(text: str) -> None:

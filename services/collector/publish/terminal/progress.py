@@ -21,7 +21,7 @@ from services.runtime.output import printable
 MAX_ROWS = 20
 """Clients in a frame."""
 BAR = 36
-"""Characters of the progress bar."""
+"""Characters of the progress bar, where they fit."""
 TILES = ("rate", "p99", "missing", "blocks", "clients", "silence")
 
 LINE_SECONDS = 1.0
@@ -83,7 +83,7 @@ def progress_frame(
     """
     width = min(width, WIDTH)
     # The last line of the terminal is left for the cursor; a frame that is too high would scroll with every redraw.
-    lines = [*_head(view, elapsed_s), [], _numbers(view, width, rate), [], *_clients(view, width, height - 6)]
+    lines = [*_head(view, width, elapsed_s), [], _numbers(view, width, rate), [], *_clients(view, width, height - 6)]
     return [list(_cut_off(line, width)) for line in lines[: max(1, height - 1)]]
 
 
@@ -134,15 +134,26 @@ def _omitted_parts(parts: Sequence[str], expected: str) -> tuple[int, ...]:
     return (1, 3)
 
 
-def _head(view: View, elapsed_s: float | None) -> Iterator[list[StyledSpan]]:
+def _head(view: View, width: int, elapsed_s: float | None) -> Iterator[list[StyledSpan]]:
     state: StyledSpan = (f"  {view.state.upper()}", "title")
     if view.state in ("opened", "waiting"):
         yield [state, (f"   {view.headline.partition(': ')[2]}", "")]
         return
-    delivered, filled = view.tile("delivered"), round(BAR * view.share)
-    elapsed = "" if elapsed_s is None else f"{elapsed_text(elapsed_s)}   "
-    bar: list[StyledSpan] = [("━" * filled, "value"), ("─" * (BAR - filled), "faint")]
-    yield [state, (f"   {elapsed}", ""), *bar, (f"  {delivered.hint:>7}", "title"), (f"   {delivered.text}", "")]
+    delivered = view.tile("delivered")
+    elapsed = "   " if elapsed_s is None else f"   {elapsed_text(elapsed_s)}   "
+    share, numbers = f"  {delivered.hint:>7}", f"   {delivered.text}"
+    # As long as the numbers can become, so that the bar does not shrink while they grow.
+    longest = max(len(numbers), 3 + len(_of_all(delivered.text)))
+    length = min(BAR, max(width - len(state[0]) - len(elapsed) - len(share) - longest, 0))
+    filled = round(length * view.share)
+    bar: list[StyledSpan] = [("━" * filled, "value"), ("─" * (length - filled), "faint")]
+    yield [state, (elapsed, ""), *bar, (share, "title"), (numbers, "")]
+
+
+def _of_all(delivered: str) -> str:
+    """Return ``5,000 of 5,000`` for ``12 of 5,000``."""
+    _, of, expected = delivered.partition(" of ")
+    return f"{expected}{of}{expected}"
 
 
 def _numbers(view: View, width: int, rate: float | None) -> list[StyledSpan]:

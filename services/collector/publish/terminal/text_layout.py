@@ -16,6 +16,8 @@ StyledSpan: TypeAlias = tuple[str, Style]
 
 WIDTH = 100
 """Columns of the longest line: it must still fit beside the prefix that a log viewer adds."""
+MIN_WIDTH = 60
+"""Columns that a summary needs for the names of its rows and one number beside them."""
 
 _CODES: dict[Style, str] = {"good": "32", "bad": "31", "doubt": "33", "title": "1", "value": "36", "faint": "2"}
 

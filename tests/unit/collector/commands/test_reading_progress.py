@@ -38,10 +38,10 @@ class Reading:
 
 
 def test_bytes_rate_and_time_left_are_shown() -> None:
-    """A line has the bytes, the share, the rate and the time left."""
-    assert "reading 40.0 MB of 100.0 MB  40.0 %  10.0 MB/s  6.0 s left" == progress_text(
-        "reading", 40 * MB, 100 * MB, 4
-    )
+    """A line has the bytes, the share, the rate and the time left, which is estimated in whole seconds."""
+    for seconds, left in ((4, "10.0 MB/s  6 s"), (100, "400.0 kB/s  2 min 30 s"), (8000, "5.0 kB/s  3 h 20 min")):
+        expected = f"reading 40.0 MB of 100.0 MB  40.0 %  {left} left"
+        assert expected == progress_text("reading", 40 * MB, 100 * MB, seconds)
 
 
 @given(st.integers(0, 10**13), st.integers(0, 10**13), st.floats(0.001, 10**6))

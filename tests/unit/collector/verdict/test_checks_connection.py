@@ -236,7 +236,8 @@ def test_records_that_a_client_could_not_receive_are_no_proof(opened_s: float, r
     served = client("client-1", OPENED, records, SEALED, silence_s=100)
     made = summary_of(served, client("client-2", ("opened", opened_s), SEALED))
 
-    assert f"client-2 received no record at all, so the feed's rhythm is not known: set {SETTING}" in made.reasons
+    remedy = f"set FEED_HELLO if it waits for a message first, else {SETTING}"
+    assert f"client-2 received no record at all, so the feed's rhythm is not known: {remedy}" in made.reasons
 
 
 def test_an_ended_feed_without_records_is_compared_with_others() -> None:

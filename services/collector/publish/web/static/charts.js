@@ -5,6 +5,9 @@
 gauge.charts = (() => {
   /** After drawing took t, the chart is not drawn again for this many times t. */
   const PAUSE_FACTOR = 5;
+  /** Room for a time of day below a chart. */
+  const LABEL_PIXELS = 90;
+  const RETRY_MS = 2000;
   const DECADES = [...Array(9).keys()].map((power) => 1000 * 10 ** power);
   const charts = new Map();
   let data = null;
@@ -29,8 +32,10 @@ gauge.charts = (() => {
     if (!path || isScriptRequested) return;
     isScriptRequested = true;
     const script = gauge.create("script", { src: path });
-    script.addEventListener("load", () => drawAll());
-    script.addEventListener("error", () => { isScriptRequested = false; script.remove(); });
+    document.documentElement.classList.add("loading");
+    script.addEventListener("load", () => { document.documentElement.classList.remove("loading"); drawAll(); });
+    // Of a run that is over no further data come, which would ask for it again.
+    script.addEventListener("error", () => { isScriptRequested = false; script.remove(); setTimeout(loadPlotly, RETRY_MS); });
     requestAnimationFrame(() => setTimeout(() => document.head.append(script)));
   }
 
@@ -53,7 +58,7 @@ gauge.charts = (() => {
     const startedAt = performance.now();
     const { traces, layout, height } = chart.plot(data);
     if (height) chart.element.style.height = `${height}px`;
-    Plotly.react(chart.element, traces, complete(layout, chart.timed), { displayModeBar: false, doubleClick: false, responsive: true });
+    Plotly.react(chart.element, traces, complete(layout, chart), { displayModeBar: false, doubleClick: false, responsive: true });
     chart.after();
     if (!chart.isDrawn) listenForZoom(chart);
     chart.isDrawn = true;
@@ -112,11 +117,11 @@ gauge.charts = (() => {
   }
 
   /** Return a chart's layout with everything that all charts have in common. */
-  function complete(layout, timed) {
+  function complete(layout, { timed, element }) {
     const { colour } = gauge.theme;
     const axis = { gridcolor: colour("grid"), linecolor: colour("line"), tickcolor: colour("line"), zeroline: false, fixedrange: true, automargin: false };
     const xaxis = timed
-      ? { ...axis, type: "date", range: visibleRange(), fixedrange: false, tickformatstops: TIME_FORMATS, nticks: 7, ...layout.xaxis }
+      ? { ...axis, type: "date", range: visibleRange(), fixedrange: false, tickformatstops: TIME_FORMATS, nticks: Math.max(2, Math.floor(element.clientWidth / LABEL_PIXELS)), tickangle: 0, ...layout.xaxis }
       : { ...axis, ...layout.xaxis };
     return {
       autosize: true, margin: { l: 74, r: 46, t: layout.showlegend ? 28 : 8, b: 34 }, hovermode: "x unified", dragmode: "zoom",
@@ -130,7 +135,7 @@ gauge.charts = (() => {
   }
 
   const TIME_FORMATS = [
-    { dtickrange: [null, 1000], value: "%H:%M:%S.%L" },
+    { dtickrange: [null, 999], value: "%H:%M:%S.%L" },
     { dtickrange: [1000, 60000], value: "%H:%M:%S" },
     { dtickrange: [60000, 86400000], value: "%H:%M" },
     { dtickrange: [86400000, null], value: "%e %b" },

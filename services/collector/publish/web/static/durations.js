@@ -4,6 +4,8 @@
 
 (() => {
   const { colour } = gauge.theme;
+  /** Room for the name of a client below the chart. */
+  const LABEL_PIXELS = 95;
 
   function plot(data) {
     const lanes = data.lanes.filter((lane) => lane.bars.length);
@@ -17,7 +19,7 @@
       marker: { color: colour("one"), size: 3 }, line: { color: colour("one"), width: 1.2 }, fillcolor: colour("cold"),
       hoverinfo: "skip",
     }));
-    const step = Math.ceil(lanes.length / 6);
+    const step = Math.ceil(lanes.length / Math.min(6, Math.max(2, Math.floor(gauge.byId("durations").clientWidth / LABEL_PIXELS))));
     const ticks = lanes.map((_, index) => index).filter((index) => index % step === 0);
     const xaxis = { tickvals: ticks, ticktext: ticks.map((index) => gauge.chartLabel(lanes[index].client)), tickangle: 0, range: [-0.7, Math.max(lanes.length, 1) - 0.3] };
     return { traces, layout: { showlegend: false, hovermode: false, xaxis, yaxis, dragmode: false, boxgap: 0.3 } };

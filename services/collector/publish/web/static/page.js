@@ -30,6 +30,14 @@
     return { columns, rows: rows.map((row) => [cell(row.name), cell(...RESULTS[row.ok]), cell(row.detail)]) };
   }
 
+  /** Show the answers; while the run goes on there are none, and only the names of the checks are shown. */
+  function showChecks(name, title, rows) {
+    const isDecided = rows.some((row) => row.ok !== null || row.detail);
+    byId(name).hidden = !isDecided;
+    setText(byId(`${name}-later`), isDecided || !rows.length ? "" : `To be decided: ${rows.map((row) => row.name).join(", ")}.`);
+    tables[name].show(checkTable(title, isDecided ? rows : []));
+  }
+
   function deliveryTable(rows) {
     const columns = [{ key: "what", label: "records" }, { key: "many", label: "count" }, { key: "more", label: "details", numeric: false }];
     return { columns, rows: rows.map((row) => (
@@ -59,9 +67,8 @@
     gauge.showTiles(byId("tiles"), view.tiles.filter((tile) => tile.key !== "verdict"));
     tables.times.show(view.times);
     tables.delivery.show(deliveryTable(view.delivery));
-    tables.checks.show(checkTable("check", view.checks));
-    byId("thresholds").hidden = !view.thresholds.length;
-    tables.thresholds.show(checkTable("threshold", view.thresholds));
+    showChecks("checks", "check", view.checks);
+    showChecks("thresholds", "threshold", view.thresholds);
     tables.clients.show(withColumnsFirst(view.clients, ["over_time", "note"]));
     // Only of an external feed.
     if (view.connections) showDetails("connections", view.connections.rows.length, "Connections", view.connections);

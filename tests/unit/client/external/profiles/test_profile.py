@@ -214,7 +214,10 @@ def test_a_mistake_in_the_environment_keeps_its_name(tmp_path: Path) -> None:
         ({"FEED": "binance-dept"}, "FEED='binance-dept': no such preset; did you mean binance-depth?"),
         ({"FEED": "forein"}, "FEED='forein': no such preset; did you mean foreign?"),
         ({"FEED": "qqqqqqq"}, "python -m services.client feeds lists them; a profile of your own is a path"),
-        ({"FEED": "feeds/none.toml"}, "FEED='feeds/none.toml': No such file or directory; a container sees"),
+        (
+            {"FEED": "feeds/none.toml"},
+            "FEED='feeds/none.toml': No such file or directory; copy feeds/example.toml, or let",
+        ),
         ({"FEED": "/dev/null/mine.toml"}, "Not a directory; a release's compose file mounts the folder that FEEDS"),
         ({"FEED_VARIABLES": "a=b"}, "FEED_VARIABLES: without a profile in FEED there are no variables"),
         ({"FEED": "kraken", "FEED_VARIABLES": "symbl=x"}, "kraken has no variable symbl; did you mean symbol?"),

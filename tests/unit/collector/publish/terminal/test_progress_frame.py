@@ -1,5 +1,7 @@
 """Tests of services/collector/publish/terminal/progress.py."""
 
+import re
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,16 @@ def test_a_frame_starts_with_the_progress() -> None:
 
     assert f"  RUNNING   00:07   {'━' * 18}{'─' * 18}   50.0 %   60 of 120" == lines[0]
     assert lines[2].startswith("  rate 1,000 msg/s   latency p99 1.0 ms   missing 0   blocks 12   clients 2")
+
+
+def test_the_bar_leaves_room_for_the_count() -> None:
+    """On a narrow terminal the bar is shorter, as short at the beginning as at the end, and the count is whole."""
+    for received in (1, 12_345, 30_000):
+        totals = msgspec.structs.replace(OPEN.summary.totals, received=received, expected=30_000)
+        line = _text(progress_frame(_view(totals=totals, total=15_000), 80, 40, 7.9))[0]
+
+        assert line.endswith(f"{received:,} of 30,000")
+        assert 32 == len(re.findall("[━─]", line))
 
 
 def test_without_a_recent_rate_the_average_is_shown() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.publish.terminal import summary_text
+from services.collector.publish.terminal.text_layout import MIN_WIDTH
 from services.collector.publish.view_model import View, view
 from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.collector.verdict.threshold_parser import parse
@@ -150,12 +151,25 @@ def _clients(draw: st.DrawFn) -> ClientSummary:
 def test_no_line_is_longer_than_a_terminal(
     clients: list[ClientSummary], headline: str, reasons: list[str], durations: Quantiles, data: st.DataObject
 ) -> None:
-    """No line exceeds 100 columns for any names and numbers."""
+    """No line exceeds the columns of a terminal, at most 100, for any names and numbers."""
     totals = Totals(**{name: data.draw(counts) for name in ("received", "missing", "residual", "blocks", "bytes")})
     limits = [Threshold(expression="x" * data.draw(st.integers(1, 150)), ok=True, measured=1, detail=headline)]
     changed = _changed(
         clients=clients, headline=headline, reasons=reasons, totals=totals, latency_ns=durations, thresholds=limits
     )
-    lines = summary_text.render(changed).split("\n")
+    width = data.draw(st.integers(MIN_WIDTH, 120))
+    lines = summary_text.render(changed, width=width).split("\n")
 
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= min(width, 100)
+
+
+def test_a_narrow_terminal_keeps_numbers_whole() -> None:
+    """At 80 and at 60 columns a number keeps its unit, and verdict, checks and clients are there."""
+    for width in (80, 60):
+        text = summary_text.render(view(GOOD, "files in /somewhere: logs/RUN/  summary/RUN/report.html"), width=width)
+
+        for found in ("PASS", "120 of 120 messages", "kB/s", "books closed", "p50", "p99", "client-2"):
+            assert found in text
+        assert re.search(r"[0-9] msg/s", text)
+        assert re.search(r"[0-9] kB/s", text)
+        assert max(map(len, text.splitlines())) <= width
