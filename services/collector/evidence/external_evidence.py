@@ -207,7 +207,7 @@ class ExternalEvidence:
             course = self._courses[run.key]
             numbers = course.numbers
             turns = len(numbers.gaps)
-            # The ranges behind it are only looked at where a sequence may begin again; then few blocks have many of them.
+            # The ranges behind it are only looked at where a sequence may begin again: then few blocks have many.
             may_begin = numbers.is_reconnected or run.number in FIRSTS
             following = [one for one in islice(row.runs, place, None) if one.key == run.key] if may_begin else ()
             if numbers.is_reconnected and numbers.held and run.first > numbers.last + 1:
