@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import json
-import resource
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -17,6 +16,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from chaos.security.case import CaseResult
+from chaos.security.honest import resident_bytes
 from tests.integration.processes import Process
 
 RUN = "20260101T000000Z"
@@ -229,9 +229,8 @@ def attempt(threat: str, name: str, talk: Talk, folder: Path) -> CaseResult:
 def _fault(client: Process, folder: Path) -> str:
     if client.code is not None:
         return f"ended with {client.code}"
-    pages = int(Path(f"/proc/{client.pid}/statm").read_text(encoding="ascii").split()[1])
-    if pages * resource.getpagesize() > MOST_BYTES:
-        return f"{pages * resource.getpagesize() >> 20} MB"
+    if (size := resident_bytes(client.pid)) > MOST_BYTES:
+        return f"{size >> 20} MB"
     folders = sum(path.is_dir() for path in folder.rglob("*"))
     if folders > MOST_FOLDERS:
         return f"{folders} folders"

@@ -6,7 +6,6 @@ import functools
 import itertools
 import json
 import os
-import resource
 import socket
 import socketserver
 import threading
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from chaos.security.case import Case, CaseResult
+from chaos.security.honest import resident_bytes
 from chaos.security.raw_peer import SECONDS, request
 from tests.integration.processes import Process
 
@@ -320,9 +320,8 @@ def _fault(collector: Process, folder: Path) -> str:
         return f"ended with {collector.code}"
     if "Traceback" in collector.text:
         return "traceback"
-    pages = int(Path(f"/proc/{collector.pid}/statm").read_text(encoding="ascii").split()[1])
-    if pages * resource.getpagesize() > MOST_BYTES:
-        return f"{pages * resource.getpagesize() >> 20} MB"
+    if (size := resident_bytes(collector.pid)) > MOST_BYTES:
+        return f"{size >> 20} MB"
     allowed = {"ledger", "logs", "nodes", "summary"}
     outside = [path for path in folder.iterdir() if path.name not in ("volumes", "token")]
     outside += [path for path in (folder / "volumes").iterdir() if path.name not in allowed]
