@@ -151,7 +151,7 @@ def try_the_ledger(report: Report, folder: Path) -> None:
         report.add(_try_all(ledger_cases.cases(), system.port))
         report.add(_try_all(slow_cases.cases(), system.port, _PEERS_AT_ONCE))
         client = system.client("client-1", **dict.fromkeys(_PROXY_VARIABLES, "http://127.0.0.1:1"))
-        client.wait_for_line('"subscribed"')
+        client.wait_for_line('"subscribed"', hostile_server.START_SECONDS)
         report.add([CaseResult("T19", "a client with proxy variables", "subscribed", "subscribed")])
         _check_alive(report, server, "server with a ledger")
 
@@ -174,7 +174,7 @@ def try_the_nodes(report: Report, folder: Path) -> None:
     port = free_port()
     settings = {"NODE_PORT": port, "NODE_TOKEN_FILE": token, "VOLUMES": served}
     with Process("services.collector", "serve", **settings) as node:
-        node.wait_for_line('"serving"')
+        node.wait_for_line('"serving"', hostile_server.START_SECONDS)
         report.add(_try_all(node_cases.cases(), port))
         _check_alive(report, node, "node")
 
@@ -191,7 +191,7 @@ def try_the_page(report: Report, folder: Path) -> None:
     shutil.copytree(volume_cases.HONEST, volumes := folder / "volumes")
     port = free_port()
     with Process("services.collector", VOLUMES=volumes, PAGE_PORT=port, SERVER_URL="ws://127.0.0.1:1") as page:
-        page.wait_for_line('"ready"')
+        page.wait_for_line('"ready"', hostile_server.START_SECONDS)
         before = resident_bytes(page.pid)
         report.add(_try_all(page_cases.cases(), port))
         growth = resident_bytes(page.pid) - before

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from chaos.security.case import Case, CaseResult
 from chaos.security.honest import resident_bytes
+from chaos.security.hostile_server import START_SECONDS, stop
 from chaos.security.raw_peer import SECONDS, request
 from tests.integration.processes import Process
 
@@ -309,9 +310,9 @@ def attempt(node: HostileNode, folder: Path) -> CaseResult:
     with _Serving(node.answer) as serving:
         settings = {"NODES": f"127.0.0.1:{serving.port}", "NODE_TOKEN_FILE": token, "PAGE_PORT": 0, "VOLUMES": volumes}
         with Process("services.collector", **settings) as collector:
-            collector.wait_for_line('"ready"')
+            collector.wait_for_line('"ready"', START_SECONDS)
             time.sleep(OBSERVED_SECONDS)
-            answer = _fault(collector, folder) or ("bears it" if collector.stop(20) == 0 else f"code {collector.code}")
+            answer = _fault(collector, folder) or stop(collector)
     return CaseResult(node.threat, f"a node that {node.name}", "bears it", answer)
 
 
