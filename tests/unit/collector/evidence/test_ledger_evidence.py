@@ -27,7 +27,7 @@ def ledger_of(*entries: LineStruct) -> LedgerEvidence:
     for entry in entries:
         writer.put(entry)
     for line in writer.lines:
-        made.add_line(ledger_source(), line)
+        made.add_lines(ledger_source(), [line])
     return made
 
 
