@@ -45,7 +45,7 @@ class Sizes(NamedTuple):
             cuts=(Profile(5_000, 2, 120, 15, 2), Profile(10_000, 2, 120, 15, 2)),
             growth=((5, 2_000_000), (200, 50_000), (5_000, 2_000)),
             paced=6_000,
-            volumes=(100, 1_000, 10_000),
+            volumes=(20, 100, 1_000, 10_000),
             logging=5_000,
             appended=60,
             idle=5,
