@@ -48,7 +48,7 @@ class Sizes(NamedTuple):
             growth=((5, 2_000_000), (200, 50_000), (5_000, 2_000)),
             two_servers=(200, 50_000),
             paced=6_000,
-            volumes=(100, 1_000, 10_000),
+            volumes=(20, 100, 1_000, 10_000),
             logging=5_000,
             appended=60,
             idle=5,

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from benchmarks.measure import Figures, InvalidRun, Metric, children, cpu_seconds, environment
 from benchmarks.scale.run_files import Ledger, Log, batch
+from services.collector.commands.parallel_reading import cores
 from services.contract import blocklog
 from services.server.feed.generator import FeedGenerator
 
@@ -29,6 +30,8 @@ _ROOM = 2.0
 """Free disk space required, as a multiple of the size."""
 _POLL_SECONDS = 0.02
 _DEADLINE_SECONDS = 600.0
+_COLD = 20
+"""Size in MB for which the start of the process counts: that of a run of a minute."""
 
 
 class VerifyCost(NamedTuple):
@@ -45,6 +48,8 @@ class Metrics(NamedTuple):
     speed: Metric
     per_core: Metric
     memory: Metric
+    seconds: Metric
+    gain: Metric
 
     @classmethod
     def of(cls, megabytes: int) -> Metrics:
@@ -54,6 +59,8 @@ class Metrics(NamedTuple):
             speed=Metric(f"{what}", "MB/s", "more"),
             per_core=Metric(f"{what}: per CPU second", "MB", "more", 250 if megabytes >= _MEASURABLE else None),
             memory=Metric(f"{what}: peak memory", "MiB", "less", 64),
+            seconds=Metric(f"{what}: from the start of the process to its end", "s", "less", 0.12),
+            gain=Metric(f"{what}: time of one process ÷ time of two", "times", "more", 1.8),
         )
 
 
@@ -78,7 +85,24 @@ def measure(figures: Figures, folder: Path, sizes: tuple[int, ...]) -> None:
         figures.add(metrics.speed, size / cost.seconds / 1e6)
         figures.add(metrics.per_core, size / cost.cpu_seconds / 1e6)
         figures.add(metrics.memory, cost.peak_bytes / 2**20)
+        if megabytes == _COLD:
+            figures.add(metrics.seconds, _seconds(size_folder))
+        if _MEASURABLE <= megabytes <= _EVERY_ROUND and cores() > 1:
+            figures.add(metrics.gain, _seconds(size_folder, "--jobs", "1") / _seconds(size_folder, "--jobs", "2"))
         shutil.rmtree(size_folder)
+
+
+def _seconds(folder: Path, *options: str) -> float:
+    """Verify a folder without a look at the process meanwhile; return the seconds that it took."""
+    began = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "services.collector", "verify", str(folder), *options],
+        env=environment(VOLUMES=folder),
+        stdout=subprocess.DEVNULL,
+        check=True,
+        timeout=_DEADLINE_SECONDS,
+    )
+    return time.perf_counter() - began
 
 
 def _verify(folder: Path) -> VerifyCost:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from services import SOFTWARE
 from services.runtime import cli, process_setup
@@ -69,5 +69,19 @@ def _serve(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     return lifecycle.run(lambda: CollectorSettings.read(environment), yielding_main)
 
 
+def _end_at_once(code: int) -> NoReturn:
+    """End the process without taking the interpreter apart, which would be a tenth of the time of a short command.
+
+    Every file is closed by the code that wrote it, and every other process has ended.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_code = main(sys.argv[1:])
+    # Other commands take longer, or have threads that the interpreter ends.
+    if sys.argv[1:2] == ["verify"]:
+        _end_at_once(exit_code)
+    sys.exit(exit_code)

@@ -22,6 +22,20 @@ OTHER_BYTES = b'0"\\,}Z\xff1'
 """Bytes that take the place of another one: each of them is part of the syntax, of a number or of a time."""
 
 
+class WatchedLog(LogEvidence):
+    """A log that notes each run of blocks: its first and last seq, blocks, messages, and whether it was added whole."""
+
+    def __init__(self, client: str, times: RunTiming) -> None:
+        super().__init__(client, times)
+        self.runs: list[tuple[int, int, int, int, bool]] = []
+
+    def add_run(self, run: RunContent) -> bool:
+        """Add a run, and note it."""
+        is_added = super().add_run(run)
+        self.runs.append((run.first, run.last, len(run.blocks), len(run.messages), is_added))
+        return is_added
+
+
 def all_of(evidence: LogEvidence, times: RunTiming) -> dict[str, Any]:
     """Return everything that the evidence holds, in a form that can be compared."""
     timing = evidence.times
@@ -158,13 +172,10 @@ def test_batches_give_the_evidence_of_single_lines(files: list[tuple[Source, lis
 def test_good_blocks_are_added_together() -> None:
     """All blocks between an open line and an end line are one run, which `LogEvidence` takes as a whole."""
     source, lines = one_file(5)
-    taken: list[RunContent] = []
-    evidence = LogEvidence("client-1", RunTiming())
-    add_run = evidence.add_run
-    evidence.add_run = lambda run: taken.append(run) or add_run(run)  # type: ignore[method-assign, func-returns-value]
+    evidence = WatchedLog("client-1", RunTiming())
     evidence.file(source).add_lines(lines)
 
-    assert [(1, 15, 5, 15)] == [(run.first, run.last, len(run.blocks), len(run.messages)) for run in taken]
+    assert [(1, 15, 5, 15, True)] == evidence.runs
 
 
 @pytest.mark.parametrize(

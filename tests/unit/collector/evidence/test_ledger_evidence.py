@@ -1,10 +1,16 @@
 """Tests of services/collector/evidence/ledger_evidence.py."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
 
+from services.collector.evidence.block_check import number
+from services.collector.evidence.compact_index import CompactIndex, IndexRow
 from services.collector.evidence.ledger_evidence import LedgerEvidence
 from services.contract import ledger
 from services.contract.jsonl import LineStruct
+from services.contract.rangeset import RangeSet
 from tests.builders.runs import (
     START_US,
     Session,
@@ -27,7 +33,7 @@ def ledger_of(*entries: LineStruct) -> LedgerEvidence:
     for entry in entries:
         writer.put(entry)
     for line in writer.lines:
-        made.add_line(ledger_source(), line)
+        made.add_lines(ledger_source(), [line])
     return made
 
 
@@ -116,3 +122,43 @@ def test_a_line_of_another_run_is_misfiled() -> None:
 
     assert ["foreign"] == [damage.kind for file in made.files for damage in file.chain.damages]
     assert "opened" == made.state
+
+
+RECEIPTS = st.lists(
+    st.builds(
+        lambda made, session, digest, missing: structs.replace(
+            made, session=session, digest=f"x{digest:08x}", missing=missing
+        ),
+        st.builds(
+            lambda block, first, more: receipt(SESSION, block, first, first + more),
+            st.integers(1, 6), st.integers(1, 30), st.integers(0, 5),
+        ),
+        st.integers(1, 2), st.integers(0, 1), st.sampled_from([[], [], [(2, 3)]]),
+    ),
+    max_size=8,
+)  # fmt: skip
+
+
+@given(entries=RECEIPTS, in_order=st.booleans())
+def test_receipts_that_are_added_together_are_those_of_each(
+    *, entries: list[ledger.ReceiptEntry], in_order: bool
+) -> None:
+    """A batch of receipts gives the rows, seqs and fences that the receipts have, in order, repeated or not."""
+    if in_order:
+        entries.sort(key=lambda entry: (entry.session, entry.block))
+    rows, seqs = CompactIndex(), RangeSet()
+    for entry in entries:
+        row = IndexRow(entry.first, entry.last, entry.count, number(entry.digest), int(entry.match))
+        rows.add((entry.session, entry.block), row)
+        seqs |= RangeSet([(entry.first, entry.last)]) - RangeSet(entry.missing)
+    writer, together = Writer(ledger.codec), LedgerEvidence()
+    for entry in entries:
+        writer.put(entry)
+    together.add_lines(ledger_source(), writer.lines)
+    client = together.client(SESSION.client)
+
+    assert [(key, sorted(rows.of(key))) for key in rows] == [
+        (key, sorted(client.receipts.of(key))) for key in client.receipts
+    ]
+    assert (rows.count, rows.repeated, seqs) == (client.receipts.count, client.receipts.repeated, client.receipted)
+    assert {entry.fence for entry in entries} == client.receipt_fences

@@ -1,11 +1,14 @@
 """Tests of services/collector/evidence/timestamps.py."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.timestamps import TimestampReader, bounded, corrected, moment
+from services.collector.evidence.timestamps import TimestampReader, ascending_us, bounded, corrected, moment
 from services.contract.scalars import MAX_INTEGER, utc_text, utc_us
+from tests.builders.runs import START_US
 
 
 def test_a_moment_is_read() -> None:
@@ -58,3 +61,56 @@ def test_what_is_no_stamp_is_refused() -> None:
     """A text that is no time raises an error."""
     with pytest.raises(ValueError, match="yesterday"):
         TimestampReader().read(["yesterday"])
+
+
+CHANGED_TIMES = st.builds(
+    lambda at_us, place, other: (text := utc_text(at_us))[:place] + other + text[place + 1 :],
+    st.integers(START_US, START_US + 2_000_000),
+    st.integers(0, 27),
+    st.sampled_from(["", "0", "9", "Z", "\n", ",", "٣", "Z\n2026"]),
+)
+TIMES = st.lists(st.builds(utc_text, st.integers(START_US, START_US + 3_000_000)), max_size=20)
+
+
+def ordinary_us(text: str) -> int | None:
+    """Return the epoch microseconds of one text, None if it is not a time."""
+    try:
+        return utc_us(text)
+    except ValueError:
+        return None
+
+
+@given(TIMES.map(sorted))
+def test_ascending_times_are_parsed_together(texts: list[str]) -> None:
+    """Times in the form of `utc_text` that ascend are parsed, also of several seconds."""
+    assert list(map(utc_us, texts)) == ascending_us(texts)
+
+
+@given(TIMES, st.lists(CHANGED_TIMES, max_size=2), st.randoms(use_true_random=False))
+def test_times_that_are_parsed_together_are_those_of_each(
+    texts: list[str], changed: list[str], dice: random.Random
+) -> None:
+    """Whatever the texts are, the result is None, or the times of all of them in ascending order."""
+    mixed = [*texts, *changed]
+    dice.shuffle(mixed)
+    for order in (mixed, sorted(mixed)):
+        times = ascending_us(order)
+
+        assert times is None or times == sorted(times) == [ordinary_us(text) for text in order]
+
+
+@given(TIMES, st.lists(CHANGED_TIMES, min_size=1, max_size=3), st.randoms(use_true_random=False))
+def test_a_time_does_not_depend_on_the_times_before_it(
+    texts: list[str], changed: list[str], dice: random.Random
+) -> None:
+    """A `TimestampReader` reads and refuses each text as if it were the only one."""
+    mixed = [*texts, *changed]
+    dice.shuffle(mixed)
+    reader = TimestampReader()
+    for text in mixed:
+        try:
+            read = reader.read([text])[text]
+        except ValueError:
+            assert ordinary_us(text) is None
+        else:
+            assert ordinary_us(text) == read

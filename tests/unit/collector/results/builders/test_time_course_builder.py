@@ -35,7 +35,7 @@ def marks_of(*entries: LineStruct) -> list[tuple[float, str, str | None, str]]:
     for entry in (opening(20, 1), *entries):
         writer.put(entry)
     for line in writer.lines:
-        book.add_line(ledger_source(), line)
+        book.add_lines(ledger_source(), [line])
     return [((mark.at_us - START_US) / 1e6, mark.kind, mark.client, mark.detail) for mark in events(book)]
 
 
@@ -100,7 +100,7 @@ def test_of_too_many_the_operators_own_remain() -> None:
     for entry in (opening(20, 1), *(pace(first, first, first) for first in range(1, 101))):
         writer.put(entry)
     for line in writer.lines:
-        book.add_line(ledger_source(), line)
+        book.add_lines(ledger_source(), [line])
     found = thinned(events(book))
 
     assert sorted(found, key=lambda mark: mark.at_us) == found
