@@ -20,6 +20,8 @@ SPARE = 1000
 """Most numbers by which a record is late: a sequence that falls back further has begun again."""
 _JOINED = 16
 """A client whose first number is higher has joined the stream in its middle, where no record before that is late."""
+_LATE_FIRST = 32
+"""Most numbers by which the first record of a stream is late if a client has joined it shortly after its beginning."""
 TOPS = tuple(
     sorted(
         [2**bits - 1 for bits in (8, 15, 16, 24, 31, 32, 48, 53, 63, 64)] + [10**digits - 1 for digits in range(3, 20)]
@@ -302,13 +304,18 @@ class SequenceTracker:
         if seq in self._beginnings:
             # The same record again is a duplicate; a different record under its number begins another sequence.
             return self._beginnings[seq] != digest
-        if seq in FIRSTS and (self.start or 0) > _JOINED and not self._rules.is_shared:
+        if seq in FIRSTS and not self._rules.is_shared and self._has_joined(by=last - seq):
             return True
         if seq in FIRSTS or (self.start is not None and seq < self.start):
             # No record is late on a new connection, so there any fall below the first number is a new sequence. Only of
             # a stream that all connections share it may be an older record.
             return last - seq > (0 if self._reconnected and not self._rules.is_shared else SPARE)
         return False
+
+    def _has_joined(self, *, by: int) -> bool:
+        """Return whether no first record can be late ``by`` this many numbers, since the client joined the stream."""
+        start = self.start or 0
+        return start > _JOINED or (start > _LAST_FIRST and by > _LATE_FIRST)
 
     def _wrap(self, begin: int, digest: int) -> tuple[int, int] | None:
         """Return the lowest and highest number of the counter if it has wrapped around, None if it has not."""

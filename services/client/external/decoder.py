@@ -145,7 +145,8 @@ class RecordPaths:
                 sent_ns = times.read(find_time(value))
                 is_usual = sent_ns is not None
             if is_usual:
-                records.append(_new(DecodedRecord, (text, None, seq, key, sent_ns, None, None, None)))
+                record = text.strip(_WHITE_SPACE)
+                records.append(_new(DecodedRecord, (record, None, seq, key, sent_ns, None, None, None)))
             else:
                 records.append(self._record(value, value, text, binary=binary, is_json=True))
         return records

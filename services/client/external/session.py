@@ -167,12 +167,16 @@ class Sequences:
         return ((key, sequence.held.last) for key, sequence in self.by_key.items() if sequence.start is not None)
 
     def take_counts(self) -> dict[str, int]:
-        """Return duplicates, reordered and restarts since the last call."""
+        """Return duplicates, reordered and restarts since the last call.
+
+        A 0 that seemed to be late is not counted as such any more if the sequence turns out to have begun again with
+        it. That is no number below 0 if a block before has stated it already.
+        """
         duplicates = reordered = restarts = 0
         for key, before in self._touched.items():
             sequence = self.by_key[key]
             duplicates += sequence.duplicates - before[0]
-            reordered += sequence.reordered - before[1]
+            reordered += max(sequence.reordered - before[1], 0)
             restarts += sequence.restarts - before[2]
         self._touched.clear()
         return {"duplicates": duplicates, "reordered": reordered, "restarts": restarts}

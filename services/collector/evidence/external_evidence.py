@@ -26,7 +26,7 @@ from services.contract.blocklog import ExternalBlock, ExternalMessage
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
 from services.contract.sequence_rules import MOST_SEQUENCES, PLAIN, SequenceRules
-from services.contract.sequence_tracker import SequenceTracker
+from services.contract.sequence_tracker import FIRSTS, SequenceTracker
 from services.contract.unread_data import KINDS, UnreadKind, unread_kind
 
 DECLARED = ("without_key", "without_time", "ignored", "pings")
@@ -207,10 +207,9 @@ class ExternalEvidence:
             course = self._courses[run.key]
             numbers = course.numbers
             turns = len(numbers.gaps)
-            # The ranges behind it are only looked at after a reconnect; then few blocks have many of them.
-            following = (
-                [one for one in islice(row.runs, place, None) if one.key == run.key] if numbers.is_reconnected else ()
-            )
+            # The ranges behind it are only looked at where a sequence may begin again: then few blocks have many.
+            may_begin = numbers.is_reconnected or run.number in FIRSTS
+            following = [one for one in islice(row.runs, place, None) if one.key == run.key] if may_begin else ()
             if numbers.is_reconnected and numbers.held and run.first > numbers.last + 1:
                 skipped = self._skipped.setdefault(row.connection, {}).setdefault(run.key, RangeSet())
                 skipped.add(numbers.last + 1, run.first - 1)

@@ -106,13 +106,33 @@ class DifferingContents(NamedTuple):
     block: tuple[int, int]
 
 
+class RecurringDifference(NamedTuple):
+    """How far one client received the same records as another one, where only counts and turns can be compared.
+
+    Attributes:
+        client: the first one.
+        other: the second one.
+        count: how many records the second one received in the common time, about; 0 if it was too short to compare.
+        fewer: how many fewer the first one received; 0 if that may be chance.
+        out_of_turn: how many records of the first one came after another one than they always did at the second one.
+        chance: by how many the counts may differ by chance.
+    """
+
+    client: str
+    other: str
+    count: int
+    fewer: int
+    out_of_turn: int
+    chance: int
+
+
 class UnnumberedComparison(NamedTuple):
     """How far the clients of a feed without numbers received the same records.
 
     Attributes:
         alike: the clients that were compared: each has most of its records in common with another one.
         apart: clients whose records are mostly different ones.
-        recurring: clients whose records recur so often that no part of them can be compared.
+        recurring: comparisons of clients whose records recur so often that only counts and turns can be compared.
         differing: what clients lack.
         is_sampled: only a part of the records was compared.
         bridged: by client the connections before which it was away, as session and number, if another client was
@@ -121,7 +141,7 @@ class UnnumberedComparison(NamedTuple):
 
     alike: tuple[str, ...] = ()
     apart: tuple[str, ...] = ()
-    recurring: tuple[str, ...] = ()
+    recurring: tuple[RecurringDifference, ...] = ()
     differing: tuple[DifferingContents, ...] = ()
     is_sampled: bool = False
     bridged: Mapping[str, frozenset[tuple[int, int]]] = {}

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from services.collector import formatting
-from services.collector.results.run_result import DifferingContents, FeedComparison, UnnumberedComparison
+from services.collector.results.run_result import (
+    DifferingContents,
+    FeedComparison,
+    RecurringDifference,
+    UnnumberedComparison,
+)
 
 _SETTINGS = (
     "FEED_IGNORE passes over messages that are no records, and with FEED_SCOPE=connection clients are not compared"
@@ -25,14 +32,43 @@ def compared(comparison: FeedComparison | None) -> str:
     if found.apart:
         parts.append(f"most records of {formatting.names(found.apart)} are different, so these are not compared")
     if found.recurring:
-        parts.append(f"the same few contents recur at {formatting.names(found.recurring)}, so these are not compared")
+        parts.append(_recurring(found.recurring))
     return "".join(f"; {part}" for part in parts)
 
 
 def differing(comparison: FeedComparison | None) -> tuple[str, ...]:
     """Return a sentence for each client that lacks records which another one received while both were connected."""
     found = _unnumbered(comparison)
-    return tuple(_sentence(one, is_sampled=found.is_sampled) for one in found.differing)
+    return (
+        *(_sentence(one, is_sampled=found.is_sampled) for one in found.differing),
+        *(sentence for one in found.recurring for sentence in _recurrence(one)),
+    )
+
+
+def _recurring(found: Sequence[RecurringDifference]) -> str:
+    names = formatting.names(sorted({one.client for one in found}))
+    if not all(one.count for one in found):
+        return f"the same few contents recur at {names}, too shortly to compare how many each received"
+    chance = max(one.chance for one in found)
+    return (
+        f"the same few contents recur at {names}, so only their counts and turns are compared: up to {chance:,} records"
+        " that are missing make no difference there"
+    )
+
+
+def _recurrence(one: RecurringDifference) -> Iterator[str]:
+    why = "the same few contents recur, so which ones is not known"
+    if one.fewer:
+        yield (
+            f"{one.client} received about {one.fewer:,} records fewer than {one.other}, of about {one.count:,}, while"
+            f" both were connected: {why}; {_SETTINGS}"
+        )
+    if one.out_of_turn:
+        count = formatting.several(one.out_of_turn, "record")
+        yield (
+            f"{one.client} received {count} out of the turn in which the same contents always came at {one.other}:"
+            f" whether records were lost, sent twice or out of order is not known without numbers; {_SETTINGS}"
+        )
 
 
 def _sentence(differing: DifferingContents, *, is_sampled: bool) -> str:

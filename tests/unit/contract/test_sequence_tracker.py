@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.contract.sequence_rules import PLAIN, SequenceRules
-from services.contract.sequence_tracker import SPARE, SequenceTracker
+from services.contract.sequence_tracker import SPARE, TOPS, SequenceTracker
 
 LINKS = SequenceRules(previous="$.previous")
 
@@ -76,7 +76,22 @@ def test_falling_back_far_is_a_restart() -> None:
     """A fall from the middle of a feed to a first number is a restart; near its beginning it is a late record."""
     assert 1 == tracker_of([SPARE + 2, 1, 2]).restarts
     assert 1 == tracker_of([17, 18, 1, 2]).restarts
-    assert (0, 1) == ((near := tracker_of([16, *range(17, 500), 1])).restarts, near.reordered)
+    assert (0, 1) == ((near := tracker_of([16, *range(17, 34), 1])).restarts, near.reordered)
+
+
+@given(st.integers(2, 40), st.integers(34, 500), st.integers(0, 1), st.integers(1, 300))
+def test_a_stream_that_was_joined_near_its_beginning_begins_again(start: int, more: int, first: int, new: int) -> None:
+    """A client that joins at any number and sees the stream begin again at 0 or 1 lacks nothing."""
+    # Near the highest number of a counter it would be a wrap.
+    assume(not any(0 <= top - (start + more - 1) <= top // 20 for top in TOPS))
+    sequence = SequenceTracker()
+    for seq in range(start, start + more):
+        sequence.accept(seq, seq)
+    for seq in range(first, first + new):
+        sequence.accept(seq, -seq)
+
+    assert (1, 0, 0, []) == (sequence.restarts, sequence.duplicates, sequence.reordered, list(sequence.missing()))
+    assert more + new == sequence.messages
 
 
 def test_a_first_number_of_a_shared_stream_may_be_late() -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from typing import Any
+
+from msgspec import Raw
 
 from services.collector.evidence.comparison.kept_records import ContentFingerprints, Number, RecordSample, conflicts
 from services.collector.evidence.comparison.record_likeness import (
@@ -24,6 +26,7 @@ from services.collector.evidence.comparison.record_likeness import (
     differ,
     received_text,
     relation,
+    timeless,
 )
 from services.collector.evidence.comparison.unnumbered_records import UnnumberedRecords
 from services.collector.evidence.numbers.number_ranges import SequenceName
@@ -88,31 +91,31 @@ class _Grouping:
         return groups
 
     def _place(self, client: str) -> int:
-        mine = self._facts.get(client, {})
-        group = self._group(client, mine)
+        facts = self._facts.get(client, {})
+        group = self._group(client, facts)
         if group is None:
             group, self._group_count = self._group_count, self._group_count + 1
-            self._lead(client, group, mine)
+            self._lead(client, group, facts)
         else:
             # It is a leader only for the numbers that no leader before it has.
-            self._lead(client, group, mine.keys() - self._covered)
+            self._lead(client, group, facts.keys() - self._covered)
         return group
 
-    def _group(self, client: str, mine: Mapping[Number, RecordFact]) -> int | None:
-        for leader, group in self._candidates(mine):
+    def _group(self, client: str, facts: Mapping[Number, RecordFact]) -> int | None:
+        for leader, group in self._candidates(facts):
             relation = self._relation(leader, client)
             if relation in ("equal", "alike"):
                 return group
             if relation == "own":
                 self.own |= {leader, client}
         # No sampled number is on another client, so nothing speaks against comparing them.
-        return None if not self._group_count or any(number in self._covered for number in mine) else 0
+        return None if not self._group_count or any(number in self._covered for number in facts) else 0
 
-    def _candidates(self, mine: Mapping[Number, RecordFact]) -> list[tuple[str, int]]:
+    def _candidates(self, facts: Mapping[Number, RecordFact]) -> list[tuple[str, int]]:
         alike = Counter[int]()
-        covered = list(islice((number for number in mine if number in self._covered), FEWEST_PAIRS))
+        covered = list(islice((number for number in facts if number in self._covered), FEWEST_PAIRS))
         for number in covered:
-            alike.update(self._known.get((number, mine[number].digest), ()))
+            alike.update(self._known.get((number, facts[number].digest), ()))
         if not alike:
             # Each record may contain the time at which it was sent to this client, so no two are equal.
             alike.update(leader for number in covered[:1] for leader in self._having[number])
@@ -120,11 +123,11 @@ class _Grouping:
         return [self._leaders[leader] for leader, _ in best]
 
     def _relation(self, leader: str, client: str) -> Relation:
-        mine, theirs = self._facts[client], self._facts[leader]
+        of_client, of_leader = self._facts[client], self._facts[leader]
         begin = _begin(self._starts[leader], self._starts[client])
         # If only equal times of sending make two sequences one, a few records show it.
         most = BRIEF_PAIRS if self._is_own and begin == "first" else self._most
-        shared = islice(((theirs[number], fact) for number, fact in mine.items() if number in theirs), most)
+        shared = islice(((of_leader[number], fact) for number, fact in of_client.items() if number in of_leader), most)
         by_records = relation(list(shared), begin)
         if self._is_shared:
             return "alike" if by_records == "own" else by_records
@@ -135,8 +138,8 @@ class _Grouping:
 
     def _are_greeted(self, one: str, other: str) -> bool:
         """Return whether two sequences begin with different records under one number: a greeting per connection."""
-        mine, theirs = self._facts[one], self._facts[other]
-        begins = [(mine.get(number), theirs.get(number)) for number in self._starts[one].items()]
+        of_one, of_other = self._facts[one], self._facts[other]
+        begins = [(of_one.get(number), of_other.get(number)) for number in self._starts[one].items()]
         return any(a is not None and b is not None and differ(a, b) for a, b in begins)
 
     def _lead(self, client: str, group: int, numbers: Collection[Number]) -> None:
@@ -281,14 +284,14 @@ class GroupComparison:
         texts = mask.texts(
             [received_text(message) for message in messages] if is_odd else [message.record for message in messages]
         )
-        # The lower halves: an array of 32-bit integers, read as one of 16-bit integers.
-        digests = memoryview(array("I", map(zlib.crc32, texts))).cast("B").cast("H")[::2].tolist()
+        digests = _digests(texts)
         contents = self._contents.get(client)
         if contents is None:
             contents = self._contents[client] = ContentFingerprints()
+        compared = _timeless_digests(texts, next(iter(moments.values())), digests)
         for key, first, places in _runs(messages):
             is_all = len(places) == len(messages)
-            contents.add(key, first, digests if is_all else [digests[place] for place in places])
+            contents.add(key, first, compared if is_all else [compared[place] for place in places])
             self._sample.add_messages(client, key, first, places, messages, texts, moments)
         return digests
 
@@ -331,8 +334,7 @@ class GroupComparison:
     def conflicts(self, groups: Groups, openings: Openings) -> dict[tuple[SequenceName, str, str], RangeSet]:
         """Return the numbers under which two clients of a group received different records, by key and both clients.
 
-        Records that differ only in times are no conflict. This is known only of sampled records: if most sampled ones
-        of two clients differ only in times, all others are assumed to.
+        Records that differ only in current times are no conflict.
         """
         numbers: dict[tuple[SequenceName, str, str], list[int]] = {}
         for key in groups.by_key:
@@ -341,21 +343,25 @@ class GroupComparison:
                 first = {client: openings.get(client, {}).get(key, ()) for client in held}
                 for number, one, other in conflicts(held, key, first) if len(held) > 1 else ():
                     numbers.setdefault((key, one, other), []).append(number)
-        facts = self._sample.facts({key for key, _, _ in numbers}) if numbers else {}
-        conflicting = {pair: RangeSet.from_numbers(same) for pair, same in numbers.items()}
-        real = {pair: _without_times(differing, pair, facts) for pair, differing in conflicting.items()}
-        return {pair: differing for pair, differing in real.items() if differing}
+        return {pair: RangeSet.from_numbers(same) for pair, same in numbers.items()}
 
 
-def _without_times(differing: RangeSet, pair: tuple[SequenceName, str, str], facts: Facts) -> RangeSet:
-    """Return the numbers of a conflict without those under which the records differ only in times."""
-    key, one, other = pair
-    mine, theirs = facts.get(one, {}), facts.get(other, {})
-    sampled = [number for of, number in mine if of == key and number in differing and (key, number) in theirs]
-    timed = [number for number in sampled if not differ(mine[key, number], theirs[key, number])]
-    if 2 * len(timed) > len(sampled):
-        return RangeSet.from_numbers(set(sampled) - set(timed))
-    return differing - RangeSet.from_numbers(timed)
+def _digests(texts: Iterable[bytes | Raw]) -> list[int]:
+    """Return 16 bits of the digest of each text."""
+    # The lower halves: an array of 32-bit integers, read as one of 16-bit integers.
+    return memoryview(array("I", map(zlib.crc32, texts))).cast("B").cast("H")[::2].tolist()
+
+
+def _timeless_digests(texts: Sequence[bytes | Raw], at_us: int, digests: list[int]) -> list[int]:
+    """Return 16 bits of the digest of each text without current times; ``digests`` are those with them."""
+    joined = b"\n".join(texts)
+    bare = timeless(joined, at_us)
+    # Most feeds name their only time, and that is removed already.
+    if len(bare) == len(joined):
+        return digests
+    each = bare.split(b"\n")
+    # A text with a newline is from no log, and would shift the others.
+    return _digests(each if len(each) == len(texts) else [timeless(bytes(text), at_us) for text in texts])
 
 
 def _runs(messages: Sequence[ExternalMessage]) -> Iterator[tuple[SequenceName, int, Sequence[int]]]:
@@ -385,7 +391,7 @@ def _runs(messages: Sequence[ExternalMessage]) -> Iterator[tuple[SequenceName, i
 
 def _by_key(facts: Facts) -> dict[SequenceName, dict[str, dict[Number, RecordFact]]]:
     by_key: dict[SequenceName, dict[str, dict[Number, RecordFact]]] = {}
-    for client, mine in facts.items():
-        for number, fact in mine.items():
+    for client, of_client in facts.items():
+        for number, fact in of_client.items():
             by_key.setdefault(number[0], {}).setdefault(client, {})[number] = fact
     return by_key

@@ -24,10 +24,11 @@ from services.contract.json_path import JsonPath, MalformedPath
 
 _VALUE = rb'"\s*:\s*(?:"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9eE]*)'
 """The value after a member's name: a text or a number, the two forms of a time."""
-_DATE = rb"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}[-0-9:.,+]*Z?"
-_EPOCH = rb"(?<![0-9])(?:%d|%d)[0-9]{6,15}(?![0-9])(?:\.[0-9]+)?"
-"""A number with the first digits of the current epoch time, as long as seconds, milliseconds, microseconds or
-nanoseconds."""
+_DATE = rb"[0-9]{3}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}[-0-9:.,+]*Z?"
+"""What follows the first digit of a date."""
+_EPOCH = rb"(?<![0-9][0-9])(?:%b)[0-9]{6,15}(?![0-9])(?:\.[0-9]+)?"
+"""What follows the first digit of a number with the first digits of the current epoch time, as long as seconds,
+milliseconds, microseconds or nanoseconds."""
 _EPOCH_STEP = 1_000_000
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -95,8 +96,12 @@ def timeless(text: bytes, at_us: int) -> bytes:
 
 @lru_cache(maxsize=8)
 def _times(period: int) -> re.Pattern[bytes]:
-    # Also the next period: a sender's clock may be ahead, and another client may receive the record later.
-    return re.compile(_DATE + b"|" + _EPOCH % (period, period + 1))
+    # Also the period before and the next one: a sender's clock may be ahead, and another client may receive the record
+    # earlier or later.
+    digits = [b"%d" % one for one in range(max(period - 1, 0), period + 2)]
+    epochs = b"|".join(b"(?<=%b)%b" % (one[:1], one[1:]) for one in digits)
+    # Both begin with a digit: a pattern that says so at its beginning is searched for eight times as fast.
+    return re.compile(b"[0-9](?:" + _EPOCH % epochs + b"|" + _DATE + b")")
 
 
 def _steps(time: str | None) -> tuple[str | int, ...]:

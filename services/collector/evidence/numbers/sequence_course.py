@@ -138,7 +138,7 @@ class SequenceCourse:
         """
         numbers = self.numbers
         turns, last = len(numbers.gaps), numbers.last
-        if numbers.is_reconnected or not self._ranges:
+        if (numbers.is_reconnected or not self._ranges) and not self._is_repeated(run):
             self.openings.add(run.number)
         if numbers.held and run.number <= numbers.last and run.link != numbers.last:
             self._look_at_fall(run, following)
@@ -163,6 +163,10 @@ class SequenceCourse:
         if arrivals is not None:
             self._first_us = arrivals.first_us if self._first_us is None else self._first_us
             self._last_us = arrivals.last_us
+
+    def _is_repeated(self, run: NumberRange) -> bool:
+        """Return whether a range is promised to be one that came before: then its first record is no snapshot."""
+        return self._rules.repeats == "reconnect" and run.number in self.numbers.held
 
     def _remember(self, run: NumberRange) -> None:
         """Keep a range for comparisons; short ranges that follow one another are joined, as those of many sequences."""
@@ -242,19 +246,24 @@ class SequenceCourse:
         if numbers.is_reconnected:
             if self._begins_again(run, following):
                 numbers.begin_again(run.first)
+        elif not (numbers.is_repeating and self._rules.repeats == "reconnect"):
+            self._look_in_mid_connection(run, following)
+
+    def _look_in_mid_connection(self, run: NumberRange, following: Sequence[NumberRange]) -> None:
+        numbers, is_first = self.numbers, run.number in FIRSTS
+        # A first number that was received is left to the tracker, which compares whole digests.
+        if is_first and run.number in numbers.held:
             return
-        if numbers.is_repeating and self._rules.repeats == "reconnect":
-            return
-        pairs = list(self._pairs([run], NEAR_LOOK_BACK))
+        pairs = list(self._pairs(following if is_first else [run], NEAR_LOOK_BACK))
         differing = sum(one != other for _, one, other in pairs)
-        # A first number is left to the tracker, which compares whole digests.
-        if not differing or run.number in FIRSTS:
+        if not differing:
             return
         if differing == len(pairs) >= ENOUGH:
             numbers.begin_again(run.first)
             return
-        self._differing += differing
-        self._example = self._example or (numbers.last, run.number)
+        if not is_first:
+            self._differing += differing
+            self._example = self._example or (numbers.last, run.number)
 
     def _begins_again(self, run: NumberRange, following: Sequence[NumberRange]) -> bool:
         """Return whether the first numbers over a new connection, which fall, begin another sequence."""

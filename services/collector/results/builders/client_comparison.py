@@ -94,9 +94,9 @@ def conflicts_of(evidence: RunEvidence, groups: Groups) -> tuple[dict[tuple[Sequ
     }
     found, apart = {}, dict[SequenceName, RangeSet]()
     for (key, one, other), numbers in evidence.times.comparison.conflicts(groups, openings).items():
-        mine, theirs = (openings[name].get(key, set()) for name in (one, other))
+        of_one, of_other = (openings[name].get(key, set()) for name in (one, other))
         # Where both connections begin with one number, both records are of the same kind.
-        first = numbers & RangeSet.from_numbers(mine ^ theirs)
+        first = numbers & RangeSet.from_numbers(of_one ^ of_other)
         apart[key] = apart.get(key, RangeSet()) | first
         if differing := numbers - first:
             found[key, one, other] = differing

@@ -223,9 +223,9 @@ def _outlasted_by(feed: FeedEvidence, log: LogEvidence, connection: ConnectionHi
     for name, other in feed.evidence.logs.items():
         if other is log or (other.external.last_us or 0) <= after_us:
             continue
-        theirs = other.external.sequences()
+        of_other = other.external.sequences()
         if any(
-            key in theirs and theirs[key].held.last > numbers.held.last
+            key in of_other and of_other[key].held.last > numbers.held.last
             for key, numbers in log.external.sequences().items()
             if not feed.groups.are_apart(key, log.client, name)
         ):

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from services.collector.evidence.comparison.unnumbered_records import ConnectionContents
 from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.results.builders import recurring_contents
 from services.collector.results.client_result import IN_FLIGHT_US
-from services.collector.results.run_result import DifferingContents, UnnumberedComparison
+from services.collector.results.run_result import DifferingContents, RecurringDifference, UnnumberedComparison
 
 CANDIDATES = 8
 """Most clients that each client is compared with."""
@@ -49,7 +50,7 @@ def compared_contents(evidence: RunEvidence, ends: Mapping[str, Ends]) -> Unnumb
     return UnnumberedComparison(
         alike=tuple(sorted(made.alike)),
         apart=tuple(sorted(made.apart)),
-        recurring=tuple(sorted(made.recurring)),
+        recurring=tuple(made.recurring),
         differing=tuple(made.differing[pair] for pair in sorted(made.differing)),
         is_sampled=records.is_sampled,
         bridged={} if records.is_sampled else {name: frozenset(places) for name, places in made.bridged.items()},
@@ -60,7 +61,8 @@ class _Comparison:
     """Compares clients one after the other, each with one of those before that received the same stream."""
 
     def __init__(self) -> None:
-        self.alike, self.apart, self.recurring = set[str](), set[str](), set[str]()
+        self.alike, self.apart = set[str](), set[str]()
+        self.recurring: list[RecurringDifference] = []
         self.differing: dict[tuple[str, str], DifferingContents] = {}
         self.bridged: dict[str, set[tuple[int, int]]] = {}
         self._leaders: list[_Client] = []
@@ -76,9 +78,13 @@ class _Comparison:
                 return
         for leader in self._leaders[:1]:
             for one, other in _together(client, leader):
+                if not _are_alike(one.digests, other.digests):
+                    self.apart.update((client.name, leader.name))
+                    continue
                 # Of contents that both have, no record shows a part that can be compared.
-                are_alike = _are_alike(one.digests, other.digests)
-                (self.recurring if are_alike else self.apart).update((client.name, leader.name))
+                until_us = min(_until_us(client, one), _until_us(leader, other))
+                self.recurring.append(recurring_contents.compared(one, other, until_us, (client.name, leader.name)))
+                self.recurring.append(recurring_contents.compared(other, one, until_us, (leader.name, client.name)))
         self._leaders.append(client)
 
     def _add_pairs(self, one: _Client, other: _Client, pairs: Sequence[_Pair]) -> None:
@@ -107,18 +113,23 @@ class _Pair(NamedTuple):
         return self._replace(one=self.other, other=self.one, first=self.first[::-1], last=self.last[::-1])
 
 
-def _pairs(mine: _Client, theirs: _Client) -> Iterator[_Pair]:
+def _until_us(client: _Client, connection: ConnectionContents) -> int:
+    """Return until when all records of a connection have arrived; 0 if its end is not known."""
+    return client.ends.get(connection.place, 0) - IN_FLIGHT_US
+
+
+def _pairs(first: _Client, second: _Client) -> Iterator[_Pair]:
     """Yield the connections of two clients that have a record in common."""
-    for one, other in _together(mine, theirs):
+    for one, other in _together(first, second):
         common = _common_part(one.digests, other.digests)
         if common is not None:
-            closed = [client.ends.get(of.place, 0) for client, of in ((mine, one), (theirs, other))]
-            yield _Pair(one, other, *common, min(closed) - IN_FLIGHT_US, _are_alike(one.digests, other.digests))
+            until_us = min(_until_us(first, one), _until_us(second, other))
+            yield _Pair(one, other, *common, until_us, _are_alike(one.digests, other.digests))
 
 
-def _together(mine: _Client, theirs: _Client) -> Iterator[tuple[ConnectionContents, ConnectionContents]]:
+def _together(first: _Client, second: _Client) -> Iterator[tuple[ConnectionContents, ConnectionContents]]:
     """Yield the connections of two clients over which records came at the same time."""
-    for one, other in product(_longest(mine.connections), _longest(theirs.connections)):
+    for one, other in product(_longest(first.connections), _longest(second.connections)):
         if one.first_us <= other.last_us and other.first_us <= one.last_us:
             yield one, other
 
@@ -146,18 +157,17 @@ def _common_part(one: array[int], other: array[int]) -> tuple[tuple[int, int], t
 
 def _first_common(one: array[int], other: array[int]) -> tuple[int, int] | None:
     """Return the indexes of the first record with which consecutive records begin that each has only once."""
-    mine, theirs = one.tobytes(), other.tobytes()
+    first, second = one.tobytes(), other.tobytes()
     for size in PATTERN_SIZES:
         for index in range(LOOKS):
-            for is_mine, digests in ((True, one), (False, other)):
+            for digests in (one, other):
                 pattern = digests[index : index + size].tobytes()
                 if len(pattern) < size * _DIGEST_BYTES:
                     continue
-                in_mine = index if is_mine else _only_index(mine, pattern)
-                in_theirs = _only_index(theirs, pattern) if is_mine else index
-                own = _only_index(mine if is_mine else theirs, pattern)
-                if in_mine is not None and in_theirs is not None and own is not None:
-                    return in_mine, in_theirs
+                in_first = _only_index(first, pattern)
+                in_second = None if in_first is None else _only_index(second, pattern)
+                if in_first is not None and in_second is not None:
+                    return in_first, in_second
     return None
 
 
@@ -192,18 +202,18 @@ def _differing(one: _Client, other: _Client, pairs: Sequence[_Pair]) -> Differin
 
 def _lacking(pair: _Pair) -> tuple[Counter[int], Counter[int]]:
     """Return the digests of records of the other connection that one lacks, and that it has less often."""
-    mine, theirs = pair.one.digests, pair.other.digests
+    first, second = pair.one.digests, pair.other.digests
     until = max(pair.last[1] + 1, pair.other.count_until(pair.until_us))
-    between, every = Counter(mine[pair.first[0] : pair.last[0] + 1]), Counter(mine)
-    expected = Counter(theirs[pair.first[1] : pair.last[1] + 1])
+    between, every = Counter(first[pair.first[0] : pair.last[0] + 1]), Counter(first)
+    expected = Counter(second[pair.first[1] : pair.last[1] + 1])
     excess = expected - between
-    excess += Counter(theirs[pair.last[1] + 1 : until]) - Counter(mine[pair.last[0] + 1 :])
+    excess += Counter(second[pair.last[1] + 1 : until]) - Counter(first[pair.last[0] + 1 :])
     # A single record may be out of order: it was received elsewhere on this connection.
     excess = Counter({one: count for one, count in excess.items() if not (expected[one] <= 1 <= every[one])})
     if not excess:
         return excess, excess
     of_one, of_other = _surroundings(pair.one), _surroundings(pair.other)
-    forms = dict(zip(theirs, pair.other.forms, strict=True))
+    forms = dict(zip(second, pair.other.forms, strict=True))
     absent = {one: count for one, count in excess.items() if not every[one]}
     # A record that is nowhere on this connection is judged by the others of its form, if there are any.
     lost = {one: count for one, count in absent.items() if _are_of_stream(of_one, of_other, form=forms[one])}
@@ -232,13 +242,13 @@ def _are_of_stream(
         form: of the records.
         digest: of the records, None for all of this form that both connections have.
     """
-    mine, theirs = (
+    first, second = (
         Counter({place: count for (of, place), count in every.items() if of == form and digest in (None, place[1])})
         for every in (one, other)
     )
-    common = {place[1] for place in mine} & {place[1] for place in theirs}
-    counts = [sum(count for place, count in of.items() if place[1] in common) for of in (mine, theirs)]
-    return 2 * (mine & theirs).total() >= min(counts)
+    common = {place[1] for place in first} & {place[1] for place in second}
+    counts = [sum(count for place, count in of.items() if place[1] in common) for of in (first, second)]
+    return 2 * (first & second).total() >= min(counts)
 
 
 def _surroundings(connection: ConnectionContents) -> Counter[tuple[int, _Place]]:

@@ -28,6 +28,9 @@ DEEP = b'{"seq":1,"x":' + b"[" * 120 + b"]" * 120 + b"}"
 TEXTS = st.one_of(
     RECORDS.map(json.dumps).map(str.encode),
     RECORDS.map(json.dumps).map(str.encode),
+    st.tuples(st.sampled_from(["", " ", "\t", "  "]), RECORDS.map(json.dumps), st.sampled_from(["", " ", "\t ", "\n"]))
+    .map("".join)
+    .map(str.encode),
     st.lists(RECORDS, max_size=3).map(json.dumps).map(str.encode),
     st.sampled_from([DEEP, b'{"seq":\r\n1}', b"{'seq':1}", b"[]", b"7", b"", b"tick", b"\xff", b'{"seq":1,"x":1e999}']),
     st.binary(max_size=10),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.client.block_encoder import PendingLine
 from services.client.external.decoder import DecodedRecord
-from services.client.external.session import ExternalSession
+from services.client.external.session import ExternalSession, Sequences
 from tests.unit.client.external.fakes import OPENED, feed_settings
 from tests.unit.client.fakes import START_NS, StoppedClock, client_config
 
@@ -46,3 +46,25 @@ def test_blocks_are_those_of_records_received_one_by_one(reads: list[list[Decode
     singly = [([record], received_ns) for read, received_ns in together for record in read]
 
     assert lines(singly) == lines(together)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=60))
+def test_no_count_of_a_block_is_below_zero(numbers: list[tuple[int, bool]]) -> None:
+    """Whatever is taken for something else later on, a reader of the log refuses a count below zero."""
+    sequences = Sequences()
+    for place, (seq, is_taken) in enumerate(numbers):
+        sequences.accept(DecodedRecord(b"%d" % place, seq=seq))
+        counts = sequences.take_counts() if is_taken else {}
+
+        assert all(count >= 0 for count in counts.values())
+
+
+def test_a_zero_at_the_end_of_a_block_is_no_negative_count_in_the_next() -> None:
+    """A count from 1 that begins again with 0 states a late record at first, and nothing after that."""
+    sequences, counts = Sequences(), list[dict[str, int]]()
+    for block in ([*range(1, 100), 0], range(1, 26)):
+        for seq in block:
+            sequences.accept(DecodedRecord(b"%d" % len(counts), seq=seq))
+        counts.append(sequences.take_counts())
+
+    assert [(1, 0), (0, 1)] == [(of["reordered"], of["restarts"]) for of in counts]

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from services.collector.results.run_result import DifferingContents, FeedComparison, UnnumberedComparison
+from services.collector.results.run_result import (
+    DifferingContents,
+    FeedComparison,
+    RecurringDifference,
+    UnnumberedComparison,
+)
 from services.collector.verdict.checks_contents import compared, compared_clients, differing
 from tests.builders.external_runs import log, message
 from tests.builders.runs import judged
@@ -60,11 +65,39 @@ def test_the_detail_names_the_clients_that_were_compared() -> None:
     assert "; a, b received the same records while connected together" == compared(of())
     assert "; a, b received the same records while connected together, by a sample" == compared(of(is_sampled=True))
     assert "; most records of c, d are different, so these are not compared" == compared(of(alike=(), apart=("c", "d")))
-    assert "; the same few contents recur at c, d, so these are not compared" == compared(
-        of(alike=(), recurring=("c", "d"))
-    )
     assert "" == compared(of(DifferingContents("b", "a", 1, 0, (1, 1))))
     assert ("", (), ()) == (compared(None), differing(None), compared_clients(FeedComparison()))
+
+
+def recurrence(**changes: int) -> RecurringDifference:
+    """Return the comparison of two clients whose few contents recur."""
+    found = RecurringDifference("d", "c", count=400, fewer=0, out_of_turn=0, chance=90)
+    return found._replace(**changes)
+
+
+def test_the_detail_says_how_little_recurring_contents_show() -> None:
+    """Where the same contents recur, the detail says how many records may be missing unnoticed."""
+    twice = (recurrence(), recurrence(chance=91)._replace(client="c", other="d"))
+
+    assert (
+        "; the same few contents recur at c, d, so only their counts and turns are compared: up to 91 records that are"
+        " missing make no difference there"
+    ) == compared(of(alike=(), recurring=twice))
+    assert "; the same few contents recur at d, too shortly to compare how many each received" == compared(
+        of(alike=(), recurring=(recurrence(count=0),))
+    )
+    assert () == differing(of(alike=(), recurring=twice))
+
+
+def test_recurring_contents_that_differ_are_said() -> None:
+    """The sentences say how many fewer a client received, and how many came out of their turn."""
+    fewer, turn = differing(of(alike=(), recurring=(recurrence(fewer=200, out_of_turn=1),)))
+
+    assert fewer.startswith(
+        "d received about 200 records fewer than c, of about 400, while both were connected: the same"
+    )
+    assert turn.startswith("d received 1 record out of the turn in which the same contents always came at c: whether")
+    assert all(sentence.endswith("with FEED_SCOPE=connection clients are not compared") for sentence in (fewer, turn))
 
 
 def test_a_client_that_lacks_records_without_numbers_is_no_pass() -> None:

@@ -172,6 +172,21 @@ def test_a_stream_whose_stamp_is_not_named_is_compared(first: int) -> None:
     )
 
 
+def test_every_record_is_compared_without_times_that_are_not_named() -> None:
+    """Of a long stream whose stamps are not named other records are found under all numbers, not only sampled ones."""
+    wrong = range(20, 6000, 997)
+    outputs_of = judged(
+        shared(0, 5999, stamp=None, seed=1, body=stamps(0)),
+        shared(0, 5999, stamp=None, seed=2, body=stamps(130, *wrong)),
+    )
+
+    assert len(wrong) == 6
+    assert (
+        "client-1 and client-2 have different records under 6 numbers: 20, 1,017, 2,014 and 3 more ranges"
+        in outputs_of.reasons
+    )
+
+
 @pytest.mark.parametrize("begins_us", [(0, 2_500_000), (0, 7_000), (0, 100)])
 def test_numbers_of_a_connection_whose_stamp_is_not_named_are_not_compared(begins_us: tuple[int, ...]) -> None:
     """Without FEED_TIME, clients whose connections are numbered for themselves pass."""

@@ -176,3 +176,29 @@ def test_a_sequence_of_few_blocks_is_not_silent(blocks: int, is_silent: bool) ->
         one.note_block(number)
 
     assert is_silent is one.is_silent(blocks + 40, blocks + 1)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("start", [2, 5, 16])
+def test_a_stream_that_was_joined_begins_again_after_a_few_records(start: int, first: int) -> None:
+    """Other records under the numbers that came before show that a first number is not a late one."""
+    begun_again = course(records(range(start, start + 10)))
+    ranges = list(number_ranges(records(range(first, start + 9), "other "), PLAIN))
+    for place, run in enumerate(ranges):
+        begun_again.add(run, ranges[place:], None)
+    late = course([*records(range(start, start + 10)), *records([first])])
+
+    assert (0, 1) == (late.numbers.restarts, late.numbers.reordered)
+    assert (1, 0, 0) == (
+        begun_again.numbers.restarts,
+        begun_again.numbers.duplicates,
+        begun_again.numbers.missing().count,
+    )
+
+
+def test_a_record_that_is_promised_to_come_again_is_no_first_record_of_a_connection() -> None:
+    """Only a record that did not come before may be a snapshot in place of what other clients received."""
+    connections = records(range(300, 340)), records(range(320, 360))
+
+    assert {300} == course(*connections, rules=REPEATS).openings
+    assert {300, 320} == course(*connections).openings

@@ -139,11 +139,14 @@ def test_a_rare_record_that_one_client_lacks_is_counted() -> None:
     assert [("b", 1)] == [(one.client, one.lacking) for one in found.differing]
 
 
-def test_records_that_recur_are_not_compared() -> None:
+def test_records_that_recur_are_compared_by_counts_and_turns() -> None:
     """Where two contents alternate, nothing shows which records of two clients are the same."""
     found = compared(*(connected(name, texts(*(at % 2 for at in EVERY))) for name in "ab"))
 
-    assert (("a", "b"), (), ()) == (found.recurring, found.apart, found.differing)
+    assert ((), (), ()) == (found.alike, found.apart, found.differing)
+    assert [("b", "a", 0, 0), ("a", "b", 0, 0)] == [
+        (one.client, one.other, one.fewer, one.out_of_turn) for one in found.recurring
+    ]
 
 
 def test_clients_with_records_of_their_own_are_not_compared() -> None:
