@@ -112,7 +112,7 @@ class RecurringDifference(NamedTuple):
     Attributes:
         client: the first one.
         other: the second one.
-        count: how many records the second one received in the common time, about; 0 if it was too short to compare.
+        records: how many the second one received in the common time, about; 0 if it was too short to compare.
         fewer: how many fewer the first one received; 0 if that may be chance.
         out_of_turn: how many records of the first one came after another one than they always did at the second one.
         chance: by how many the counts may differ by chance.
@@ -120,7 +120,7 @@ class RecurringDifference(NamedTuple):
 
     client: str
     other: str
-    count: int
+    records: int
     fewer: int
     out_of_turn: int
     chance: int

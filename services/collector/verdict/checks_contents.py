@@ -47,7 +47,7 @@ def differing(comparison: FeedComparison | None) -> tuple[str, ...]:
 
 def _recurring(found: Sequence[RecurringDifference]) -> str:
     names = formatting.names(sorted({one.client for one in found}))
-    if not all(one.count for one in found):
+    if not all(one.records for one in found):
         return f"the same few contents recur at {names}, too shortly to compare how many each received"
     chance = max(one.chance for one in found)
     return (
@@ -60,7 +60,7 @@ def _recurrence(one: RecurringDifference) -> Iterator[str]:
     why = "the same few contents recur, so which ones is not known"
     if one.fewer:
         yield (
-            f"{one.client} received about {one.fewer:,} records fewer than {one.other}, of about {one.count:,}, while"
+            f"{one.client} received about {one.fewer:,} records fewer than {one.other}, of about {one.records:,}, while"
             f" both were connected: {why}; {_SETTINGS}"
         )
     if one.out_of_turn:

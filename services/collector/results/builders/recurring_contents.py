@@ -50,7 +50,7 @@ def compared(
     return RecurringDifference(
         client=names[0],
         other=names[1],
-        count=count,
+        records=count,
         fewer=fewer if fewer > chance(count) else 0,
         out_of_turn=_out_of_turn(_later(one), _later(other)),
         chance=chance(count),

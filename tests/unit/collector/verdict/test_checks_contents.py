@@ -69,10 +69,9 @@ def test_the_detail_names_the_clients_that_were_compared() -> None:
     assert ("", (), ()) == (compared(None), differing(None), compared_clients(FeedComparison()))
 
 
-def recurrence(**changes: int) -> RecurringDifference:
+def recurrence(*, records: int = 400, fewer: int = 0, out_of_turn: int = 0, chance: int = 90) -> RecurringDifference:
     """Return the comparison of two clients whose few contents recur."""
-    found = RecurringDifference("d", "c", count=400, fewer=0, out_of_turn=0, chance=90)
-    return found._replace(**changes)
+    return RecurringDifference("d", "c", records, fewer, out_of_turn, chance)
 
 
 def test_the_detail_says_how_little_recurring_contents_show() -> None:
@@ -84,7 +83,7 @@ def test_the_detail_says_how_little_recurring_contents_show() -> None:
         " missing make no difference there"
     ) == compared(of(alike=(), recurring=twice))
     assert "; the same few contents recur at d, too shortly to compare how many each received" == compared(
-        of(alike=(), recurring=(recurrence(count=0),))
+        of(alike=(), recurring=(recurrence(records=0),))
     )
     assert () == differing(of(alike=(), recurring=twice))
 

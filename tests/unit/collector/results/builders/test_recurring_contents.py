@@ -48,7 +48,7 @@ def test_the_same_stream_is_no_difference(period: int, late_us: int, joined: int
     for one, other in ((early, late), (late, early)):
         found = compared(one, other)
         assert (0, 0) == (found.fewer, found.out_of_turn)
-        assert found.chance < found.count
+        assert found.chance < found.records
 
 
 @pytest.mark.parametrize("period", [1, 2, 3, 13])
@@ -91,4 +91,4 @@ def test_a_short_time_is_not_compared() -> None:
     """Less than two seconds show no difference of counts."""
     one, other = connection(stream(1)[::2]), connection(stream(1))
 
-    assert 0 == recurring_contents.compared(one, other, START_US + 1_500_000, ("one", "other")).count
+    assert 0 == recurring_contents.compared(one, other, START_US + 1_500_000, ("one", "other")).records
