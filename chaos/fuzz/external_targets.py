@@ -51,7 +51,7 @@ def _frames(data: bytes) -> None:
         for one in contents:
             for found in one.records:
                 assert b"\n" not in found.record, "a record is one line"
-                unread_kind(found.record, found.form)
+                unread_kind(found.record, found.form or "text")
 
 
 def _profile(data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 
@@ -10,7 +11,8 @@ from chaos.fuzz.external_targets import TARGETS as EXTERNAL
 from chaos.fuzz.target import Target
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.nodes.node_copy import node_prefix
-from services.collector.results.run_part import MalformedPart, NotMergeable, PartReader
+from services.collector.results.run_part import MalformedPart, PartReader
+from services.collector.results.run_result import NotMergeable
 from services.collector.scan import Source
 from services.collector.verdict.snapshot import snapshot
 from services.contract import blocklog, jsonl, ledger, nodes, summary, wire
@@ -102,13 +104,11 @@ def _setting(data: bytes) -> None:
 
 
 def _listing(data: bytes) -> None:
-    for kind in (nodes.NodeListing, nodes.NodeInfo, nodes.PulledRun):
-        try:
-            found = nodes.decode(data, kind)
-        except MalformedListing:
-            continue
-        if isinstance(found, nodes.NodeInfo):
-            node_prefix(found.node)
+    with contextlib.suppress(MalformedListing):
+        node_prefix(nodes.decode(data, nodes.NodeInfo).node)
+    with contextlib.suppress(MalformedListing):
+        nodes.decode(data, nodes.PulledRun)
+    nodes.decode(data, nodes.NodeListing)
 
 
 def _part(data: bytes) -> None:
@@ -143,7 +143,7 @@ TARGETS: tuple[Target, ...] = (
     Target("evidence", _evidence),
     Target("past-run", _past_run),
     Target("part", _part, (MalformedPart, NotMergeable)),
-    Target("node-listing", _listing),
+    Target("node-listing", _listing, (MalformedListing,)),
     Target("dns-answer", _dns),
     Target("setting", _setting, (ValueError, BadSettings)),
     Target("tokens", _text(tokens.parse), (MalformedTokens,)),

@@ -100,7 +100,7 @@ class Worker:
         return None
 
     def _decode(self, data: bytes) -> None:
-        with contextlib.suppress(self.target.declared):
+        with contextlib.suppress(*self.target.declared):
             self.target.decode(data)
 
     def _untraced_seconds(self, data: bytes) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -26,17 +27,23 @@ from chaos.security import (
     hostile_server,
     ledger_cases,
     node_cases,
+    page_cases,
     slow_cases,
+    start_cases,
     volume_cases,
     wire_cases,
 )
 from chaos.security.case import Case, CaseResult, run
-from chaos.security.honest import HonestRun
+from chaos.security.honest import HonestRun, resident_bytes
 from chaos.security.threats import THREATS
 from tests.integration.processes import Process, System, free_port
+from tools.supply_chain import pins
 
 MOST_GROWTH_BYTES = 5 * 2**20
 MOST_BYTES_OF_A_CONNECTION = 20 * 1024
+_MOST_GROWTH_OF_PAGE = 100 * 2**20
+"""The report, which is made once, and four peers that are sent it."""
+_PROXY_VARIABLES = "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "ws_proxy"
 _PEERS_AT_ONCE, _CLIENTS_AT_ONCE = 16, 6
 _EVERY_FILE, _EVERY_FILE_IN_PART = 3, 30
 
@@ -60,17 +67,18 @@ class Report:
         self.add([CaseResult("all", name, expected, answer)])
 
     def table(self) -> str:
-        """Return a row for each threat, with its control and the number of cases and of right answers."""
+        """Return a row for each threat, with its control, its test, and the number of cases and of right answers."""
         cases, right = (
             Counter(result.threat for result in self.results if result.is_right or not only)
             for only in (False, True)
         )  # fmt: skip
         rows = [
-            f"| {threat.number} | {threat.what} | {threat.control} | {cases[threat.number]} | {right[threat.number]} |"
+            f"| {threat.number} | {threat.what} | {threat.control} | {threat.tests} "
+            f"| {cases[threat.number] or '-'} | {right[threat.number] or '-'} |"
             for threat in THREATS
         ]
-        total = f"| all | | | {cases.total()} | {right.total()} |"
-        return "\n".join(["| | threat | control | cases | right |", "|---|---|---|---|---|", *rows, total])
+        total = f"| all | | | | {cases.total()} | {right.total()} |"
+        return "\n".join(["| | threat | control | test | cases | right |", "|---|---|---|---|--:|--:|", *rows, total])
 
 
 def _try_all(cases: Iterable[Case], port: int, at_once: int = 1) -> Iterator[CaseResult]:
@@ -142,8 +150,9 @@ def try_the_ledger(report: Report, folder: Path) -> None:
         server = system.server()
         report.add(_try_all(ledger_cases.cases(), system.port))
         report.add(_try_all(slow_cases.cases(), system.port, _PEERS_AT_ONCE))
-        client = system.client("client-1")
-        client.wait_for_line('"subscribed"')
+        client = system.client("client-1", **dict.fromkeys(_PROXY_VARIABLES, "http://127.0.0.1:1"))
+        client.wait_for_line('"subscribed"', hostile_server.START_SECONDS)
+        report.add([CaseResult("T19", "a client with proxy variables", "subscribed", "subscribed")])
         _check_alive(report, server, "server with a ledger")
 
 
@@ -165,7 +174,7 @@ def try_the_nodes(report: Report, folder: Path) -> None:
     port = free_port()
     settings = {"NODE_PORT": port, "NODE_TOKEN_FILE": token, "VOLUMES": served}
     with Process("services.collector", "serve", **settings) as node:
-        node.wait_for_line('"serving"')
+        node.wait_for_line('"serving"', hostile_server.START_SECONDS)
         report.add(_try_all(node_cases.cases(), port))
         _check_alive(report, node, "node")
 
@@ -175,6 +184,27 @@ def try_the_nodes(report: Report, folder: Path) -> None:
 
     with ThreadPoolExecutor(_CLIENTS_AT_ONCE) as pool:
         report.add(pool.map(attempt, range(len(node_cases.NODES))))
+
+
+def try_the_page(report: Report, folder: Path) -> None:
+    """Ask the page for what it must refuse, while it shows a run; then start services that must not start."""
+    shutil.copytree(volume_cases.HONEST, volumes := folder / "volumes")
+    port = free_port()
+    with Process("services.collector", VOLUMES=volumes, PAGE_PORT=port, SERVER_URL="ws://127.0.0.1:1") as page:
+        page.wait_for_line('"ready"', hostile_server.START_SECONDS)
+        before = resident_bytes(page.pid)
+        report.add(_try_all(page_cases.cases(), port))
+        growth = resident_bytes(page.pid) - before
+        report.check("growth of the page", "below 100 MB", _below(growth, _MOST_GROWTH_OF_PAGE, "100 MB"))
+        _check_alive(report, page, "page")
+    report.add(start_cases.attempt_all(folder))
+
+
+def try_the_pins(report: Report) -> None:
+    """Look for a package, an image or an action of which another one could be installed."""
+    for check in pins.CHECKS:
+        found = "; ".join(f"{finding.where}: {finding.what}" for finding in check(Path()))
+        report.add([CaseResult("T21", (check.__doc__ or "").strip(), "held", found or "held")])
 
 
 def main() -> int:
@@ -188,7 +218,7 @@ def main() -> int:
     report, began = Report(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="security-") as name:
         folder = Path(name)
-        for side in ("wire", "ledger", "files", "client", "nodes"):
+        for side in ("wire", "ledger", "files", "client", "nodes", "page"):
             (folder / side).mkdir()
         flood_seconds = 0.0 if part else 60.0 if os.environ.get("LONG") else 10.0
         try_the_wire(report, folder / "wire", flood_seconds)
@@ -196,6 +226,8 @@ def main() -> int:
             try_the_ledger(report, folder / "ledger")
             try_the_client(report, folder / "client")
             try_the_nodes(report, folder / "nodes")
+            try_the_page(report, folder / "page")
+            try_the_pins(report)
         report.add(volume_cases.attempt_all(folder / "files", _EVERY_FILE_IN_PART if part else _EVERY_FILE))
     wrong = sum(not result.is_right for result in report.results)
     print(report.table())

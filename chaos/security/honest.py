@@ -72,8 +72,7 @@ class HonestRun:
     @property
     def resident_bytes(self) -> int:
         """Resident memory of the server."""
-        pages = Path(f"/proc/{self.server.pid}/statm").read_text(encoding="ascii").split()[1]
-        return int(pages) * resource.getpagesize()
+        return resident_bytes(self.server.pid)
 
     def finish(self) -> tuple[int, str]:
         """Send the rest of the feed at once; return the verdict's exit code and text."""
@@ -81,3 +80,9 @@ class HonestRun:
             operator.send(message("control", set={"rate": 0}))
             assert operator.outcome() == "open controlled"
         return self.system.wait()
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the resident memory of a process."""
+    pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * resource.getpagesize()

@@ -6,7 +6,6 @@ import functools
 import itertools
 import json
 import os
-import resource
 import socket
 import socketserver
 import threading
@@ -17,6 +16,8 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from chaos.security.case import Case, CaseResult
+from chaos.security.honest import resident_bytes
+from chaos.security.hostile_server import START_SECONDS, stop
 from chaos.security.raw_peer import SECONDS, request
 from tests.integration.processes import Process
 
@@ -309,9 +310,9 @@ def attempt(node: HostileNode, folder: Path) -> CaseResult:
     with _Serving(node.answer) as serving:
         settings = {"NODES": f"127.0.0.1:{serving.port}", "NODE_TOKEN_FILE": token, "PAGE_PORT": 0, "VOLUMES": volumes}
         with Process("services.collector", **settings) as collector:
-            collector.wait_for_line('"ready"')
+            collector.wait_for_line('"ready"', START_SECONDS)
             time.sleep(OBSERVED_SECONDS)
-            answer = _fault(collector, folder) or ("bears it" if collector.stop(20) == 0 else f"code {collector.code}")
+            answer = _fault(collector, folder) or stop(collector)
     return CaseResult(node.threat, f"a node that {node.name}", "bears it", answer)
 
 
@@ -320,9 +321,8 @@ def _fault(collector: Process, folder: Path) -> str:
         return f"ended with {collector.code}"
     if "Traceback" in collector.text:
         return "traceback"
-    pages = int(Path(f"/proc/{collector.pid}/statm").read_text(encoding="ascii").split()[1])
-    if pages * resource.getpagesize() > MOST_BYTES:
-        return f"{pages * resource.getpagesize() >> 20} MB"
+    if (size := resident_bytes(collector.pid)) > MOST_BYTES:
+        return f"{size >> 20} MB"
     allowed = {"ledger", "logs", "nodes", "summary"}
     outside = [path for path in folder.iterdir() if path.name not in ("volumes", "token")]
     outside += [path for path in (folder / "volumes").iterdir() if path.name not in allowed]

@@ -18,7 +18,7 @@ from services.contract import bounds
 from services.contract.errors import MalformedLine
 from services.contract.feed_description import FeedDescription
 from services.contract.jsonl import Kinds, LineStruct, Sealed
-from services.contract.scalars import Count, Digest, Integer, Name, Positive, Run, Span
+from services.contract.scalars import Count, Digest, Integer, Name, Nanoseconds, Positive, Run, Span
 from services.contract.sequence_text import SeqNumber, has_text, integer, seq_text, span_text
 from services.contract.unreleased_form import refuse_unreleased_form
 
@@ -68,8 +68,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
     seq: SeqNumber | None
     received_at: str
-    latency_ns: int | None
-    transit_ns: int | None
+    latency_ns: Nanoseconds | None
+    transit_ns: Nanoseconds | None
     record: msgspec.Raw
 
 
@@ -84,8 +84,8 @@ class OwnMessage(Message, frozen=True, gc=False):
     key: ClassVar[None] = None
     form: ClassVar[None] = None
     seq: Positive
-    latency_ns: int
-    transit_ns: int
+    latency_ns: Nanoseconds
+    transit_ns: Nanoseconds
 
 
 SEQ_FIELDS = "seq", "first_seq", "prev_seq"
@@ -247,8 +247,8 @@ class ExternalBlockHeader(_ExternalStruct, tag="block", frozen=True, kw_only=Tru
     closed_by: ClosedBy | Literal["connection"]
     started_at: str
     ended_at: str
-    duration_ns: int
-    idle_ns: int
+    duration_ns: Nanoseconds
+    idle_ns: Nanoseconds
     clock_offset_us: None = None
     clock_error_us: None = None
     digest: Digest

@@ -51,6 +51,15 @@ def test_no_file_of_the_image_gives_rights(stack: Stack, service: str) -> None:
 
 
 @every_service
+def test_the_image_has_no_installer(stack: Stack, service: str) -> None:
+    """4.3: neither the environment nor the base image has pip, and no compiler is there."""
+    program = "import importlib.util as u, shutil as s; print([n for n in ('pip', 'ensurepip') if u.find_spec(n)],"
+    programs = "[n for n in ('pip', 'pip3', 'gcc', 'cc', 'make') if s.which(n)])"
+    for python in ("python", "/usr/bin/env PATH=/usr/local/bin:/usr/bin python3"):
+        assert "[] []" == stack.exec(service, *python.split(), "-c", f"{program} {programs}").stdout.strip()
+
+
+@every_service
 def test_no_secret_is_in_the_image(stack: Stack, service: str) -> None:
     """4.10: neither the image's variables nor its history contain a secret."""
     image = stack.inspect(service)["Image"]

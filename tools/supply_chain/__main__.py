@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from services import __version__
 from tools.supply_chain import advisories, pins, sbom
 from tools.supply_chain.advisories import NotChecked
+from tools.supply_chain.pins import Finding
 from tools.supply_chain.requirement_file import parse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,6 +19,18 @@ BASE_IMAGE = "python:3.13-slim"
 NOT_COVERED = (
     "not covered: the base images and their packages; how a package came to be in its index; the browser of the tests"
 )
+
+
+def base_image_by_digest(_root: Path) -> Iterator[Finding]:
+    """The base image is named by digest.
+
+    Raises:
+        NotChecked: it is named by a tag, of which the registry may serve another image tomorrow.
+    """
+    image = os.environ.get("PYTHON_IMAGE") or BASE_IMAGE
+    if not pins.DIGEST.search(image):
+        raise NotChecked(f"{image} is a tag; name the digest by PYTHON_IMAGE, as for a release")
+    yield from ()
 
 
 def main() -> int:
@@ -43,7 +57,7 @@ def write_bills(folder: Path) -> int:
 def audit() -> int:
     """Print the result of every check; return 1 if one has found a fault. One that could not be made is no success."""
     has_findings = False
-    for check in (*pins.CHECKS, advisories.known_vulnerabilities):
+    for check in (*pins.CHECKS, base_image_by_digest, advisories.known_vulnerabilities):
         promise = (check.__doc__ or "").partition("\n")[0].removesuffix(".")
         try:
             findings = list(check(ROOT))

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from tools.supply_chain.requirement_file import UnpinnedLine, parse
 
-_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+"""The end of the name of an image by digest."""
 _COMMIT = re.compile(r"uses:\s*[\w./-]+@[0-9a-f]{40}\b")
 
 
@@ -58,7 +59,7 @@ def images_by_tag(root: Path) -> Iterator[Finding]:
     """Images of other software are named by digest; the base image is the builder's choice, PYTHON_IMAGE."""
     for line in (root / "docker-compose.yml").read_text(encoding="utf-8").splitlines():
         image = re.match(r"\s+image:\s*(\S+)", line)
-        if image and not image[1].startswith("streamgauge-") and not _DIGEST.search(image[1]):
+        if image and not image[1].startswith("streamgauge-") and not DIGEST.search(image[1]):
             yield Finding("docker-compose.yml", f"{image[1]} has no digest")
 
 

@@ -114,7 +114,10 @@ def _control(body: bytes) -> wire.Control:
         raise _BadRequest(400, "a control request either sets a rate or does one thing")
     if (request.do == "drop") != (request.client is not None):
         raise _BadRequest(400, "drop, and nothing else, names a client")
-    return wire.Control(set=request.set, do=request.do, client=request.client, via=VIA)
+    try:
+        return wire.Control(set=request.set, do=request.do, client=request.client, via=VIA)
+    except ValueError as error:  # a rate between 0 and the least one, which no type excludes
+        raise _BadRequest(400, f"not a control request: {error}") from error
 
 
 def _status(reply: wire.Controlled) -> dict[str, object]:

@@ -125,7 +125,7 @@ async def test_a_form_is_refused(kind: str | None) -> None:
         b"", b"{", b"\xff", b"[]", b"null", {}, {"do": "stop"}, {"set": {}}, {"set": {"rate": -1}},
         {"set": {"pace": 1}}, {"do": "pause", "set": {"rate": 1}}, {"do": "drop"}, {"do": "drop", "client": "../x"},
         {"do": "pause", "client": "client-1"}, {"do": "pause", "via": "console"}, {"do": "pause", "type": "control"},
-        b"[" * 1000,
+        b"[" * 1000, {"set": {"rate": 5e-324}},
     ],
 )  # fmt: skip
 async def test_a_malformed_request_is_refused(body: object) -> None:
