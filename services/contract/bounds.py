@@ -303,9 +303,16 @@ PART_NAMES_BYTES = Bound(
     "100,000 names of 63 characters have 6 MB",
     "the file is refused",
 )
+EVIDENCE_BYTES = Bound(
+    "evidence in a part, decompressed",
+    128 * 1024 * 1024,
+    "bytes",
+    "a record has some 7 bytes",
+    "the file is refused",
+)
 
 COLLECTOR_BOUNDS: tuple[Bound[int], ...] = (
-    LISTING_BYTES, LISTED_RUNS, LISTED_FILES, NODES, FREE_BYTES, PART_BYTES, PART_NAMES_BYTES,
+    LISTING_BYTES, LISTED_RUNS, LISTED_FILES, NODES, FREE_BYTES, PART_BYTES, PART_NAMES_BYTES, EVIDENCE_BYTES,
 )  # fmt: skip
 
 
