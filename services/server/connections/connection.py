@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import ipaddress
 import logging
 import os
 import select
@@ -13,12 +11,13 @@ from typing import Any, Literal
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import CTRL_OPCODES
+from websockets.frames import CTRL_OPCODES, Opcode
 from websockets.frames import Frame as WebSocketFrame
 from websockets.protocol import State
 
 from services.contract import bounds, wire
 from services.runtime import websocket_io
+from services.runtime.access.listen_rules import is_loopback
 from services.runtime.access.tokens import NOTHING
 from services.runtime.clock import Clock
 from services.runtime.websocket_io import ArrivalTimes, SharedReads
@@ -60,6 +59,8 @@ class FeedConnection(ServerConnection, SharedReads):
         is_blocked: whether the peer reads more slowly than it is sent to.
         last_received: when bytes were last received, monotonic seconds of the event loop.
         on_unblocked: called when a blocked peer has caught up; `do_nothing` for a peer without a subscription.
+        take_at_once: is given a text that no earlier message waits before, and returns whether it has handled it; the
+            library queues other texts, and `recv` returns them a turn of the loop later.
         grant: what the peer may do; nothing until its opening request was checked.
     """
 
@@ -67,7 +68,7 @@ class FeedConnection(ServerConnection, SharedReads):
     # exist. The library's own attributes leave no room for another one.
     __slots__ = (
         "_acceptance", "_cut_timer", "_descriptor", "_is_counted", "allowance", "arrival_times", "grant",
-        "is_blocked", "last_received", "on_unblocked",
+        "is_blocked", "last_received", "on_unblocked", "take_at_once",
     )  # fmt: skip
 
     # Set by `connection_class`, since the library constructs connections itself.
@@ -85,6 +86,7 @@ class FeedConnection(ServerConnection, SharedReads):
         self.arrival_times = ArrivalTimes(self.clock)
         self.last_received = asyncio.get_running_loop().time()
         self.on_unblocked: Callable[[], None] = do_nothing
+        self.take_at_once: Callable[[bytes], bool] = queue
         self.allowance = MessageAllowance(self.last_received, is_engaged=False)
         self.grant = NOTHING
         self._acceptance = b""
@@ -114,7 +116,7 @@ class FeedConnection(ServerConnection, SharedReads):
     @property
     def is_local(self) -> bool:
         """Whether the peer is on this machine's loopback."""
-        return _is_loopback(self.peer)
+        return is_loopback(self.peer)
 
     @property
     def is_operator(self) -> bool:
@@ -243,6 +245,9 @@ class FeedConnection(ServerConnection, SharedReads):
             if event.opcode in CTRL_OPCODES and not self.accept_message():
                 self.cut("too_many", "peer cut off: too many control frames")
                 return
+            is_text = event.opcode is Opcode.TEXT and event.fin and not self.arrival_times.is_message_waiting
+            if is_text and self.take_at_once(bytes(event.data)):
+                return
             self.arrival_times.frame_received(event)
         super().process_event(event)
 
@@ -276,6 +281,7 @@ class FeedConnection(ServerConnection, SharedReads):
         super().connection_lost(exc)
         # The transport closes the descriptor after this call, and the next connection may get the same number.
         self._descriptor = None
+        self.take_at_once = queue
         self.is_blocked = False
         self._stop_cut_timer()
         if self._is_counted:
@@ -345,12 +351,9 @@ def do_nothing() -> None:
     """Do nothing: the value of `FeedConnection.on_unblocked` without a subscription."""
 
 
-@functools.lru_cache(maxsize=256)
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
+def queue(_text: bytes) -> bool:
+    """Handle nothing: the value of `FeedConnection.take_at_once` without a subscription."""
+    return False
 
 
 def _frame_head(length: int) -> bytes:
