@@ -34,7 +34,7 @@ _NAMES = {
     "receipts": "receipts, their digests and confirmations",
     "ledger": "ledger",
 }
-_GRACE_SECONDS, _START_SECONDS, _RUN_SECONDS = 60, 30.0, 120.0
+_GRACE_SECONDS, _START_SECONDS, _RUN_SECONDS = 60, 60.0, 120.0
 
 
 class Cost(NamedTuple):

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from benchmarks.fanout import Peer
-from benchmarks.measure import Figures, InvalidRun, Metric, cpu_seconds, environment
+from benchmarks.measure import Figures, InvalidRun, Metric, cpu_clock, environment
 from benchmarks.scale.serving import raise_open_file_limit, run_server
 
 _MANY = "cost of a delivery with more connections / with fewer, the worst of these steps"
@@ -70,10 +70,10 @@ def count(port: int, server: int, connections: int) -> tuple[int, float]:
     peers = [Peer(port, f"peer-{number}") for number in range(1, connections)]
     _wait_for(port, connections - 1)
     time.sleep(_SETTLE_SECONDS)
-    cpu_before = cpu_seconds(server) or 0.0
+    cpu_before = cpu_clock(server)
     peers.append(Peer(port, f"peer-{connections}"))
     _count(peers)
-    used = (cpu_seconds(server) or 0.0) - cpu_before
+    used = cpu_clock(server) - cpu_before
     for peer in peers:
         peer.socket.close()
     return sum(peer.records for peer in peers), used

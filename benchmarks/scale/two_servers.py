@@ -18,7 +18,7 @@ from benchmarks.fanout import Peer
 from benchmarks.measure import Figures, InvalidRun, Metric, cpu_clock, environment, free_port
 from benchmarks.scale.serving import ServerProcess, raise_open_file_limit
 
-_START_SECONDS, _RUN_SECONDS = 30.0, 180.0
+_START_SECONDS, _RUN_SECONDS = 60.0, 180.0
 
 
 def metric(connections: int, servers: int) -> Metric:

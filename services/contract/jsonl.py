@@ -11,6 +11,7 @@ line before, so removed, repeated and moved lines are detected.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -173,7 +174,21 @@ class Kinds(Generic[Entry]):
     @staticmethod
     def encode(entry: Entry, prev: str) -> tuple[bytes, str]:
         """Return the line of an entry, with its newline, and the line's ``crc``."""
-        return seal(msgspec.json.encode(fields(entry)), prev)
+        return seal(_content(entry), prev)
+
+
+def _content(entry: LineStruct) -> bytes:
+    """Return a line's fields as JSON, as `fields` has them."""
+    if not _is_written_whole(type(entry)):
+        return msgspec.json.encode(fields(entry))
+    # A server writes one for each receipt: without the dictionary this takes a third of the time.
+    return b'{"v":%d,' % entry.line_version + msgspec.json.encode(entry)[1:]
+
+
+@functools.cache
+def _is_written_whole(kind: type[LineStruct]) -> bool:
+    """Return whether lines of a kind always have all of its fields, in their order."""
+    return _ABSENT_IF_EMPTY.isdisjoint(kind.__struct_fields__) and kind.line_fields is LineStruct.line_fields
 
 
 def _version(sealed: Sealed) -> int:

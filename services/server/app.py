@@ -51,6 +51,10 @@ log = logging.getLogger(__name__)
 _HELD_UP_SECONDS = 1.0
 """A timer that fires this late shows that the process did not run."""
 
+_STEP_SHARE, _MAX_STEP_SECONDS = 0.01, 0.2
+"""Part of the time that the steps of `ServerApp.keep_time` may take before they become rarer, and their longest
+interval. A step looks at every client, which takes milliseconds with thousands of them."""
+
 
 class ServerApp:
     """Everything that lives as long as the process.
@@ -194,11 +198,12 @@ class ServerApp:
 
     async def keep_time(self) -> None:
         """Advance, start, resume and end runs; cut off clients that do not read; open the next run."""
-        loop, check_at = asyncio.get_running_loop(), 0.0
+        loop, check_at, took = asyncio.get_running_loop(), 0.0, 0.0
         while True:
-            step_at = loop.time() + self.intervals.step
-            await asyncio.sleep(self.intervals.step)
-            lag = loop.time() - step_at
+            step_at = loop.time() + max(self.intervals.step, min(took / _STEP_SHARE, _MAX_STEP_SECONDS))
+            await asyncio.sleep(step_at - loop.time())
+            began = loop.time()
+            lag = began - step_at
             self.metrics.add_loop_lag(lag)
             self.stream.run.follow()
             connected = {name for name, subscription in self.stream.subscriptions.items() if subscription.is_open}
@@ -210,6 +215,7 @@ class ServerApp:
                 check_at = now + self.intervals.stall_check
                 self._move_clients(now)
                 self._has_missed_runs = self.runs.has_missed_runs(self.stream.run)
+            took = loop.time() - began
             await self._leave_finished_run()
 
     async def _leave_finished_run(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -120,6 +121,7 @@ def _unprotected(given: str, grants_from: str) -> str:
     )
 
 
+@functools.lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Return whether an address, or the name ``localhost``, is of this machine only."""
     try:

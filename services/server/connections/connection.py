@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import ipaddress
 import logging
 import os
 import select
@@ -13,12 +11,13 @@ from typing import Any, Literal
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import CTRL_OPCODES
+from websockets.frames import CTRL_OPCODES, Opcode
 from websockets.frames import Frame as WebSocketFrame
 from websockets.protocol import State
 
 from services.contract import bounds, wire
 from services.runtime import websocket_io
+from services.runtime.access.listen_rules import is_loopback
 from services.runtime.access.tokens import NOTHING
 from services.runtime.clock import Clock
 from services.runtime.websocket_io import ArrivalTimes, SharedReads
@@ -57,16 +56,19 @@ class FeedConnection(ServerConnection, SharedReads):
     Attributes:
         arrival_times: of the messages that the library has not delivered yet.
         allowance: of messages besides receipts, and of bytes in one read.
+        is_blocked: whether the peer reads more slowly than it is sent to.
         last_received: when bytes were last received, monotonic seconds of the event loop.
         on_unblocked: called when a blocked peer has caught up; `do_nothing` for a peer without a subscription.
+        take_at_once: is given a text that no earlier message waits before, and returns whether it has handled it; the
+            library queues other texts, and `recv` returns them a turn of the loop later.
         grant: what the peer may do; nothing until its opening request was checked.
     """
 
     # Slots: Python gives an object with more than 29 attributes a dictionary of 1.6 kB, and thousands of connections
     # exist. The library's own attributes leave no room for another one.
     __slots__ = (
-        "_acceptance", "_cut_timer", "_is_blocked", "_is_counted", "allowance", "arrival_times", "grant",
-        "last_received", "on_unblocked",
+        "_acceptance", "_cut_timer", "_descriptor", "_is_counted", "allowance", "arrival_times", "grant",
+        "is_blocked", "last_received", "on_unblocked", "take_at_once",
     )  # fmt: skip
 
     # Set by `connection_class`, since the library constructs connections itself.
@@ -84,16 +86,21 @@ class FeedConnection(ServerConnection, SharedReads):
         self.arrival_times = ArrivalTimes(self.clock)
         self.last_received = asyncio.get_running_loop().time()
         self.on_unblocked: Callable[[], None] = do_nothing
+        self.take_at_once: Callable[[bytes], bool] = queue
         self.allowance = MessageAllowance(self.last_received, is_engaged=False)
         self.grant = NOTHING
         self._acceptance = b""
-        self._is_blocked = False
+        self.is_blocked = False
         self._is_counted = False
+        self._descriptor: int | None = None
         self._cut_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection; if the limit is reached, answer 503 and close it."""
         super().connection_made(transport)
+        # With TLS the transport has to encrypt the bytes first.
+        if transport.get_extra_info("sslcontext") is None:
+            self._descriptor = transport.get_extra_info("socket").fileno()
         self._is_counted = self.gate.acquire(self, self.peer, self.last_received)
         if not self._is_counted:
             self.refusals.count("full", "connection refused: no place", peer=self.peer, most=self.gate.maximum())
@@ -109,7 +116,7 @@ class FeedConnection(ServerConnection, SharedReads):
     @property
     def is_local(self) -> bool:
         """Whether the peer is on this machine's loopback."""
-        return _is_loopback(self.peer)
+        return is_loopback(self.peer)
 
     @property
     def is_operator(self) -> bool:
@@ -135,15 +142,10 @@ class FeedConnection(ServerConnection, SharedReads):
         if self.allowance.read_bytes != bounds.READ_BYTES.value:
             self.allowance = MessageAllowance(self.last_received, is_engaged=True)
 
-    @property
-    def is_blocked(self) -> bool:
-        """Whether the peer reads more slowly than it is sent to."""
-        return self._is_blocked
-
     def pause_writing(self) -> None:
         """Mark the peer as blocked, and start the timer that cuts it off if it has no subscription."""
         super().pause_writing()
-        self._is_blocked = True
+        self.is_blocked = True
         self._start_cut_timer()
 
     def _start_cut_timer(self) -> None:
@@ -174,7 +176,7 @@ class FeedConnection(ServerConnection, SharedReads):
     def resume_writing(self) -> None:
         """Mark the peer as not blocked and call `on_unblocked`."""
         super().resume_writing()
-        self._is_blocked = False
+        self.is_blocked = False
         self._stop_cut_timer()
         # The quiet time starts again: while the peer was blocked it was sent no ping that it could have answered.
         self.last_received = asyncio.get_running_loop().time()
@@ -210,7 +212,7 @@ class FeedConnection(ServerConnection, SharedReads):
             # The library parses until the peer confirms the close, which one that floods does not do.
             self.cut("too_many", "peer cut off: it sends on after a close")
         # The library answers pings by itself, so its pongs pass no other limit.
-        if self._is_blocked and self.buffered > bounds.BUFFERED_BYTES.value:
+        if self.is_blocked and self.buffered > bounds.BUFFERED_BYTES.value:
             self.cut("stalled", "peer cut off: it does not read")
 
     def send_data(self) -> None:
@@ -243,6 +245,9 @@ class FeedConnection(ServerConnection, SharedReads):
             if event.opcode in CTRL_OPCODES and not self.accept_message():
                 self.cut("too_many", "peer cut off: too many control frames")
                 return
+            is_text = event.opcode is Opcode.TEXT and event.fin and not self.arrival_times.is_message_waiting
+            if is_text and self.take_at_once(bytes(event.data)):
+                return
             self.arrival_times.frame_received(event)
         super().process_event(event)
 
@@ -274,7 +279,10 @@ class FeedConnection(ServerConnection, SharedReads):
         second.
         """
         super().connection_lost(exc)
-        self._is_blocked = False
+        # The transport closes the descriptor after this call, and the next connection may get the same number.
+        self._descriptor = None
+        self.take_at_once = queue
+        self.is_blocked = False
         self._stop_cut_timer()
         if self._is_counted:
             self._is_counted = False
@@ -296,15 +304,19 @@ class FeedConnection(ServerConnection, SharedReads):
         is negotiated and no frame is fragmented, so the frame's head and the pieces, which many peers share, are
         exactly the bytes on the wire.
         """
+        transport, length = self.transport, sum(map(len, pieces))
         # A transport that has found its peer disconnected logs a warning for every further write.
-        if self.state is not State.OPEN or self.transport.is_closing():
+        if self.protocol.state is not State.OPEN or transport.is_closing():
             return
-        frame = (self._acceptance + _frame_head(sum(map(len, pieces))), *pieces)
+        head = self._acceptance + _frame_head(length)
         self._acceptance = b""
-        written = 0 if self.buffered else self._write_now(frame)
+        frame = (head, *pieces)
+        written = 0 if transport.get_write_buffer_size() else self._write_now(frame)
+        if written == len(head) + length:
+            return
         for piece in frame:
             if written < len(piece):
-                self.transport.write(memoryview(piece)[written:])
+                transport.write(memoryview(piece)[written:])
             written = max(written - len(piece), 0)
         if self.is_blocked and self.buffered > bounds.BUFFERED_BYTES.value:
             self.cut("stalled", "peer cut off: it does not read")
@@ -312,12 +324,12 @@ class FeedConnection(ServerConnection, SharedReads):
     def _write_now(self, pieces: Sequence[bytes]) -> int:
         """Write without copying, as asyncio's `writelines` does from Python 3.12 on; return the number of bytes.
 
-        Writes nothing on a connection with TLS, whose transport has to encrypt the bytes first.
+        Writes nothing on a connection with TLS.
         """
-        if self.transport.get_extra_info("sslcontext") is not None:
+        if self._descriptor is None:
             return 0
         try:
-            return os.writev(self.transport.get_extra_info("socket").fileno(), pieces)
+            return os.writev(self._descriptor, pieces)
         except OSError:
             # The transport will meet the same error with its own write, and handles it.
             return 0
@@ -339,12 +351,9 @@ def do_nothing() -> None:
     """Do nothing: the value of `FeedConnection.on_unblocked` without a subscription."""
 
 
-@functools.lru_cache(maxsize=256)
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
+def queue(_text: bytes) -> bool:
+    """Handle nothing: the value of `FeedConnection.take_at_once` without a subscription."""
+    return False
 
 
 def _frame_head(length: int) -> bytes:

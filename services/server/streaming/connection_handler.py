@@ -10,7 +10,7 @@ from websockets.protocol import State
 from services.contract import bounds, ledger, wire
 from services.contract.errors import MalformedFrame, PeerError
 from services.runtime.rate_limit import TokenBucket
-from services.server.connections.connection import FeedConnection, do_nothing
+from services.server.connections.connection import FeedConnection, do_nothing, queue
 from services.server.connections.refusals import RefusalCause, RefusalCounter
 from services.server.runs.run_state import RecordedClient
 from services.server.streaming import control as operator_control
@@ -22,6 +22,8 @@ from services.server.streaming.subscription import Subscription
 
 _FAULT_CLOSE_SECONDS = 1.0
 _MAX_DETAIL_LENGTH = 300
+_RECEIPT = b'{"type":"receipt"'
+"""How the receipts of this project's clients begin; those that begin otherwise are handled as other frames."""
 
 
 class ConnectionHandler:
@@ -87,6 +89,7 @@ class ConnectionHandler:
         # The callback refers to the subscription, which refers to the connection: this cycle would keep both in memory
         # until a garbage collection.
         self._connection.on_unblocked = do_nothing
+        self._connection.take_at_once = queue
         if subscription.is_observer and subscription in self._stream.observers:
             self._stream.observers.remove(subscription)
         elif self._stream.subscriptions.get(subscription.name) is subscription:
@@ -172,7 +175,26 @@ class ConnectionHandler:
             )
         )
         self._connection.on_unblocked = functools.partial(self._stream.serve_soon, subscription)
+        self._connection.take_at_once = self._take_receipt
         self._stream.serve_soon(subscription)
+
+    def _take_receipt(self, text: bytes) -> bool:
+        """Handle a receipt at once, without the library's queue and a turn of the loop; return whether it was one.
+
+        One that is refused is not handled: it comes again through the queue, to `run`, which refuses the peer.
+        """
+        if not text.startswith(_RECEIPT):
+            return False
+        try:
+            # As the library does for what it queues, so that also fields that are ignored have to be UTF-8.
+            frame = _frame_of(text.decode())
+            if not isinstance(frame, wire.Receipt):
+                return False
+            self._record_receipt(frame)
+        except Exception:  # noqa: BLE001
+            # Whatever it is, it happens again in `run`, which distinguishes a peer's fault from one of this server.
+            return False
+        return True
 
     def _record_receipt(self, receipt: wire.Receipt) -> None:
         """Record a receipt, and confirm it once the ledger has it."""

@@ -163,20 +163,27 @@ class Stream:
     def _serve(self, subscription: Subscription, head: int, now: float) -> bool:
         """Send up to `BATCHES_PER_ROUND` batches to one subscription; return whether it could take more at once."""
         for _ in range(BATCHES_PER_ROUND):
-            if subscription.cursor > head or not subscription.is_ready:
-                break
+            if not subscription.is_ready:
+                return False
+            if subscription.cursor > head:
+                self._send_rest(subscription, now)
+                return False
             batch = self._batches.batch(subscription.cursor, head, self.run.schedule)
             if not subscription.send(batch, now):
                 return False
             self.sent_records += batch.last - batch.first + 1
             self.sent_bytes += len(batch.body)
         if subscription.is_ready and subscription.cursor > head:
-            if subscription.cursor > self.run.total:
-                if not subscription.end_was_sent:
-                    subscription.send_end(now)
-            elif now - subscription.last_frame_at >= _IDLE_SECONDS:
-                subscription.send_idle(now)
+            self._send_rest(subscription, now)
         return subscription.is_ready and subscription.cursor <= head
+
+    def _send_rest(self, subscription: Subscription, now: float) -> None:
+        """Send what a subscription gets that has every record that is due: the end, or after a while an idle frame."""
+        if subscription.cursor > self.run.total:
+            if not subscription.end_was_sent:
+                subscription.send_end(now)
+        elif now - subscription.last_frame_at >= _IDLE_SECONDS:
+            subscription.send_idle(now)
 
     def cut_stalled(self, now: float, limit_seconds: float) -> None:
         """Cut off every client that has read no byte for longer than the limit; it may come back and resume."""

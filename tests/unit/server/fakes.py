@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from services.runtime.access.tokens import PARTICIPANT
 from services.runtime.clock import Clock
 from services.runtime.rate_plan import read_plan
 from services.runtime.saturation import SaturationMonitor
+from services.server.connections.connection import queue
 from services.server.feed.generator import FeedGenerator
 from services.server.runs.run import Run
 from services.server.runs.run_store import RunStore
@@ -66,6 +68,7 @@ class FakeConnection:
         self.grant = PARTICIPANT
         self.is_reading = self.is_within_limits = True
         self.is_engaged = self.has_hung_up = False
+        self.take_at_once: Callable[[bytes], bool] = queue
 
     def abort(self) -> None:
         """Record that it was cut off."""

@@ -146,6 +146,30 @@ async def test_messages_have_their_arrival_time() -> None:
     assert [before_ns, *stamps, after_ns] == sorted([before_ns, *stamps, after_ns])
 
 
+async def test_texts_are_taken_in_their_order() -> None:
+    """A text is offered to `take_at_once` unless an earlier one waits in the queue; it has no arrival time then."""
+    offered: list[bytes] = []
+
+    def take(text: bytes) -> bool:
+        offered.append(text)
+        return text.startswith(b"taken")
+
+    async with asyncio.timeout(20), pair(Clock()) as (server, client):
+        server.take_at_once = take
+        for text in ("taken 1", "queued 2", "taken 3", b"binary 4"):
+            await client.send(text)
+        # Its pong shows that the server has parsed everything before.
+        await (await client.ping())
+        received = []
+        for _ in range(3):
+            received.append(await server.recv())
+            server.arrival_times.pop_ns()
+
+        assert ["queued 2", "taken 3", b"binary 4"] == received
+        assert [b"taken 1", b"queued 2"] == offered[:2]
+        assert not server.arrival_times.is_message_waiting
+
+
 async def test_a_peer_that_does_not_read_is_blocked() -> None:
     """A peer that does not read becomes blocked, and `on_unblocked` is called once it reads again."""
     async with asyncio.timeout(20), pair(Clock()) as (server, client):

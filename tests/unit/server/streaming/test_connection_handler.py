@@ -38,8 +38,16 @@ def stream(tmp_path: Path, clock: StoppedClock) -> Stream:
     return Stream(run, clock)
 
 
+@pytest.fixture(params=[False, True], ids=["queued", "at once"], autouse=True)
+def _offers_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every test also with texts that are offered at once, as a connection does: the result is the same."""
+    monkeypatch.setattr(Peer, "offers_at_once", request.param)
+
+
 class Peer(FakeConnection):
     """A peer that sends a script of frames, then closes."""
+
+    offers_at_once = False
 
     def __init__(self, clock: StoppedClock, address: str = "127.0.0.1") -> None:
         super().__init__(address)
@@ -48,12 +56,16 @@ class Peer(FakeConnection):
 
     async def recv(self) -> str | bytes:
         """Return the next frame of the script; functions between the frames are called."""
-        while self.script and callable(self.script[0]):
-            self.script.pop(0)()
-        if not self.script:
-            raise ConnectionClosedOK(None, None)
-        scripted = self.script.pop(0)
-        return scripted if isinstance(scripted, (str, bytes)) else wire.encode(scripted).decode()
+        while self.script:
+            scripted = self.script.pop(0)
+            if callable(scripted):
+                scripted()
+                continue
+            text = scripted if isinstance(scripted, (str, bytes)) else wire.encode(scripted).decode()
+            if isinstance(text, str) and self.offers_at_once and self.take_at_once(text.encode()):
+                continue
+            return text
+        raise ConnectionClosedOK(None, None)
 
 
 async def play(stream: Stream, clock: StoppedClock, *script: Any, address: str = "127.0.0.1") -> Peer:
@@ -189,6 +201,26 @@ async def test_a_repeated_receipt_is_ignored(stream: Stream, clock: StoppedClock
 
     assert [False] == [entry.match for entry in receipts(stream)]
     assert [False, False, False] == [frame.match for frame in peer.received() if isinstance(frame, wire.Recorded)]
+
+
+async def test_a_receipt_is_handled_at_once(stream: Stream, clock: StoppedClock) -> None:
+    """With a subscription a receipt is handled before `recv` returns it; nothing else is, nor one that is refused."""
+    sent_before(stream)
+    peer = Peer(clock)
+    handler = handler_of(stream, peer)
+    results: list[bool] = []
+    offered = [
+        *(wire.encode(receipt()), wire.encode(wire.Ping(t1_us=1))),
+        *(b'{"type":"receipt"}', b'{"type":"receipt",\xff'),
+    ]
+    before = [peer.take_at_once(text) for text in offered]
+    peer.script = [subscribe(), lambda: results.extend(peer.take_at_once(text) for text in offered)]
+    await handler.run()
+
+    assert [False] * 4 == before
+    assert [True, False, False, False] == results
+    assert [False] * 4 == [peer.take_at_once(text) for text in offered]
+    assert 1 == sum(isinstance(frame, wire.Recorded) for frame in peer.received())
 
 
 async def test_receipts_are_confirmed_once_written(stream: Stream, clock: StoppedClock) -> None:
