@@ -99,7 +99,7 @@ def test_no_container_ends_before_the_verdict() -> None:
 
 @every_service
 def test_logs_are_rotated(name: str) -> None:
-    """The engine's log of every service has a maximum size, with the only driver that Docker and Podman have in common."""
+    """The log of every service has a maximum size, with the only driver that Docker and Podman have in common."""
     logging = service(name)["logging"]
 
     assert logging["driver"] == "json-file"
