@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from chaos.fuzz import http_targets
 from chaos.fuzz.external_targets import BETWEEN, seeds_of_frames
 from services.client.external.profiles.profile import PRESETS
 from services.collector.commands.run_loader import load_evidence
-from services.collector.results import run_part
-from services.collector.results.build import build_result
-from services.collector.results.run_part import RunPart
+from services.collector.results import evidence_codec
+from services.collector.results.builders.part_builder import build_part
+from services.collector.results.run_part import EvidencePart, RunPart, encode, encode_evidence
 from services.runtime import dns
 from services.runtime.settings import BY_NAME
 
@@ -135,14 +136,12 @@ def seeds() -> Iterator[tuple[str, bytes]]:
 
 
 def _parts() -> Iterator[tuple[str, bytes]]:
-    for case in ("one-client", "receipt-differs", "rate-changed"):
-        evidence = load_evidence(_VOLUMES / case, RUN)
-        result = build_result(evidence, final=True)
-        names = tuple(client.client for client in result.clients)
-        made = RunPart(
-            result=result, thresholds=(), ledger_clients=names, has_absent=True, ended_at=evidence.ended_at
-        )  # fmt: skip
-        lines = (json.loads(line) for line in run_part.encode(made).splitlines())
+    for case in ("one-client", "receipt-differs", "rate-changed", "feed-of-keys", "feed-unnumbered"):
+        part = build_part(load_evidence(_VOLUMES / case, RUN), ())
+        if isinstance(part, EvidencePart):
+            yield "part-evidence", zlib.decompress(evidence_codec.encode(part.evidence))
+        encoded = encode(part) if isinstance(part, RunPart) else encode_evidence(part)
+        lines = (json.loads(line) for line in encoded.splitlines())
         contents = [{key: line[key] for key in line if key not in ("crc", "prev")} for line in lines]
         yield "part", b"\n".join(json.dumps(content).encode() for content in contents)
 

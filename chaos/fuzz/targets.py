@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import zlib
 from collections.abc import Callable, Iterator
 
 from chaos.fuzz import http_targets
 from chaos.fuzz.external_targets import TARGETS as EXTERNAL
 from chaos.fuzz.target import Target
+from services.collector.commands.merge import PartsRefused, merged_snapshot
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.nodes.node_copy import node_prefix
-from services.collector.results.run_part import MalformedPart, PartReader
+from services.collector.results import evidence_codec
+from services.collector.results.evidence_codec import UnreadableEvidence
+from services.collector.results.run_part import EvidencePart, MalformedPart, PartReader, RunPart
 from services.collector.results.run_result import NotMergeable
 from services.collector.scan import Source
 from services.collector.verdict.snapshot import snapshot
@@ -112,8 +116,18 @@ def _listing(data: bytes) -> None:
 
 
 def _part(data: bytes) -> None:
-    """Read a part of a run; of three lines whose checksums are put right."""
-    PartReader().read(b"".join(_sealed(data)))
+    """Read and judge a part of a run; of lines whose checksums are put right."""
+    part = PartReader().read(b"".join(_sealed(data)))
+    if isinstance(part, RunPart):
+        merged_snapshot([part], absent=True)
+    else:
+        merged_snapshot([part])
+
+
+def _part_evidence(data: bytes) -> None:
+    """Read and judge the evidence in a part of a run, which is compressed there."""
+    evidence = evidence_codec.decode(zlib.compress(data, 1), RunEvidence)
+    merged_snapshot([EvidencePart(evidence=evidence, thresholds=())])
 
 
 def _dns(data: bytes) -> None:
@@ -142,7 +156,8 @@ TARGETS: tuple[Target, ...] = (
     Target("ledger-line", _line(ledger.codec.decode)),
     Target("evidence", _evidence),
     Target("past-run", _past_run),
-    Target("part", _part, (MalformedPart, NotMergeable)),
+    Target("part", _part, (MalformedPart, NotMergeable, PartsRefused)),
+    Target("part-evidence", _part_evidence, (UnreadableEvidence, PartsRefused)),
     Target("node-listing", _listing, (MalformedListing,)),
     Target("dns-answer", _dns),
     Target("setting", _setting, (ValueError, BadSettings)),

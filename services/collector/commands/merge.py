@@ -6,7 +6,8 @@ import argparse
 import gc
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from services.collector import formatting
@@ -80,6 +81,20 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     return EXIT_CODES[summary.verdict]
 
 
+@contextmanager
+def _parts_as_data() -> Iterator[None]:
+    """Report a contradiction within a part as one: a part comes from another host, and only its form was checked.
+
+    Raises:
+        PartsRefused: in place of the errors to which values of a wrong type or range lead.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise PartsRefused(f"a part contradicts itself: {type(error).__name__}: {error}") from error
+
+
+@_parts_as_data()
 def read_parts(files: Sequence[Path]) -> list[RunPart] | list[EvidencePart]:
     """Read the parts of one run.
 
@@ -106,6 +121,7 @@ def read_parts(files: Sequence[Path]) -> list[RunPart] | list[EvidencePart]:
     return results or [part for part in parts if isinstance(part, EvidencePart)]
 
 
+@_parts_as_data()
 def merged_snapshot(
     parts: Sequence[RunPart] | Sequence[EvidencePart],
     limits: Sequence[ThresholdLimit] = (),

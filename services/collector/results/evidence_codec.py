@@ -160,7 +160,8 @@ def _special(value: object) -> list[object] | None:
     """Return how an array or a constant is written, None for other values."""
     if isinstance(value, array):
         return ["array", value.typecode, value.tobytes()]
-    return next((["constant", name] for name, constant in _CONSTANTS.items() if value is constant), None)
+    name = next((name for name, constant in _CONSTANTS.items() if value is constant), None)
+    return None if name is None else ["constant", name]
 
 
 class _Reader:
@@ -216,7 +217,7 @@ class _Reader:
             raise UnreadableEvidence(f"{type(found).__name__}.{name} is not part of any evidence")
         return getattr(found, name)
 
-    def _object(self, name: str, names: list[object], *trees: list[object]) -> object:
+    def _object(self, name: object, names: list[object], *trees: list[object]) -> object:
         kind = _classes().get(name) if isinstance(name, str) else None
         if kind is None:
             raise UnreadableEvidence(f"a class {name!r:.80} is not part of any evidence")
