@@ -41,6 +41,10 @@ _METHODS = {(CatchUp, "undecided"), (ClientTiming, "_add_late")}
 """The methods to which evidence refers."""
 _FOLDERS = ("services.collector.evidence.", "services.contract.")
 """Objects of all classes of these modules may be in evidence: they hold data, and do nothing when they are made."""
+_MALFORMED = (
+    zlib.error, msgspec.DecodeError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+"""What values of a wrong type or number lead to."""
 _LEVELS = 200
 """Depth of the tree: that of evidence is below 50."""
 
@@ -68,15 +72,7 @@ def decode(data: bytes, kind: type[Evidence]) -> Evidence:
         found = _Reader().value(msgspec.msgpack.decode(_inflated(data)))
     except UnreadableEvidence:
         raise
-    except (
-        zlib.error,
-        msgspec.DecodeError,
-        ArithmeticError,
-        LookupError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _MALFORMED as error:
         raise UnreadableEvidence(f"{type(error).__name__}: {error}") from error
     if not isinstance(found, kind):
         raise UnreadableEvidence(f"{type(found).__name__} in place of {kind.__name__}")

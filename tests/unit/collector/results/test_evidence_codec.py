@@ -115,6 +115,7 @@ def test_other_objects_are_not_written(value: object) -> None:
         (["int", "1" * 101], "a number of 101 digits"),
         (["int", "1.5"], "invalid literal"),
         (["constant", "other"], "KeyError"),
+        (["object", "services.contract.rangeset.RangeSet", ["other"], [1]], "AttributeError"),
         (["eval", "1"], "a value of an unknown kind"),
         ([], "a value of an unknown kind"),
         ({"a": 1}, "a value of an unknown kind"),
