@@ -46,10 +46,10 @@ def test_books_are_read_whole(tmp_path: Path) -> None:
 def test_books_that_do_not_hold_still_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder whose files are rewritten again and again raises an error."""
 
-    def rewritten(self: RunFiles) -> Iterator[tuple[Source, bytes]]:
+    def rewritten(self: RunFiles) -> Iterator[tuple[Source, list[bytes]]]:
         raise FileRewritten("some file")
 
-    monkeypatch.setattr(RunFiles, "lines", rewritten)
+    monkeypatch.setattr(RunFiles, "batches", rewritten)
 
     with pytest.raises(VolumesNotFound, match="is being rewritten"):
         load_evidence(tmp_path, RUN)
