@@ -42,7 +42,8 @@ _METHODS = {(CatchUp, "undecided"), (ClientTiming, "_add_late")}
 _FOLDERS = ("services.collector.evidence.", "services.contract.")
 """Objects of all classes of these modules may be in evidence: they hold data, and do nothing when they are made."""
 _MALFORMED = (
-    zlib.error, msgspec.DecodeError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+    zlib.error, msgspec.DecodeError,
+    ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
 """What values of a wrong type or number lead to."""
 _LEVELS = 200
