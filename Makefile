@@ -74,7 +74,7 @@ format: $(VENV)/.dev ## apply the format and the fixes that ruff can make
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-check: $(VENV)/.dev ## check lint, format, types, imports, sizes, spelling, shell scripts and JavaScript
+check: $(VENV)/.dev $(VENV)/.engines ## check lint, format, types, imports, sizes, spelling, shell scripts and JavaScript
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
