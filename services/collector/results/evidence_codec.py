@@ -12,7 +12,7 @@ import sys
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from functools import cache
 from types import MemberDescriptorType, MethodType
@@ -118,7 +118,10 @@ class _Writer:
         kind = type(value)
         if kind in _PLAIN:
             return ["int", str(value)] if kind is int and value not in _INTEGERS else value
-        if isinstance(value, Collection) and kind in _CONTAINERS.values():
+        if isinstance(value, set | frozenset):
+            # In an order that does not depend on the process.
+            return [kind.__name__, self._values(sorted(value, key=repr))]
+        if isinstance(value, list | tuple) and kind in (list, tuple):
             return [kind.__name__, self._values(value)]
         if isinstance(value, dict) and kind in _MAPS.values():
             return [kind.__name__, self._values(value.keys()), self._values(value.values())]
