@@ -126,7 +126,7 @@ class Watched:
         """Return the texts of all elements of a kind."""
         return self.page.locator(selector).all_text_contents()
 
-    def wait(self, expression: str, seconds: float = 5.0) -> None:
+    def wait(self, expression: str, seconds: float = 20.0) -> None:
         """Wait until an expression of JavaScript is true."""
         # The browser's own way to wait needs `eval`, which the page forbids.
         poll_until(lambda: self.page.evaluate(expression), expression, seconds, 0.02)
