@@ -143,6 +143,9 @@ def last_input(current: Path) -> bytes:
 
 
 def _peak_bytes() -> int:
+    # The peak of this program alone: `getrusage` begins with that of the process that started it.
+    with contextlib.suppress(OSError, IndexError):
+        return int(Path("/proc/self/status").read_bytes().split(b"VmHWM:")[1].split()[0]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
