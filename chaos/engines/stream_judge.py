@@ -34,7 +34,7 @@ class StreamFindings(NamedTuple):
         lost: confirmed numbers that it does not have.
         twice: numbers that it has more than once.
         out_of_order: numbers that come after a higher one.
-        unknown: numbers that it has and that nobody published.
+        unknown: numbers that it has and that were not published.
         unconfirmed: numbers that it has although their publisher got no answer; no fault.
     """
 

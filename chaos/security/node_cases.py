@@ -18,7 +18,7 @@ from urllib.parse import quote
 from chaos.security.case import Case, CaseResult
 from chaos.security.honest import resident_bytes
 from chaos.security.hostile_server import START_SECONDS, stop
-from chaos.security.raw_peer import SECONDS, request
+from chaos.security.raw_peer import SECONDS, request, status_of
 from tests.integration.processes import Process
 
 TOKEN = "a-token-of-sixteen-or-more"
@@ -122,23 +122,13 @@ _RANGES: dict[str, tuple[str, ...]] = {
 
 
 def _case(threat: str, name: str, expected: tuple[str, ...], path: str, *lines: str, method: str = "GET") -> Case:
-    return Case(threat, name, expected, functools.partial(_status, request(*lines, path=path, method=method)))
-
-
-def _status(opening: bytes, port: int) -> str:
-    with socket.create_connection(("127.0.0.1", port), SECONDS) as peer:
-        try:
-            peer.sendall(opening)
-            head = peer.recv(65_536).decode("latin-1")
-        except ConnectionError:
-            return ""
-    return head.split(" ")[1] if head.startswith("HTTP/1.1 ") else ""
+    return Case(threat, name, expected, functools.partial(status_of, request(*lines, path=path, method=method)))
 
 
 def _crowd(port: int) -> str:
     peers = [socket.create_connection(("127.0.0.1", port), SECONDS) for _ in range(200)]
     try:
-        return _status(request(_BEARER, path="/node"), port)
+        return status_of(request(_BEARER, path="/node"), port)
     finally:
         for peer in peers:
             peer.close()

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 from chaos.security.case import Case
-from chaos.security.raw_peer import SECONDS, request
+from chaos.security.raw_peer import SECONDS, request, status_of
 
 PLAIN = ("X: y",)
 _JSON = "Content-Type: application/json"
@@ -43,7 +43,7 @@ def cases() -> Iterator[Case]:
 
 
 def _case(threat: str, name: str, expected: str, opening: bytes) -> Case:
-    return Case(threat, f"page: {name}", tuple(expected.split(" or ")), functools.partial(_status, opening))
+    return Case(threat, f"page: {name}", tuple(expected.split(" or ")), functools.partial(status_of, opening))
 
 
 def _hosts() -> Iterator[Case]:
@@ -121,16 +121,6 @@ def _requests() -> Iterator[Case]:
     yield _case("T8", "an upgrade", "200 or 400", request("Upgrade: websocket", "Connection: Upgrade"))
 
 
-def _status(opening: bytes, port: int) -> str:
-    with socket.create_connection(("127.0.0.1", port), SECONDS) as peer:
-        try:
-            peer.sendall(opening)
-            head = peer.recv(65_536).decode("latin-1")
-        except ConnectionError:
-            return ""
-    return head.split(" ")[1] if head.startswith("HTTP/1.1 ") else ""
-
-
 def _states(line: str, port: int) -> str:
     with socket.create_connection(("127.0.0.1", port), SECONDS) as peer:
         peer.sendall(request(*PLAIN))
@@ -167,7 +157,7 @@ def _patient_status(opening: bytes, port: int) -> str:
 def _crowd(port: int) -> str:
     peers = [socket.create_connection(("127.0.0.1", port), SECONDS) for _ in range(_IDLE)]
     try:
-        return _status(request(*PLAIN, path="/healthz"), port)
+        return status_of(request(*PLAIN, path="/healthz"), port)
     finally:
         for peer in peers:
             peer.close()
@@ -178,7 +168,7 @@ def _deaf(port: int) -> str:
     try:
         for peer in peers:
             peer.sendall(request(*PLAIN, path="/report.html") * 3)
-        return _status(request(*PLAIN, path="/healthz"), port)
+        return status_of(request(*PLAIN, path="/healthz"), port)
     finally:
         for peer in peers:
             peer.close()

@@ -25,6 +25,17 @@ def request(*lines: str, path: str = "/", method: str = "GET", host: str = "loca
     return "\r\n".join([f"{method} {path} HTTP/1.1", *hosts, *(lines or UPGRADE), "", ""]).encode("latin-1")
 
 
+def status_of(opening: bytes, port: int) -> str:
+    """Send a request to a server; return the status of the answer, empty without one."""
+    with socket.create_connection(("127.0.0.1", port), SECONDS) as peer:
+        try:
+            peer.sendall(opening)
+            head = peer.recv(65_536).decode("latin-1")
+        except ConnectionError:
+            return ""
+    return head.split(" ")[1] if head.startswith("HTTP/1.1 ") else ""
+
+
 def frame(payload: bytes | str, opcode: int = TEXT, *, first: int = 0x80, masked: bool = True) -> bytes:
     """Return a frame of a client; the mask changes nothing.
 

@@ -59,7 +59,7 @@ THREATS = (
            "`tests/unit/runtime/access/test_shown_address.py`, `tests/integration/test_exposed.py`"),
     Threat("T19", "a proxy variable that diverts a connection", "proxies of the environment are not used",
            ""),
-    Threat("T20", "a port that a firewall does not cover", "listens on loopback unless it is told otherwise",
+    Threat("T20", "a port that a firewall does not cover", "listens on loopback unless a setting names another address",
            "`tests/unit/runtime/access/test_listen_rules.py`"),
     Threat("T21", "a package or image that was exchanged", "hashes, digests and commits; bills of materials",
            "`tests/repo/test_supply_chain.py`"),

@@ -33,7 +33,7 @@ Integer = Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 Count = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 Positive = Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
 Nanoseconds = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-"""A duration that may exceed `MAX_INTEGER`, 104 days: an external feed's times may be in another unit than is said."""
+"""A duration that may exceed `MAX_INTEGER`, 104 days: an external feed may send its times in an unexpected unit."""
 ProcessMark = Annotated[str, Meta(pattern=MARK_PATTERN)]
 """Identifies a process or a kernel: random or given by the system. It is only compared."""
 Text = Annotated[str, Meta(max_length=TEXT_CHARACTERS.value)]

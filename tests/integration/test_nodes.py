@@ -71,8 +71,8 @@ class Cluster:
             self._stack.enter_context(system)
         return self
 
-    def __exit__(self, *problem: object) -> None:
-        self._stack.__exit__(*problem)  # type: ignore[arg-type]
+    def __exit__(self, *_problem: object) -> None:
+        self._stack.close()
 
 
 def timed(**settings: object) -> dict[str, object]:

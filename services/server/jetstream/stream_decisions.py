@@ -16,7 +16,7 @@ from services.server.runs.decisions import Decision
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 0.25
-"""How long a decision waits for its answer while records are due: the event loop stands still meanwhile."""
+"""How long a decision waits for its answer while records are due: the event loop is blocked meanwhile."""
 PATIENT_SECONDS = 5.0
 """The same while none are due."""
 _PAUSE_SECONDS = 1.0

@@ -298,7 +298,7 @@ class RunStore:
         return self._join(newest, past, known)
 
     def _refuse_run_of_others(self, run: str) -> None:
-        """Make sure that a run which other servers may have opened is not theirs alone.
+        """Refuse to open a run that servers with other settings have opened meanwhile.
 
         Raises:
             AnotherServer: they play it with other settings.

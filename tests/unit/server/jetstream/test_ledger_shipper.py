@@ -66,7 +66,7 @@ def test_an_outage_loses_no_piece(stream: FakeStream, shipper: LedgerShipper) ->
 
 
 def test_a_touch_is_announced(stream: FakeStream, shipper: LedgerShipper) -> None:
-    """A touch is told to those who listen, and not stored."""
+    """A touch is announced to listeners, and not stored."""
     heard: list[str] = []
     stream.listeners.append(heard.append)
     shipper.touched()
