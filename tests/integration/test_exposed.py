@@ -236,9 +236,14 @@ class Tap:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._target))
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._relay, args=(source, sink), daemon=True).start()
+                threading.Thread(target=self._relay_both_ways, args=(near,), daemon=True).start()
+
+    def _relay_both_ways(self, near: socket.socket) -> None:
+        with near, contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._target)) as far:
+            answers = threading.Thread(target=self._relay, args=(far, near), daemon=True)
+            answers.start()
+            self._relay(near, far)
+            answers.join()
 
     def _relay(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
