@@ -98,7 +98,9 @@ def try_the_wire(report: Report, folder: Path, flood_seconds: float) -> None:
         began, before = time.time(), honest.resident_bytes
         for module in (wire_cases, field_cases):
             report.add(_try_all(module.cases(), system.port))
-        print(f"wire: {len(report.results)} cases in {time.time() - began:.0f} s; {honest.window(began, time.time())}")
+        took_s, grown = time.time() - began, (honest.resident_bytes - before) / 1e6
+        window = honest.window(began, time.time())
+        print(f"wire: {len(report.results)} cases in {took_s:.0f} s; {window}; server {grown:+.1f} MB")
         if flood_seconds:
             _flood_all(honest, flood_seconds)
         growth = honest.resident_bytes - before
@@ -114,16 +116,20 @@ def _below(value: float, limit: float, text: str) -> str:
 
 
 def _flood_all(honest: HonestRun, seconds: float) -> None:
-    """Print the honest clients' p99 under each flood, beside that of a quiet period of the same length."""
+    """Print the honest clients' p99 under each flood, beside that of a quiet period of the same length.
+
+    Also by how much the server grew meanwhile, so that a wrong growth names the flood that it is from.
+    """
     began = time.time()
     time.sleep(seconds)
     quiet_ms = _p99_ms(honest, began)
     for kind in flood.FLOODS:
         command = [sys.executable, "-m", "chaos.security.flood", str(honest.system.port), kind, str(seconds)]
-        began = time.time()
+        began, before = time.time(), honest.resident_bytes
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        p99_ms = _p99_ms(honest, began)
-        print(f"flood of {kind}, {seconds:g} s: honest p99 {p99_ms:.1f} ms, {p99_ms - quiet_ms:+.1f}", flush=True)
+        p99_ms, grown = _p99_ms(honest, began), (honest.resident_bytes - before) / 1e6
+        delay = f"honest p99 {p99_ms:.1f} ms, {p99_ms - quiet_ms:+.1f}"
+        print(f"flood of {kind}, {seconds:g} s: {delay}; server {grown:+.1f} MB", flush=True)
 
 
 def _p99_ms(honest: HonestRun, began: float) -> float:

@@ -118,6 +118,7 @@ INTERNALS = (
     Internal("protocol.select_subprotocol", "the bound method refers back to the connection and keeps it alive"),
     Internal("protocol.parser", "break_cycles() closes the generator, whose frame refers to the protocol"),
     Internal("protocol.parser_exc", "break_cycles() clears the traceback, whose frames refer to the connection"),
+    Internal("protocol.handshake_exc", "break_cycles() clears the traceback, as that of parser_exc"),
     Internal(
         "transport._read_ready_cb", "break_cycles() removes asyncio's bound method, which refers to the transport"
     ),
@@ -168,10 +169,17 @@ def break_cycles(connection: ServerConnection) -> None:
     protocol = connection.protocol
     protocol.parser.close()
     _drop_subprotocol_choice(connection)
-    if protocol.parser_exc is not None:
-        protocol.parser_exc.__traceback__ = None
+    _drop_tracebacks(protocol.parser_exc)
+    _drop_tracebacks(protocol.handshake_exc)
     # A TLS transport has no such attribute, and another loop's transport may have no dictionary.
     getattr(connection.transport, "__dict__", {}).pop("_read_ready_cb", None)
+
+
+def _drop_tracebacks(fault: BaseException | None) -> None:
+    """Release the frames that an exception, and those that led to it, refer to."""
+    while fault is not None:
+        fault.__traceback__ = None
+        fault = fault.__cause__ or fault.__context__
 
 
 def _drop_subprotocol_choice(connection: ServerConnection) -> None:

@@ -46,6 +46,7 @@ class Run:
         lateness: how late this server found records due, nanoseconds.
         agreement: the decisions about the run, and the other servers that play it.
         times: when the run begins and ends by ``START_AT``; None if its servers decide that.
+        taken_over_at: the head when this process joined or continued the run; 0 if it had not begun.
         on_change: called after every change of the rate.
         on_drop: called with the name of a client that an operator has dropped.
         on_moved: called with the name of a client that has subscribed at another server, and its fence there.
@@ -73,6 +74,7 @@ class Run:
         self.on_change: Callable[[], None] = lambda: None
         self.on_drop: Callable[[str], None] = lambda _name: None
         self.on_moved: Callable[[str, int], None] = lambda _name, _fence: None
+        self.taken_over_at = self.schedule.head(clock.now_us())
         self._followed_us = clock.now_us()
         self._last_head = 0
 
@@ -234,7 +236,7 @@ class Run:
 
     @property
     def may_lack_entries(self) -> bool:
-        """Whether a ledger of the run may have lost its last lines: only the loss of a machine's power takes any.
+        """Whether a ledger of the run may have lost its last lines with a machine's power.
 
         Unknown for a ledger that was written under another kernel, before a restart of this machine or on another one.
         """

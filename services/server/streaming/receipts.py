@@ -6,6 +6,7 @@ from services.contract import bounds, ledger, wire
 from services.contract.blocklog import MAX_BLOCK
 from services.contract.rangeset import RangeSet
 from services.server.feed.feed import Feed
+from services.server.runs.run import Run
 from services.server.runs.run_state import RecordedClient
 from services.server.streaming.subscription import Subscription
 
@@ -28,10 +29,21 @@ def impossible(receipt: wire.Receipt, subscription: Subscription) -> str:
     run.follow()
     if _was_sent(receipt, subscription):
         return ""
-    # A machine that lost its power may have lost the last lines of its ledger, while the client has the records.
-    if receipt.last <= subscription.sent and run.may_lack_entries:
+    if receipt.last <= subscription.sent and _may_be_unrecorded(receipt, run):
         return ""
     return f"receipt for {receipt.first} to {receipt.last}, not all of which were sent to {subscription.name}"
+
+
+def _may_be_unrecorded(receipt: wire.Receipt, run: Run) -> bool:
+    """Return whether an earlier server of the run may have sent these records without a line in the ledgers.
+
+    A machine that lost its power may have lost the last lines. Under the same kernel lines are only lost if an operator
+    puts an older copy of the ledger back. This looks like an ordinary restart: so the digest has to show that the
+    client has the records, and they must have been due before this server took the run over.
+    """
+    if run.may_lack_entries:
+        return True
+    return receipt.last <= run.taken_over_at and is_matching(receipt, run.feed)
 
 
 def _was_sent(receipt: wire.Receipt, subscription: Subscription) -> bool:

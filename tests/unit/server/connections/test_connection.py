@@ -9,6 +9,7 @@ import socket
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -310,6 +311,49 @@ async def test_a_lost_connection_is_freed_at_once(cut: bool) -> None:
             await gone.wait()
 
             assert [None, None, None] == [end() for end in ends]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        pytest.param(b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", id="long line"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: " + b"x" * 9000 + b"\r\n\r\n", id="long header"),
+        pytest.param(b"GET / HTTP/1.1\r\n" + b"Host: x\r\n" * 200 + b"\r\n", id="many headers"),
+        pytest.param(b"not HTTP\r\n\r\n", id="not HTTP"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", id="no upgrade"),
+        pytest.param(OPENING.replace(b"Version: 13", b"Version: 12"), id="version"),
+        pytest.param(OPENING.replace(b"dGhl", b"    "), id="key"),
+        pytest.param(OPENING[:40], id="unfinished"),
+    ],
+)
+async def test_a_refused_request_is_freed_at_once(request_text: bytes) -> None:
+    """No part of a connection whose opening request is refused waits for the garbage collector."""
+    ends: list[weakref.ref[object]] = []
+
+    class Watched(connection_class(Clock())):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            ends.extend((weakref.ref(self), weakref.ref(self.protocol)))
+
+    async def hold(_: ServerConnection) -> None:
+        raise AssertionError("the request is refused")
+
+    gc.disable()
+    try:
+        async with (
+            asyncio.timeout(20),
+            serve(hold, "127.0.0.1", 0, create_connection=Watched, select_subprotocol=lambda *_: None) as server,
+        ):
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(request_text)
+            writer.write_eof()
+            await reader.read()
+            writer.close()
+            await asyncio.to_thread(
+                poll_until, lambda: [end() for end in ends] == [None, None], "nothing is left of it", 5, 0.01
+            )
     finally:
         gc.enable()
 

@@ -78,7 +78,9 @@ def test_the_schedule_continues_during_an_outage(tmp_path: Path, clock: StoppedC
     crash(first, clock)
     clock.pass_seconds(20)
 
-    assert 201 == runs(tmp_path, clock, "b", rate=10).open_or_continue().head()
+    second = runs(tmp_path, clock, "b", rate=10).open_or_continue()
+
+    assert (201, 201) == (second.head(), second.taken_over_at)
 
 
 @pytest.mark.parametrize("ended", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from services.contract import ledger, wire
@@ -84,6 +85,21 @@ def test_a_ledger_of_another_kernel_may_lack_lines(stream: Stream) -> None:
     stream.run.recorded.boots.add("before the power cut")
 
     assert [True, False] == [is_possible(subscription, *span) for span in ((1, 500), (1, 501))]
+
+
+def test_an_older_copy_of_the_ledger_lacks_lines(stream: Stream) -> None:
+    """Records that were due before a server took the run over may be receipted by who can show that it has them."""
+    subscription = admitted(stream, after=500)[0]
+    stream.run.taken_over_at = 400
+
+    assert [True, False] == [is_possible(subscription, *span) for span in ((1, 400), (1, 401))]
+    guessed = msgspec.structs.replace(receipt(1, 400), digest="0" * 64)
+    assert receipts.impossible(guessed, subscription)
+
+
+def test_a_new_run_was_not_taken_over(stream: Stream) -> None:
+    """A server that opened the run itself has all lines, so that right contents alone prove nothing."""
+    assert 0 == stream.run.taken_over_at
 
 
 @pytest.mark.parametrize(("first", "last"), [(1, 1), (1, 20), (7, 13), (20, 20)])
