@@ -64,6 +64,26 @@ def test_two_hosts_play_one_run(tmp_path: Path) -> None:
     assert 2 == len(paces)
 
 
+def test_clients_go_on_at_a_server_with_another_folder(tmp_path: Path) -> None:
+    """Clients that lose their server in mid-block have that block's receipt accepted by one that lacks the ledger."""
+    settings = {"START_AT": start_text(8), "RATE": 100, "RECORDS": 600, "GRACE_SECONDS": 4, "BLOCK_SIZES": 7}
+    one, other = tmp_path / "one", tmp_path / "other"
+    with System(one, **settings) as system:
+        first = system.server()
+        client = system.start("client", CLIENT_ID="a", CONNECTIONS=5)
+        poll_until(lambda: system.volumes.head("a.1") > 100, "the run goes", 40)
+        first.signal(signal.SIGKILL)
+        first.wait(10)
+        system.server(VOLUMES=other)
+        poll_until(functools.partial(has_ended, other), "the run has ended", 40)
+        client.stop()
+        assert "bad_receipt" not in client.text
+    (other / "logs").mkdir()
+    code, text = verify(merged(tmp_path / "both", one, other))
+
+    assert 0 == code, text
+
+
 def test_a_local_run_starts_at_its_time(tmp_path: Path) -> None:
     """``make local`` plays the runs of START_AT, with a second server, and judges each."""
     settings = {"START_AT": start_text(7), "RATE": 200, "RECORDS": 200, "GRACE_SECONDS": 1, "RUNS": 2, "SERVERS": 2}

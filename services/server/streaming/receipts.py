@@ -35,15 +35,14 @@ def impossible(receipt: wire.Receipt, subscription: Subscription) -> str:
 
 
 def _may_be_unrecorded(receipt: wire.Receipt, run: Run) -> bool:
-    """Return whether an earlier server of the run may have sent these records without a line in the ledgers.
+    """Return whether another server of the run may have sent these records without a line in the ledgers here.
 
-    A machine that lost its power may have lost the last lines. Under the same kernel lines are only lost if an operator
-    puts an older copy of the ledger back. This looks like an ordinary restart: so the digest has to show that the
-    client has the records, and they must have been due before this server took the run over.
+    A machine that lost its power may have lost the last lines. In the other cases of `Run.unrecorded_through` nothing
+    shows that such a server exists: so the digest has to show that the client has the records.
     """
     if run.may_lack_entries:
         return True
-    return receipt.last <= run.taken_over_at and is_matching(receipt, run.feed)
+    return receipt.last <= run.unrecorded_through and is_matching(receipt, run.feed)
 
 
 def _was_sent(receipt: wire.Receipt, subscription: Subscription) -> bool:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from services.contract import ledger, wire
+from services.server.runs.timetable import RunTimes
 from services.server.streaming import receipts
 from services.server.streaming.stream import Stream
 from services.server.streaming.subscription import Subscription
@@ -93,6 +94,16 @@ def test_an_older_copy_of_the_ledger_lacks_lines(stream: Stream) -> None:
     stream.run.taken_over_at = 400
 
     assert [True, False] == [is_possible(subscription, *span) for span in ((1, 400), (1, 401))]
+    guessed = msgspec.structs.replace(receipt(1, 400), digest="0" * 64)
+    assert receipts.impossible(guessed, subscription)
+
+
+def test_a_server_of_another_folder_may_have_sent_records(stream: Stream) -> None:
+    """With START_AT a client may come from a server whose ledger is elsewhere, with receipts that were not recorded."""
+    subscription = admitted(stream, after=500)[0]
+    stream.run.times = RunTimes(0, 10)
+
+    assert [True, False] == [is_possible(subscription, *span) for span in ((1, 500), (1, 501))]
     guessed = msgspec.structs.replace(receipt(1, 400), digest="0" * 64)
     assert receipts.impossible(guessed, subscription)
 
