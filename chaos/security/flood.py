@@ -1,4 +1,4 @@
-"""``python -m chaos.security.flood PORT KIND SECONDS``: one peer that sends as much as it can, and returns at once.
+"""``python -m chaos.security.flood HOST PORT KIND SECONDS``: a peer that sends as much as it can, and returns at once.
 
 Prints how often it connected and how many bytes it sent.
 """
@@ -31,18 +31,21 @@ FLOODS = {
     "messages of 64 KB": frame("[" + "1," * 32_000 + "1]") * 8,
 }
 """What is sent on each connection, by kind."""
+NEW_NAMES = "new names"
+"""Kind of a flood that takes part in the run: on each connection a subscription under another name."""
 
 
-def flood(port: int, kind: str, seconds: float) -> tuple[int, int]:
+def flood(host: str, port: int, kind: str, seconds: float) -> tuple[int, int]:
     """Connect and send until the time is over; return the number of connections and of bytes."""
-    opening, data = OPENINGS.get(kind, request()), FLOODS[kind]
+    opening = OPENINGS.get(kind, request())
     until, connections, sent = time.monotonic() + seconds, 0, 0
     while time.monotonic() < until:
         with socket.socket() as peer:
             peer.settimeout(1)
             connections += 1
+            data = FLOODS[kind] if kind in FLOODS else message("subscribe", client=f"flood-{connections}")
             try:
-                peer.connect(("127.0.0.1", port))
+                peer.connect((host, port))
                 peer.sendall(opening)
                 sent += len(opening)
                 while data and time.monotonic() < until:
@@ -56,4 +59,4 @@ def flood(port: int, kind: str, seconds: float) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    print(*flood(int(sys.argv[1]), sys.argv[2], float(sys.argv[3])))
+    print(*flood(sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4])))

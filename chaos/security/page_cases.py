@@ -35,7 +35,7 @@ def cases() -> Iterator[Case]:
     yield from _control_requests()
     yield from _paths()
     yield from _requests()
-    yield Case("T3", f"page: {_REPORTS_AT_ONCE} requests for the report at once", ("answered",), _reports)
+    yield Case("T3", f"page: {_REPORTS_AT_ONCE} requests for the report at once", ("answered",), ask_for_reports)
     yield Case("T4", f"page: {_IDLE} peers that say nothing", ("200",), _crowd)
     yield Case("T5", "page: 64 peers that do not read", ("200",), _deaf)
     yield Case("T4", "page: half a request", ("closed in time",), functools.partial(_waits, b"GET / HTTP/1.1\r\nHo"))
@@ -135,7 +135,8 @@ def _metrics(port: int) -> str:
     return "bounded" if b"200 OK" in text and 50 < text.count(b"\n") < 2000 else f"{len(text)} bytes"
 
 
-def _reports(port: int) -> str:
+def ask_for_reports(port: int) -> str:
+    """Ask for the report many times at once; return "answered" if it was sent, and every refusal was a right one."""
     opening = request(*PLAIN, path="/report.html")
     with ThreadPoolExecutor(_REPORTS_AT_ONCE) as pool:
         found = set(pool.map(lambda _: _patient_status(opening, port), range(_REPORTS_AT_ONCE)))
