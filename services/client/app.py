@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 # Compose kills a container 10 s after the signal to stop; this leaves time to seal, say goodbye and close.
 _STOP_SECONDS = 7.0
 _RETENTION_SECONDS = 5.0
+_CONNECTING_AT_ONCE = 50
+"""Of a thousand that connect at once on a busy machine none is answered within its limit, and all try again."""
 
 
 class AnySubscriber(Protocol):
@@ -85,7 +87,8 @@ async def subscribers(
     if settings.feed is not None:
         return await external_subscribers(settings.feed, clients, clock, retry_log)
     access = ServerAccess(settings.server_url, settings.token_file, settings.ca_file)
-    return [Subscriber(name, settings.server_url, config, clock, retry_log, access=access) for name, config in clients]
+    url, turns = settings.server_url, asyncio.Semaphore(_CONNECTING_AT_ONCE)
+    return [Subscriber(name, url, config, clock, retry_log, access=access, turns=turns) for name, config in clients]
 
 
 async def main(settings: ClientSettings, stop: asyncio.Event) -> int:

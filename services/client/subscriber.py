@@ -68,6 +68,16 @@ DEFAULT_LIMITS = SubscriberLimits()
 class Subscriber:
     """Receives every run of the feed under one name, until stopped.
 
+    Args:
+        name: see the attribute.
+        url: address of the server.
+        config: of the client.
+        clock: of the process.
+        retry_log: limits how often failed attempts are logged.
+        limits: times and rates.
+        access: the token, and the certificates that are trusted; None without either.
+        turns: bounds how many clients of the process connect at a time; None if this is the only one.
+
     Attributes:
         name: the client's name; another one than at first when the server found that name taken.
     """
@@ -81,9 +91,10 @@ class Subscriber:
         retry_log: RateLimitedLog,
         limits: SubscriberLimits = DEFAULT_LIMITS,
         access: ServerAccess | None = None,
+        turns: asyncio.Semaphore | None = None,
     ) -> None:
         self.name = self._first_name = name
-        self._access = access or ServerAccess(url)
+        self._access, self._turns = access or ServerAccess(url), turns or asyncio.Semaphore()
         self._url, self._config, self._clock, self._retry_log, self._limits = url, config, clock, retry_log, limits
         self._pings, self._backoff, self._lookup = PingExchange(clock), Backoff(limits.backoff_seconds), AddressLookup()
         self._session: ClientSession | None = None
@@ -148,9 +159,10 @@ class Subscriber:
     async def _connect_once(self) -> ConnectionProblem:
         """Connect, and receive until the connection ends; return why it ended or could not be made."""
         try:
-            limit = self._backoff.handshake_seconds
-            name = self._first_name
-            await self._receive(await connect_to(self._url, self._clock, limit, self._lookup, self._access, name))
+            async with self._turns:
+                limit, name = self._backoff.handshake_seconds, self._first_name
+                connection = await connect_to(self._url, self._clock, limit, self._lookup, self._access, name)
+            await self._receive(connection)
         except (OSError, WebSocketException) as problem:
             if isinstance(problem, TimeoutError):
                 self._backoff.handshake_timed_out()

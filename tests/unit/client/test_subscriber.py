@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request
 from websockets.typing import Subprotocol
 
 from services.client.subscriber import Subscriber, SubscriberLimits
@@ -21,6 +22,7 @@ from services.contract import blocklog, wire
 from services.contract.scalars import utc_us
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import RateLimitedLog
+from tests.poll import poll_until
 from tests.unit.client.fakes import (
     RUN,
     START_US,
@@ -145,6 +147,46 @@ async def stage(logs: Path, limits: SubscriberLimits = QUICK, **changed: Any) ->
             made.running.cancel()
             await client.close()
             await asyncio.gather(made.running, return_exceptions=True)
+
+
+async def test_clients_of_a_process_connect_in_turns(tmp_path: Path) -> None:
+    """Of many clients only as many as allowed wait for the answer to their handshake, and all of them connect."""
+    waiting: set[ServerConnection] = set()
+    most, turns = 0, asyncio.Semaphore(3)
+
+    async def answer_late(connection: ServerConnection, _: Request) -> None:
+        nonlocal most
+        waiting.add(connection)
+        most = max(most, len(waiting))
+        await asyncio.sleep(0.01)
+        waiting.discard(connection)
+
+    subprotocols = [Subprotocol(wire.SUBPROTOCOL)]
+    async with (
+        asyncio.timeout(20),
+        serve(
+            lambda connection: connection.wait_closed(),
+            *("127.0.0.1", 0),
+            process_request=answer_late,
+            subprotocols=subprotocols,
+            close_timeout=0.2,
+        ) as server,
+    ):
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        clients = [
+            Subscriber(f"client-{number}", url, client_config(tmp_path), Clock(), RateLimitedLog(), QUICK, turns=turns)
+            for number in range(12)
+        ]
+        running = [asyncio.create_task(client.run()) for client in clients]
+        await asyncio.to_thread(
+            poll_until, lambda: all(client.is_connected for client in clients), "all are connected", 10, 0.01
+        )
+        for task, client in zip(running, clients, strict=True):
+            task.cancel()
+            await client.close()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    assert 3 == most
 
 
 async def test_subscribes_receives_and_receipts(tmp_path: Path) -> None:
