@@ -125,7 +125,8 @@ class PolledRun:
     """A run that is followed, with the state of its published files and printed lines.
 
     Attributes:
-        over_at: since when its files say that it is over, monotonic seconds; None while it goes on.
+        over_since: since when its files say that it is over, monotonic seconds; None while it goes on.
+        over_at: when that was last found although lines had come; the nodes have to be asked after it.
     """
 
     def __init__(self, run: OpenRun, now: float, policy: CpuPolicy) -> None:
@@ -134,7 +135,8 @@ class PolledRun:
         self.progress = ProgressTimer()
         self.published: Snapshot | None = None
         self.is_verdict_printed = False
-        self.over_at: float | None = None
+        self.over_since: float | None = None
+        self.over_at = now
 
 
 class Poller:
@@ -293,9 +295,12 @@ class Poller:
         """
         run = polled.run
         if not is_over:
-            polled.over_at = None
+            polled.over_since = None
             return False
-        if polled.over_at is None or run.changed_at > polled.over_at:
+        if polled.over_since is None:
+            polled.over_since = polled.over_at = now
+        # A client that connects again and again adds lines for ever, and must not put off the verdict for ever.
+        if run.changed_at > polled.over_at and now - polled.over_since < self._limits.nodes:
             polled.over_at = now
         is_complete = complete_from > polled.over_at
         if self._pulls is None or not (is_complete or now - polled.over_at >= self._limits.nodes):

@@ -549,6 +549,24 @@ def test_lines_that_come_late_delay_the_verdict_again(tmp_path: Path) -> None:
     assert "PASS" in rig.printed[-1]
 
 
+def test_lines_that_never_end_do_not_put_the_verdict_off(tmp_path: Path) -> None:
+    """A pulled run to which a peer adds lines again and again after its end has its verdict after a while."""
+    pulls = FakePulls(tmp_path)
+    rig = Rig(tmp_path, pulls=pulls)
+    files = good_run()
+    write(files, tmp_path)
+    polls = 0
+    while rig.state != "closed" and polls < 400:
+        with (tmp_path / ledger_source().path).open("ab") as file:
+            file.write(b"junk\n")
+        pulls.complete_at = rig.time.now
+        rig.polls(1)
+        polls += 1
+
+    assert "closed" == rig.state
+    assert polls * 0.2 >= LIMITS.nodes
+
+
 def test_a_missing_node_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     """A run of which a node is missing is INVALID after a while, and is judged again when that node has answered."""
     pulls = FakePulls(tmp_path)
