@@ -175,7 +175,7 @@ RECEIPTS = Bound(
     "`too_many`, 4400",
 )
 RECEIPTED_RECORDS = Bound(
-    "records in the receipts of one name, beyond two for each record sent to it",
+    "records in the receipts of one name, beyond two for each record that was sent to it, here or elsewhere",
     100_000,
     "records",
     "each is generated again and compared",

@@ -60,6 +60,8 @@ class RecordedClient:
     """Number of receipt entries, repeated ones included."""
     receipted_records: int = 0
     """Number of records in these entries."""
+    generated_records: int = 0
+    """Number of records that this process has generated to see whether a receipt that no line explains is true."""
     mismatched: set[tuple[int, int]] = field(default_factory=set)
     """Session and block of the receipts whose digest did not match."""
     leave_cause: ledger.Cause | None = None

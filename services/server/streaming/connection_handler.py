@@ -209,7 +209,7 @@ class ConnectionHandler:
         if client.has_receipt(receipt.session, receipt.block):
             self._repeat_confirmation(receipt, subscription, client)
             return
-        if why := receipts.excess(receipt, client):
+        if why := receipts.excess(receipt, client, subscription.run):
             raise _refusal(wire.TOO_MANY, why)
         match = receipts.is_matching(receipt, self._stream.run.feed)
         if not match:

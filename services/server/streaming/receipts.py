@@ -29,20 +29,25 @@ def impossible(receipt: wire.Receipt, subscription: Subscription) -> str:
     run.follow()
     if _was_sent(receipt, subscription):
         return ""
-    if receipt.last <= subscription.sent and _may_be_unrecorded(receipt, run):
+    if receipt.last <= subscription.sent and _may_be_unrecorded(receipt, subscription):
         return ""
     return f"receipt for {receipt.first} to {receipt.last}, not all of which were sent to {subscription.name}"
 
 
-def _may_be_unrecorded(receipt: wire.Receipt, run: Run) -> bool:
+def _may_be_unrecorded(receipt: wire.Receipt, subscription: Subscription) -> bool:
     """Return whether another server of the run may have sent these records without a line in the ledgers here.
 
     A machine that lost its power may have lost the last lines. In the other cases of `Run.unrecorded_through` nothing
-    shows that such a server exists: so the digest has to show that the client has the records.
+    shows that such a server exists: so the digest has to show that the client has the records. A name may have as many
+    records generated for that as its receipts may have records.
     """
+    run, client = subscription.run, subscription.run.recorded.clients[subscription.name]
     if run.may_lack_entries:
         return True
-    return receipt.last <= run.unrecorded_through and is_matching(receipt, run.feed)
+    if receipt.last > run.unrecorded_through:
+        return False
+    client.generated_records += receipt.last - receipt.first + 1
+    return client.generated_records <= _most_records(client, run) and is_matching(receipt, run.feed)
 
 
 def _was_sent(receipt: wire.Receipt, subscription: Subscription) -> bool:
@@ -53,15 +58,24 @@ def _was_sent(receipt: wire.Receipt, subscription: Subscription) -> bool:
     return span is not None and receipt.last <= span[1]
 
 
-def excess(receipt: wire.Receipt, client: RecordedClient) -> str:
+def excess(receipt: wire.Receipt, client: RecordedClient, run: Run) -> str:
     """Return which limit a further receipt of a client would exceed; empty if none."""
     # An honest client has at most one receipt for each time that a record was sent to it.
-    if client.receipt_count >= 2 * client.sent_count + bounds.RECEIPTS.value:
+    if client.receipt_count >= 2 * _sent_count(client, run) + bounds.RECEIPTS.value:
         return f"{client.receipt_count} receipts for {client.sent_count} records"
     records = client.receipted_records + receipt.count
-    if records > 2 * client.sent_count + bounds.RECEIPTED_RECORDS.value:
+    if records > _most_records(client, run):
         return f"receipts for {records} records; {client.sent_count} were sent"
     return ""
+
+
+def _sent_count(client: RecordedClient, run: Run) -> int:
+    """Return how many records may have been sent to a client, by servers without a ledger here too."""
+    return client.sent_count + run.unrecorded_through
+
+
+def _most_records(client: RecordedClient, run: Run) -> int:
+    return 2 * _sent_count(client, run) + bounds.RECEIPTED_RECORDS.value
 
 
 def is_matching(receipt: wire.Receipt, feed: Feed) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.contract import ledger, wire
+from services.contract import bounds, ledger, wire
+from services.server.runs.run_state import RecordedClient
 from services.server.runs.timetable import RunTimes
 from services.server.streaming import receipts
 from services.server.streaming.stream import Stream
@@ -106,6 +107,27 @@ def test_a_server_of_another_folder_may_have_sent_records(stream: Stream) -> Non
     assert [True, False] == [is_possible(subscription, *span) for span in ((1, 500), (1, 501))]
     guessed = msgspec.structs.replace(receipt(1, 400), digest="0" * 64)
     assert receipts.impossible(guessed, subscription)
+
+
+def test_guesses_are_not_compared_without_end(stream: Stream) -> None:
+    """A name whose receipts are wrong again and again soon has no further record generated for it."""
+    subscription = admitted(stream, after=500)[0]
+    stream.run.taken_over_at = 500
+    guessed = msgspec.structs.replace(receipt(1, 500), digest="0" * 64)
+    most = 2 * 500 + bounds.RECEIPTED_RECORDS.value
+    refusals = [receipts.impossible(guessed, subscription) for _ in range(most // 500)]
+
+    assert all(refusals)
+    assert not is_possible(subscription, 1, 500)
+
+
+def test_a_whole_run_may_be_receipted_at_another_server(stream: Stream) -> None:
+    """A client that starts again beside a server of another folder sends the receipts of everything that it has."""
+    run, client = stream.run, RecordedClient(receipt_count=300_000, receipted_records=300_000)
+    assert receipts.excess(receipt(1, 10), client, run)
+    run.times, run.total = RunTimes(0, 10), 200_000
+
+    assert not receipts.excess(receipt(1, 10), client, run)
 
 
 def test_a_new_run_was_not_taken_over(stream: Stream) -> None:
