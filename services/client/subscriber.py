@@ -68,16 +68,6 @@ DEFAULT_LIMITS = SubscriberLimits()
 class Subscriber:
     """Receives every run of the feed under one name, until stopped.
 
-    Args:
-        name: see the attribute.
-        url: address of the server.
-        config: of the client.
-        clock: of the process.
-        retry_log: limits how often failed attempts are logged.
-        limits: times and rates.
-        access: the token, and the certificates that are trusted; None without either.
-        turns: bounds how many clients of the process connect at a time; None if this is the only one.
-
     Attributes:
         name: the client's name; another one than at first when the server found that name taken.
     """
@@ -94,6 +84,7 @@ class Subscriber:
         turns: asyncio.Semaphore | None = None,
     ) -> None:
         self.name = self._first_name = name
+        # Many clients of one process that connect at the same time would all be answered too late.
         self._access, self._turns = access or ServerAccess(url), turns or asyncio.Semaphore()
         self._url, self._config, self._clock, self._retry_log, self._limits = url, config, clock, retry_log, limits
         self._pings, self._backoff, self._lookup = PingExchange(clock), Backoff(limits.backoff_seconds), AddressLookup()
@@ -107,8 +98,7 @@ class Subscriber:
         # Set unless a request to subscribe is unanswered.
         self._answered = asyncio.Event()
         self._answered.set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._late_run = ""
+        self._tasks, self._late_run = set[asyncio.Task[None]](), ""
         now = time.monotonic()
         self._renames = TokenBucket(limits.renames_at_once, limits.renames_per_second, now)
         self._runs = TokenBucket(limits.runs_at_once, limits.runs_per_second, now)
@@ -145,9 +135,8 @@ class Subscriber:
             # The services of one `up` start together, and the server may need a moment longer than its clients.
             is_starting = not self._was_connected and time.monotonic() - began < START_SECONDS
             if not is_starting and problem.may_be_logged(self._retry_log, time.monotonic()):
-                server = without_credentials(self._url)
-                extra = {"client": self.name, "server": server, "why": problem.why, "retry_s": round(delay, 2)}
-                log.warning("not connected", extra=extra)
+                extra = {"client": self.name, "server": without_credentials(self._url), "why": problem.why}
+                log.warning("not connected", extra=extra | {"retry_s": round(delay, 2)})
             await asyncio.sleep(delay)
         if self._is_superseded and self._session is not None:
             log.warning("another process has this name; this one stops writing", extra={"client": self.name})
@@ -373,12 +362,11 @@ class Subscriber:
 
     async def _watch(self, connection: StampedConnection) -> None:
         """Close blocks for their age although nothing arrives; disconnect when nothing has arrived for too long."""
-        silence_seconds = self._limits.silence_seconds
-        while not (self._is_reading and time.monotonic() - self._last_message_at > silence_seconds):
+        while not (self._is_reading and time.monotonic() - self._last_message_at > self._limits.silence_seconds):
             await asyncio.sleep(min(_AGE_CHECK_SECONDS, self._config.block_seconds / 4))
             if self._session is not None and not self._session.is_sealed:
                 self._session.close_old_block(self._clock.now_ns())
-        log.warning("server is silent", extra={"client": self.name, "seconds": silence_seconds})
+        log.warning("server is silent", extra={"client": self.name, "seconds": self._limits.silence_seconds})
         connection.transport.abort()
 
     async def stop(self) -> None:
@@ -392,8 +380,7 @@ class Subscriber:
 
     async def close(self) -> None:
         """Release tasks and files as they are; only blocks on disk were receipted. For after `stop`, or instead."""
-        tasks = list(self._tasks)
-        for task in tasks:
+        for task in (tasks := list(self._tasks)):
             task.cancel()
         if self._session is not None:
             self._session.close()

@@ -234,24 +234,6 @@ class Run:
         if due_us is not None and self.recorded_rate:
             self.lateness.record([(now_us - due_us) * 1000])
 
-    @property
-    def may_lack_entries(self) -> bool:
-        """Whether a ledger of the run may have lost its last lines with a machine's power.
-
-        Unknown for a ledger that was written under another kernel, before a restart of this machine or on another one.
-        """
-        return bool((self.recorded.boots | self.agreement.boots()) - {self.boot})
-
-    @property
-    def unrecorded_through(self) -> int:
-        """The last seq that another server may have sent without a line in the ledgers that this one reads; 0 for none.
-
-        With ``START_AT`` the others may have folders of their own, and any client may have been theirs. Otherwise
-        an operator may have put an older copy of the ledgers back before this process took the run over: that looks
-        like an ordinary restart.
-        """
-        return self.taken_over_at if self.times is None else self.total
-
     def append(self, entry: ledger.Entry, then: Then | None = None) -> None:
         """Apply an entry to the state and write it to the ledger; call ``then`` once it is written."""
         # The state first, since the callback may read it. While the disk refuses the entry, nothing is sent.

@@ -8,6 +8,7 @@ from services.contract.rangeset import RangeSet
 from services.server.feed.feed import Feed
 from services.server.runs.run import Run
 from services.server.runs.run_state import RecordedClient
+from services.server.runs.unrecorded import may_lack_entries, unrecorded_through
 from services.server.streaming.subscription import Subscription
 
 
@@ -37,14 +38,14 @@ def impossible(receipt: wire.Receipt, subscription: Subscription) -> str:
 def _may_be_unrecorded(receipt: wire.Receipt, subscription: Subscription) -> bool:
     """Return whether another server of the run may have sent these records without a line in the ledgers here.
 
-    A machine that lost its power may have lost the last lines. In the other cases of `Run.unrecorded_through` nothing
+    A machine that lost its power may have lost the last lines. In the other cases of `unrecorded_through` nothing
     shows that such a server exists: so the digest has to show that the client has the records. A name may have as many
     records generated for that as its receipts may have records.
     """
     run, client = subscription.run, subscription.run.recorded.clients[subscription.name]
-    if run.may_lack_entries:
+    if may_lack_entries(run):
         return True
-    if receipt.last > run.unrecorded_through:
+    if receipt.last > unrecorded_through(run):
         return False
     client.generated_records += receipt.last - receipt.first + 1
     return client.generated_records <= _most_records(client, run) and is_matching(receipt, run.feed)
@@ -71,7 +72,7 @@ def excess(receipt: wire.Receipt, client: RecordedClient, run: Run) -> str:
 
 def _sent_count(client: RecordedClient, run: Run) -> int:
     """Return how many records may have been sent to a client, by servers without a ledger here too."""
-    return client.sent_count + run.unrecorded_through
+    return client.sent_count + unrecorded_through(run)
 
 
 def _most_records(client: RecordedClient, run: Run) -> int:
