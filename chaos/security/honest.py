@@ -12,7 +12,8 @@ from services.contract.ledger import PaceEntry
 from tests.integration.processes import System
 
 CLIENTS = ("client-1", "client-2", "client-3")
-RATE = 50
+RATE = 10
+"""Low, since the server keeps the records of up to 128,000 seqs that it has played: 0.2 MB a minute at this rate."""
 RECORDS = 50_000
 
 
@@ -33,7 +34,7 @@ class Window(NamedTuple):
 
 
 class HonestRun:
-    """A server with three clients that receive 50 records a second until `finish`.
+    """A server with three clients that receive 10 records a second until `finish`.
 
     Attributes:
         system: the processes.
@@ -45,7 +46,7 @@ class HonestRun:
         # Few and small records, since the server's cache of records grows with those that it has played.
         self.server = system.server(RATE=RATE, RECORDS=RECORDS, SCHEMA="sensor", CLIENTS=len(CLIENTS))
         system.start("collector")
-        self.clients = [system.client(name, BLOCK_SIZES="25") for name in CLIENTS]
+        self.clients = [system.client(name, BLOCK_SIZES="5") for name in CLIENTS]
         for client in self.clients:
             client.wait_for_line('"subscribed"')
 
