@@ -59,12 +59,12 @@ class Sizes(NamedTuple):
         """Return the sizes of `make bench QUICK=1`."""
         return cls(
             rounds=1,
-            cuts=(Profile(300, 2, 12, 3, 1),),
-            growth=((5, 400_000), (200, 10_000)),
+            cuts=(Profile(300, 2, 8, 3, 1),),
+            growth=((5, 200_000), (200, 5_000)),
             two_servers=(50, 10_000),
-            paced=1_500,
+            paced=1_000,
             volumes=(20,),
-            logging=500,
+            logging=200,
             appended=6,
             idle=3,
         )

@@ -65,7 +65,10 @@ def test_two_hosts_play_one_run(tmp_path: Path) -> None:
 
 
 def test_clients_go_on_at_a_server_with_another_folder(tmp_path: Path) -> None:
-    """Clients that lose their server in mid-block have that block's receipt accepted by one that lacks the ledger."""
+    """Clients that lose their server in mid-block have that block's receipt accepted by one that lacks the ledger.
+
+    Without the ledger of the first server the run is INVALID.
+    """
     settings = {"START_AT": start_text(8), "RATE": 100, "RECORDS": 600, "GRACE_SECONDS": 4, "BLOCK_SIZES": 7}
     one, other = tmp_path / "one", tmp_path / "other"
     with System(one, **settings) as system:
@@ -80,8 +83,12 @@ def test_clients_go_on_at_a_server_with_another_folder(tmp_path: Path) -> None:
         assert "bad_receipt" not in client.text
     (other / "logs").mkdir()
     code, text = verify(merged(tmp_path / "both", one, other))
-
     assert 0 == code, text
+
+    shutil.rmtree(one / "ledger")
+    (one / "ledger").mkdir()
+    code, text = verify(merged(tmp_path / "one ledger", one, other))
+    assert (98, True) == (code, "the ledger lacks the subscription" in text), text
 
 
 def test_a_local_run_starts_at_its_time(tmp_path: Path) -> None:
