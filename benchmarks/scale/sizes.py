@@ -62,9 +62,9 @@ class Sizes(NamedTuple):
             cuts=(Profile(300, 2, 8, 3, 1),),
             growth=((5, 200_000), (200, 5_000)),
             two_servers=(50, 10_000),
-            paced=1_000,
+            paced=600,
             volumes=(20,),
-            logging=200,
-            appended=6,
-            idle=3,
+            logging=100,
+            appended=4,
+            idle=2,
         )
