@@ -34,7 +34,8 @@ def measure(sizes: Sizes, folder: Path) -> Figures:
     """Run every benchmark once per round, one after the other, after a warm-up that does not count."""
     figures = Figures()
     servers = peers.prepare(figures, sizes, folder)
-    system.full_speed(Figures(), folder / "warm-up", sizes.warm_up)
+    if sizes.warm_up:
+        system.full_speed(Figures(), folder / "warm-up", sizes.warm_up)
     for number in range(1, sizes.rounds + 1):
         began = time.monotonic()
         generator.measure(figures, sizes.generator)

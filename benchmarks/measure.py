@@ -83,7 +83,7 @@ class Sizes(NamedTuple):
         """Return the sizes of `make bench QUICK=1`."""
         return cls(
             rounds=1,
-            warm_up=20_000,
+            warm_up=0,
             generator=128_000,
             full_speed=100_000,
             fixed_rate=2_000,

@@ -19,7 +19,7 @@ SEED = 42
 FULL = Profile(1_000, 2, 120, 15, 2)
 """The published profile, with a tenth of its clients."""
 QUICK = Profile(200, 2, 30, 5, 2)
-TINY = Profile(60, 2, 5, 2, 1)
+TINY = Profile(60, 2, 4, 2, 1)
 """Enough to check that all deliveries are classified, in ten seconds per server."""
 PUBLISHED = FULL._replace(clients=10_000)
 """The published profile with its own number of clients."""

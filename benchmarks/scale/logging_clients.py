@@ -31,6 +31,8 @@ BLOCKS = 60
 COSTS = {10: 3.0, 250: 1.5, 1000: 1.0}
 """Microseconds of processor time for a message, at most, by messages per block."""
 _MESSAGES = 100_000
+_MESSAGES_OF_A_CLIENT = 200
+"""So that a bench with few clients is short here too."""
 _CLIENTS = 10
 _POLL_SECONDS = 0.05
 _DEADLINE_SECONDS = 600.0
@@ -76,7 +78,8 @@ def measure(figures: Figures, folder: Path, clients: int) -> None:
     figures.add(metrics.service, _peak_of_service(folder / f"{clients}") / 2**20)
     for block in COSTS:
         place = folder / f"blocks-{block}"
-        _in_another_process(place, _CLIENTS, max(1, _MESSAGES // _CLIENTS // block), block, "person")
+        messages = min(_MESSAGES, _MESSAGES_OF_A_CLIENT * clients) // _CLIENTS
+        _in_another_process(place, _CLIENTS, max(1, messages // block), block, "person")
         figures.add(cost_metric(block), _microseconds(place))
         shutil.rmtree(place)
 

@@ -59,8 +59,8 @@ class Sizes(NamedTuple):
         """Return the sizes of `make bench QUICK=1`."""
         return cls(
             rounds=1,
-            cuts=(Profile(300, 2, 8, 3, 1),),
-            growth=((5, 200_000), (200, 5_000)),
+            cuts=(Profile(300, 2, 5, 2, 1),),
+            growth=((5, 100_000), (200, 2_500)),
             two_servers=(50, 10_000),
             paced=600,
             volumes=(20,),
