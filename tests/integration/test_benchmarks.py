@@ -130,7 +130,7 @@ def test_connections_are_opened_subscribed_and_ended(tmp_path: Path) -> None:
 def test_a_run_is_measured_without_its_evidence(tmp_path: Path) -> None:
     """All records are logged with all evidence and without each part, and every part has a share."""
     figures = Figures()
-    evidence.measure(figures, tmp_path, 2_000)
+    evidence.measure(figures, tmp_path, 10_000)
 
     assert {evidence.share(part) for part in stripped.PARTS} <= set(figures.values)
     assert all(values[0] > 0 for metric, values in figures.values.items() if metric.unit == "µs")

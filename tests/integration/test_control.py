@@ -18,7 +18,7 @@ from tests.poll import poll_until
 
 pytestmark = pytest.mark.containers
 
-CLIENTS, RECORDS = 2, 6000
+CLIENTS, RECORDS = 2, 12_000
 
 TRY_AS_A_CLIENT = """
 import json, socket
@@ -48,7 +48,7 @@ print(json.dumps({"codes": [code(""), code("guess")], "page": reaches("collector
 
 @pytest.fixture(scope="module")
 def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A run of a minute with two clients, in progress."""
+    """A run of two minutes with two clients, in progress."""
     folder = tmp_path_factory.mktemp("control") / "volumes"
     folder.mkdir()
     with Stack(folder, RATE=100, RECORDS=RECORDS, CLIENTS=CLIENTS) as made:
@@ -72,6 +72,14 @@ def ask(stack: Stack, wish: dict[str, Any] | None = None, **headers: str) -> tup
             return refusal.code, json.load(refusal)
 
 
+def status_after(stack: Stack, wish: dict[str, Any]) -> dict[str, Any]:
+    """Return the status of the run after a control request that is granted."""
+    code, reply = ask(stack, wish)
+    assert 200 == code, reply
+    status: dict[str, Any] = reply["status"]
+    return status
+
+
 def test_the_page_controls_the_run(stack: Stack) -> None:
     """Requests for rate, pause, resume and drop from the page reach the run and the ledger; the run passes."""
     found = ask(stack)[1]
@@ -80,15 +88,15 @@ def test_the_page_controls_the_run(stack: Stack) -> None:
     refused = {"ok": False, "error": "no client is named client-9"}
     assert (409, refused) == ask(stack, {"do": "drop", "client": "client-9"})
 
-    assert 500 == ask(stack, {"set": {"rate": 500}})[1]["status"]["rate"]
-    paused = ask(stack, {"do": "pause"})[1]["status"]
+    assert 500 == status_after(stack, {"set": {"rate": 500}})["rate"]
+    paused = status_after(stack, {"do": "pause"})
     assert ("paused", ["client-1", "client-2"]) == (paused["state"], paused["clients"])
     code, text = control(stack, "status")
     assert 0 == code, text
     assert f" paused: {paused['head']:,} of {RECORDS:,} due; 2 clients: client-1, client-2" in text
-    assert "running" == ask(stack, {"do": "resume"})[1]["status"]["state"]
-    assert ["client-1"] == ask(stack, {"do": "drop", "client": "client-2"})[1]["status"]["clients"]
-    assert 0 == control(stack, "rate", "600")[0]
+    assert "running" == status_after(stack, {"do": "resume"})["state"]
+    assert ["client-1"] == status_after(stack, {"do": "drop", "client": "client-2"})["clients"]
+    assert 0 == control(stack, "rate", "2000")[0]
 
     code, text = stack.wait()
     assert 0 == code, text
@@ -99,7 +107,7 @@ def test_the_page_controls_the_run(stack: Stack) -> None:
         if isinstance(entry, ledger.ControlEntry)
     ]
     by_page = [("rate", 500, "page"), ("pause", None, "page"), ("resume", None, "page"), ("drop", "client-2", "page")]
-    assert [*by_page, ("rate", 600, "console")] == requests
+    assert [*by_page, ("rate", 2000, "console")] == requests
     assert ["dropped"] == [entry.cause for entry in entries if isinstance(entry, ledger.LeaveEntry)][:1]
     came = [entry.client for entry in entries if isinstance(entry, ledger.SubscribeEntry)]
     assert {"client-1": 1, "client-2": 2} == {name: came.count(name) for name in set(came)}
