@@ -31,6 +31,9 @@ def tally(request: pytest.FixtureRequest, seed: int) -> Iterator[Tally]:
     result, started = Tally(sentence), time.monotonic()
     yield result
     report = request.node.stash.get(_REPORT, None)
+    if report is not None and report.skipped:
+        # This machine lacks something, and nothing was tried.
+        return
     passed = report is not None and report.passed
     result.write(request.node.nodeid, seed, passed=passed, seconds=time.monotonic() - started)
 
@@ -41,7 +44,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep a test's report for its tally; attach to a failed test its seed and the command that repeats it."""
     report = yield
-    if report.when == "call":
+    if report.when == "call" or report.skipped:
         item.stash[_REPORT] = report
     if report.failed:
         number = getattr(item, "funcargs", {}).get("seed", SEED)
