@@ -9,7 +9,6 @@ import socket
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -328,14 +327,17 @@ async def test_a_lost_connection_is_freed_at_once(cut: bool) -> None:
         pytest.param(OPENING[:40], id="unfinished"),
     ],
 )
-async def test_a_refused_request_is_freed_at_once(request_text: bytes) -> None:
+async def test_a_refused_request_is_freed_at_once(request_text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """No part of a connection whose opening request is refused waits for the garbage collector."""
     ends: list[weakref.ref[object]] = []
 
-    class Watched(connection_class(Clock())):  # type: ignore[misc]
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            ends.extend((weakref.ref(self), weakref.ref(self.protocol)))
+    begin = FeedConnection.connection_made
+
+    def note(connection: FeedConnection, transport: asyncio.BaseTransport) -> None:
+        ends.extend((weakref.ref(connection), weakref.ref(connection.protocol)))
+        begin(connection, transport)
+
+    monkeypatch.setattr(FeedConnection, "connection_made", note)
 
     async def hold(_: ServerConnection) -> None:
         raise AssertionError("the request is refused")
@@ -344,7 +346,11 @@ async def test_a_refused_request_is_freed_at_once(request_text: bytes) -> None:
     try:
         async with (
             asyncio.timeout(20),
-            serve(hold, "127.0.0.1", 0, create_connection=Watched, select_subprotocol=lambda *_: None) as server,
+            serve(
+                *(hold, "127.0.0.1", 0),
+                create_connection=connection_class(Clock()),
+                select_subprotocol=lambda *_: None,
+            ) as server,
         ):
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
             writer.write(request_text)
