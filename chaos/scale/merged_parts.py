@@ -166,7 +166,9 @@ def _write_many(folder: Path) -> list[Path]:
     every = tuple(sorted((name for of_node in names for name in of_node), key=client_order))
     files = []
     for node, of_node in enumerate(names):
-        clients = [replace(one, client=name) for one, name in zip(part.result.clients, of_node, strict=True)]
+        clients = [
+            msgspec.structs.replace(one, client=name) for one, name in zip(part.result.clients, of_node, strict=True)
+        ]
         files.append(folder / f"{node}.part")
         renamed = replace(
             part, result=replace(part.result, clients=tuple(clients)), ledger_clients=every, has_absent=False

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -34,61 +35,69 @@ class IndexRow(NamedTuple):
     mark: int
 
 
+Row = tuple[int, int, int, int, int, int]
+"""The number of a block and the fields of an `IndexRow`."""
 _NARROW, _WIDE = "I", "Q"
 _MOST_NARROW = 2**32 - 1
+_WIDTH = 1 + len(IndexRow._fields)
 
 
 class _Table:
     """The rows of one session, sorted by block number. Its numbers have four bytes until one needs more."""
 
-    __slots__ = ("blocks", "columns")
+    __slots__ = ("values",)
 
     def __init__(self) -> None:
-        self.blocks = array(_NARROW)
-        self.columns = [array(_NARROW) for _ in IndexRow._fields]
+        # The rows one after the other: for a client of few blocks, an array for each column was a third of the memory.
+        self.values = array(_NARROW)
+
+    def blocks(self) -> array[int]:
+        """Return the block number of each row."""
+        return self.values[::_WIDTH]
+
+    def is_below(self, block: int) -> bool:
+        """Return whether all rows are of blocks with lower numbers."""
+        return not self.values or block > self.values[-_WIDTH]
 
     def indexes(self, block: int) -> range:
         # Nearly every block is the highest so far, and then needs no search.
-        if not self.blocks or block > self.blocks[-1]:
+        if self.is_below(block):
             return range(0)
-        return range(bisect_left(self.blocks, block), bisect_right(self.blocks, block))
+        rows = range(len(self.values) // _WIDTH)
+        return range(bisect_left(rows, block, key=self._block), bisect_right(rows, block, key=self._block))
 
-    def rows(self) -> Iterator[tuple[int, ...]]:
-        return zip(self.blocks, *self.columns, strict=True)
+    def _block(self, index: int) -> int:
+        return self.values[index * _WIDTH]
 
     def row(self, index: int) -> IndexRow:
-        return IndexRow._make([column[index] for column in self.columns])
+        return IndexRow._make(self.values[index * _WIDTH + 1 : (index + 1) * _WIDTH])
 
     def insert(self, block: int, new: IndexRow) -> None:
-        if max(block, *new) > _MOST_NARROW:
-            self._widen()
-        if self.blocks and block < self.blocks[-1]:
-            index = bisect_right(self.blocks, block)
-            self.blocks.insert(index, block)
-            for column, value in zip(self.columns, new, strict=True):
-                column.insert(index, value)
+        if self.is_below(block):
+            self.extend([(block, *new)])
             return
-        self.blocks.append(block)
-        for column, value in zip(self.columns, new, strict=True):
-            column.append(value)
+        self._admit((block, *new))
+        index = self.indexes(block).stop * _WIDTH
+        self.values[index:index] = array(self.values.typecode, (block, *new))
 
-    def extend(self, columns: Sequence[Sequence[int]]) -> None:
-        if max(map(max, columns)) > _MOST_NARROW:
-            self._widen()
-        for column, values in zip((self.blocks, *self.columns), columns, strict=True):
-            column.extend(values)
+    def extend(self, rows: Iterable[Row]) -> None:
+        values = list(chain.from_iterable(rows))
+        self._admit(values)
+        self.values.extend(values)
 
-    def _widen(self) -> None:
-        if self.blocks.typecode == _NARROW:
-            self.blocks, *self.columns = (array(_WIDE, column) for column in (self.blocks, *self.columns))
+    def _admit(self, values: Sequence[int]) -> None:
+        """Use more bytes for each number if one of these needs them."""
+        if self.values.typecode == _NARROW and max(values) > _MOST_NARROW:
+            self.values = array(_WIDE, self.values)
 
     def merge(self, other: _Table) -> None:
-        if other.blocks.typecode == _WIDE:
-            self._widen()
         # The sort is stable: the rows of one block keep their order.
-        rows = sorted((*self.rows(), *other.rows()), key=itemgetter(0))
-        for column, values in zip((self.blocks, *self.columns), zip(*rows, strict=True), strict=True):
-            column[:] = array(column.typecode, values)
+        rows = sorted((*self._rows(), *other._rows()), key=itemgetter(0))
+        del self.values[:]
+        self.extend(rows)
+
+    def _rows(self) -> Iterator[Row]:
+        return zip(*[iter(self.values)] * _WIDTH, strict=True)
 
 
 class CompactIndex:
@@ -122,20 +131,20 @@ class CompactIndex:
     def is_above(self, session: int, block: int) -> bool:
         """Return whether a block has a higher number than all blocks of its session so far."""
         table = self._tables.get(session)
-        return table is None or block > table.blocks[-1]
+        return table is None or table.is_below(block)
 
-    def extend(self, session: int, columns: Sequence[Sequence[int]]) -> None:
-        """Add blocks above all blocks of their session: their numbers, ascending, and the columns of their rows."""
+    def extend(self, session: int, rows: Sequence[Row]) -> None:
+        """Add rows of blocks above all blocks of their session, in the order of their numbers."""
         table = self._tables.get(session)
         if table is None:
             table = self._tables[session] = _Table()
-        table.extend(columns)
-        self.count += len(columns[0])
+        table.extend(rows)
+        self.count += len(rows)
 
     def shares_a_block(self, other: CompactIndex) -> bool:
         """Return whether any block has rows in both."""
         return any(
-            not set(self._tables[session].blocks).isdisjoint(other._tables[session].blocks)
+            not set(self._tables[session].blocks()).isdisjoint(other._tables[session].blocks())
             for session in self._tables.keys() & other._tables.keys()
         )
 
@@ -167,7 +176,7 @@ class CompactIndex:
         """Yield session and number of each block, in order."""
         for session in sorted(self._tables):
             last = None
-            for block in self._tables[session].blocks:
+            for block in self._tables[session].blocks():
                 if block != last:
                     yield session, block
                 last = block

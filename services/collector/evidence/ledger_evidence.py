@@ -70,14 +70,17 @@ class ClientLedger:
     def add_receipts(self, entries: Sequence[ledger.ReceiptEntry]) -> None:
         """Add receipts, at least one."""
         session, blocks = entries[0].session, [entry.block for entry in entries]
-        rows = [(entry.first, entry.last, entry.count, number(entry.digest), int(entry.match)) for entry in entries]
+        rows = [
+            (entry.block, entry.first, entry.last, entry.count, number(entry.digest), int(entry.match))
+            for entry in entries
+        ]
         is_one_session = all(entry.session == session for entry in entries)
         # Nearly always the client has sent its receipts in the order of its blocks, each once.
         if is_one_session and self.receipts.is_above(session, blocks[0]) and blocks == sorted(set(blocks)):
-            self.receipts.extend(session, (blocks, *zip(*rows, strict=True)))
+            self.receipts.extend(session, rows)
         else:
-            for entry, row in zip(entries, rows, strict=True):
-                self.receipts.add((entry.session, entry.block), IndexRow(*row))
+            for entry, (block, *row) in zip(entries, rows, strict=True):
+                self.receipts.add((entry.session, block), IndexRow(*row))
         self.receipt_fences.update([entry.fence for entry in entries])
         for entry in entries:
             begin = entry.first

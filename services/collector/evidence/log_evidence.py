@@ -255,8 +255,9 @@ class LogEvidence:
         is_new = run.first > self.logged.last and self.blocks.is_above(run.session, first.block)
         if not is_new or not self.times.add_run(run):
             return False
-        rows = [(one.block, one.first, one.last, one.count, number(one.digest)) for one in run.blocks]
-        self.blocks.extend(run.session, (*zip(*rows, strict=True), run.crcs))
+        blocks = zip(run.blocks, run.crcs, strict=True)
+        rows = [(one.block, one.first, one.last, one.count, number(one.digest), crc) for one, crc in blocks]
+        self.blocks.extend(run.session, rows)
         self.clock_error_us = max(*(block.clock_error_us for block in run.blocks), self.clock_error_us or 0)
         self._add_clock(digest_text(run.crcs[0]), first)
         self._add_clock(digest_text(run.crcs[-1]), last)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.evidence.silence import LongestSilence
 from services.collector.evidence.sparse_histogram import EMPTY, SparseHistogram
@@ -218,8 +220,8 @@ class ExternalClientFacts:
 NO_EXTERNAL_FACTS = ExternalClientFacts()
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClientResult:
+# Not a dataclass: it has so many fields that each object would take a kilobyte more, and a run has many clients.
+class ClientResult(msgspec.Struct, frozen=True, kw_only=True):
     """The finished figures of one client.
 
     Attributes:
@@ -288,12 +290,12 @@ class ClientResult:
     without_time: int | None = None
     ignored: int | None = None
     pings: int | None = None
-    missing_seqs: RangeSet = field(default_factory=RangeSet)
-    lost: Mapping[str, RangeSet] = field(default_factory=dict)
+    missing_seqs: RangeSet = msgspec.field(default_factory=RangeSet)
+    lost: Mapping[str, RangeSet] = msgspec.field(default_factory=dict)
     missing_by_cause: Causes = NO_CAUSES
-    gap_times: Mapping[int, GapTimes] = field(default_factory=dict)
-    repeated_seqs: RangeSet = field(default_factory=RangeSet)
-    corrupt_seqs: RangeSet = field(default_factory=RangeSet)
+    gap_times: Mapping[int, GapTimes] = msgspec.field(default_factory=dict)
+    repeated_seqs: RangeSet = msgspec.field(default_factory=RangeSet)
+    corrupt_seqs: RangeSet = msgspec.field(default_factory=RangeSet)
     torn_bytes: int = 0
     clock_offset_us: int | None = None
     clock_error_us: int | None = None

@@ -111,11 +111,14 @@ def _label(label: str, *, inner: bool = False) -> str:
 
 def _delivery_row(row: Row, width: int) -> Iterator[Sequence[StyledSpan]]:
     label, (value, *additions) = _label(row.label, inner=row.inner), row.texts
+    # A number of eleven digits and the number it is compared with need two lines of a narrow terminal.
+    value, *rest = _wrapped(value, width - len(label)) or [""]
     indent = len(label) + len(value) + 3
-    is_beside = width - indent >= MIN_BESIDE
+    is_beside = not rest and width - indent >= MIN_BESIDE
     below = indent if is_beside else len(label)
     texts = _wrapped("   ".join(_unbroken(text, width - below) for text in additions), width - below)
     yield (label, ""), (value, row.tone or "value"), (f"   {texts.pop(0)}" if texts and is_beside else "", "faint")
+    yield from (((" " * len(label) + text, row.tone or "value"),) for text in rest)
     yield from (((" " * below + text, "faint"),) for text in texts)
 
 

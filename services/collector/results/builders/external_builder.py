@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from services.collector.evidence.external_evidence import DECLARED
 from services.collector.evidence.ledger_evidence import ClientLedger
 from services.collector.evidence.log_evidence import LogEvidence
@@ -105,7 +107,7 @@ def _client_result(feed: FeedEvidence, name: str) -> ClientResult:
     # The rhythm takes a pass over all blocks, and is needed only if the end is known.
     known_rhythm = rhythm(log.external.rows()) if connection.end_us is not None else None
     declared = _declared(log)
-    facts = replace(
+    facts = msgspec.structs.replace(
         log_facts(feed.evidence, log),
         state=state,
         block_size=block_size(log, ClientLedger()),
@@ -133,7 +135,7 @@ def _client_result(feed: FeedEvidence, name: str) -> ClientResult:
     )
     sequences = log.external.sequences()
     if not sequences:
-        return replace(facts, received=log.messages)
+        return msgspec.structs.replace(facts, received=log.messages)
     return _with_numbers(feed, facts, log, _until(feed.evidence, log, state, connection, known_rhythm))
 
 
@@ -162,8 +164,8 @@ def _with_numbers(feed: FeedEvidence, facts: ClientResult, log: LogEvidence, unt
     number_facts["unheard"] = unheard(feed.evidence, log.client, union, until_us)
     if number_facts["contradictions"]:
         # Counts of numbers that are not what the settings say would be untrue.
-        return replace(facts, received=log.messages, external=replace(facts.external, **number_facts))
-    return replace(
+        return msgspec.structs.replace(facts, received=log.messages, external=replace(facts.external, **number_facts))
+    return msgspec.structs.replace(
         facts,
         expected=counts.expected,
         received=counts.received,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
+
+import msgspec
 
 from services.collector.evidence import server_clocks
 from services.collector.evidence.ledger_evidence import ClientLedger
@@ -101,7 +104,7 @@ def _client_result(evidence: RunEvidence, name: str, *, final: bool) -> ClientRe
     never_sent = max(0, expected - through)
     explained = never_sent + sum(lost[cause].count for cause in CAUSES[1:])
     received = expected - missing.count
-    return replace(
+    return msgspec.structs.replace(
         log_facts(evidence, log),
         state=state,
         block_size=block_size(log, ledger),
@@ -162,13 +165,17 @@ def _expected(log: LogEvidence, ledger: ClientLedger, state: ClientState, end: E
     return log.logged.last, max(ledger.through, log.logged.last)
 
 
+_NOTHING_LOST: Mapping[str, RangeSet] = MappingProxyType(dict.fromkeys(CAUSES, RangeSet()))
+"""One for all clients that miss nothing, of which a run may have many."""
+
+
 def _lost(
     missing: RangeSet, expected: int, through: int, log: LogEvidence, ledger: ClientLedger
-) -> dict[str, RangeSet]:
+) -> Mapping[str, RangeSet]:
     """Return the missing records by cause; without a contradiction they are all of them, each once."""
     if not missing:
         # Most clients miss nothing, and the result of a run with many of them is built again and again.
-        return {cause: RangeSet() for cause in CAUSES}
+        return _NOTHING_LOST
     gaps = damaged_gaps(log, expected)
     known = {
         "never_sent": RangeSet([(through + 1, expected)]),

@@ -20,7 +20,8 @@ def test_the_result_of_a_row_is_that_of_its_client() -> None:
             "block_duration": Measured.of(client.block_duration, [42.0]),
         }
 
-        assert vars(client) | {"lost": {}} | measured == vars(ClientRow.of(client, [42.0]).result())
+        expected = msgspec.structs.asdict(client) | {"lost": {}} | measured
+        assert expected == msgspec.structs.asdict(ClientRow.of(client, [42.0]).result())
 
 
 def test_a_row_of_a_whole_client_leaves_out_what_says_nothing() -> None:

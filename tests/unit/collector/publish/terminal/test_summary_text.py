@@ -163,6 +163,16 @@ def test_no_line_is_longer_than_a_terminal(
     assert max(map(len, lines)) <= min(width, 100)
 
 
+def test_a_value_wider_than_a_narrow_terminal_goes_on_below() -> None:
+    """At 60 columns a number of eleven digits and the number it is compared with are whole, on two lines."""
+    totals = msgspec.structs.replace(GOOD.summary.totals, received=10_000_000_000)
+    lines = summary_text.render(_changed(totals=totals), width=60).split("\n")
+    place = next(number for number, line in enumerate(lines) if "received" in line)
+
+    assert 60 >= max(map(len, lines))
+    assert "10,000,000,000 of 120 messages" in f"{lines[place].split(': ')[1]} {lines[place + 1].strip()}"
+
+
 def test_a_narrow_terminal_keeps_numbers_whole() -> None:
     """At 80 and at 60 columns a number keeps its unit, and verdict, checks and clients are there."""
     for width in (80, 60):
