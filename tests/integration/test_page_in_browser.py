@@ -214,6 +214,23 @@ def test_a_phone_shows_whole_numbers(look: Open, serve: Serve) -> None:
     )
 
 
+def test_a_phone_shows_the_columns_of_clients_that_say_something(look: Open, serve: Serve) -> None:
+    """On a screen of 390 pixels the table of clients fits, and has a column of duplicates only if there are any."""
+    heads = "[...document.querySelectorAll('#clients thead th')].filter((head) => head.offsetParent)"
+    frame = "document.getElementById('clients').parentElement"
+    served = serve(example(1))
+    watched = look(served.address, width=390)
+    shown = ["client", "received", "missing", "latency p99"]
+
+    assert shown == watched.page.evaluate(f"{heads}.map((head) => head.textContent)")
+    assert watched.page.evaluate(f"{frame}.scrollWidth <= {frame}.clientWidth")
+
+    good = example(1)
+    doubled = [msgspec.structs.replace(good.summary.clients[0], duplicates=2)]
+    served.show(good._replace(summary=msgspec.structs.replace(good.summary, clients=doubled)))
+    watched.wait(f"{heads}.some((head) => head.textContent === 'duplicates')", 5)
+
+
 def test_a_server_that_cannot_be_asked_is_reported(look: Open, serve: Serve) -> None:
     """If a run in progress cannot be controlled, the bar shows the reason."""
     watched = look(serve(example(2, state="running", verdict=None)).address)

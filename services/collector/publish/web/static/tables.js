@@ -67,7 +67,16 @@ gauge.Table = class {
     while (this.body.children.length > order.length) this.body.lastChild.remove();
     const keys = new Set(this.rows.map((row) => row.key));
     for (const key of this.elements.keys()) if (!keys.has(key)) this.elements.delete(key);
+    this.nameBlankColumns();
     if (this.onRows) this.onRows(visible.length, this.rows.length);
+  }
+
+  /** Name columns without a number above 0 or a text. On a phone, where they push others out of sight, the style sheet hides some. */
+  nameBlankColumns() {
+    this.columns.forEach(({ key }, index) => {
+      const isBlank = this.rows.every(({ cells }) => !cells[index].value);
+      this.body.parentElement.classList.toggle(`no-${key}`, isBlank);
+    });
   }
 
   compare(a, b) {
