@@ -50,7 +50,7 @@ def main() -> int:
 
 def take_passing_run(browser: Browser, folder: Path) -> None:
     """Take a run that passes: while it runs, afterwards in light and dark mode, and its summary on the terminal."""
-    with LocalRun(folder, CLIENTS=5, RECORDS=16_000, RATE=1000, KEEP=1) as run:
+    with LocalRun(folder, CLIENTS=5, RECORDS=5_000, RATE=200, KEEP=1) as run:
         address = f"http://127.0.0.1:{run.page_port}/"
         run.wait_for_line("running", 20)
         with open_page(browser, address) as page:
@@ -106,10 +106,10 @@ def wait_for_verdict(page: Page) -> None:
 
 def change_rate(page: Page) -> None:
     """Slow the run down for a second, so that the charts show a change."""
-    page.fill("#rate", "400")
+    page.fill("#rate", "80")
     page.press("#rate", "Enter")
     page.wait_for_timeout(1_500)
-    page.fill("#rate", "1500")
+    page.fill("#rate", "300")
     page.press("#rate", "Enter")
     page.wait_for_timeout(1_500)
 
