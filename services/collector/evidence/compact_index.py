@@ -48,7 +48,7 @@ class _Table:
     __slots__ = ("values",)
 
     def __init__(self) -> None:
-        # The rows one after the other: for a client of few blocks, an array for each column was a third of the memory.
+        # The rows one after the other: an array for each column took a kilobyte more for a client with a few blocks.
         self.values = array(_NARROW)
 
     def blocks(self) -> array[int]:
